@@ -1,0 +1,55 @@
+# Everything runs in a virtual environment of its own, with the exact versions of constraints.txt.
+#
+#   make demo       install, generate the demo sequences, evaluate, analyse, report
+#   make test       install, lint, type-check, test
+#   make test-slow  the checks that take minutes
+#
+# PYTHON chooses the interpreter (3.11 to 3.13). TORCH_INDEX names another wheel index for PyTorch, for instance
+# https://download.pytorch.org/whl/cpu for its CPU wheels.
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= demo
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+VOT := $(abspath $(BIN))/vot
+TRACKERS := DMB MIL
+export MPLBACKEND := Agg
+
+.PHONY: demo test test-slow lint install clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: setup.cfg constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12), (3, 13)))' \
+	  || { echo "DMB needs Python 3.11, 3.12 or 3.13; choose one: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@# torch comes first and pinned: asked for by another package it may be a build several times as large
+	$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: install
+	rm -rf $(DEMO)
+	$(BIN)/python -m vot_workspace.demo $(DEMO)
+	@for form in vot2018 vot2020; do \
+	  echo "== $$form: evaluating $(TRACKERS)"; \
+	  $(VOT) evaluate --workspace $(DEMO)/$$form $(TRACKERS) || exit 1; \
+	  $(VOT) analysis --workspace $(DEMO)/$$form --name demo $(TRACKERS) || exit 1; \
+	  $(VOT) report --workspace $(DEMO)/$$form --format html --name demo $(TRACKERS) || exit 1; \
+	done
+	@$(BIN)/python -m vot_workspace.scores $(DEMO)/vot2018 $(DEMO)/vot2020
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

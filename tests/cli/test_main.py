@@ -1,0 +1,65 @@
+"""The `dmb` command: help without torch, exit codes, and the translation for the toolkit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tracker.cli import vot
+from tracker.cli.main import main
+
+
+def test_help_names_the_commands_and_imports_no_torch() -> None:
+    code = (
+        "import sys; from tracker.cli.main import main; status = main(['--help']); "
+        "sys.exit(status or 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "vot" in done.stdout
+
+
+def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert main([]) == 2
+    assert main(["fly"]) == 2
+    assert "no command 'fly'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["evaluate", "DMB", "--workspace", "w"], [["evaluate", "DMB", "--workspace", "w"]]),
+        (["analysis", "DMB"], [["analysis", "DMB"]]),
+        (["analysis", "--format", "json", "DMB"], [["analysis", "--format", "json", "DMB"]]),
+        (
+            ["analysis", "--workspace", "w", "--format", "html", "DMB", "MIL"],
+            [
+                ["analysis", "--workspace", "w", "DMB", "MIL"],
+                ["report", "--workspace", "w", "DMB", "MIL", "--format", "html"],
+            ],
+        ),
+        (
+            ["--registry", "r.ini", "analyze", "--format=latex"],
+            [["--registry", "r.ini", "analysis"], ["--registry", "r.ini", "report", "--format", "latex"]],
+        ),
+        (["--help"], [["--help"]]),
+        ([], [[]]),
+    ],
+)
+def test_translation(given: list[str], expected: list[list[str]]) -> None:
+    assert vot.translate(given) == expected
+
+
+def test_the_first_failure_ends_it_and_its_exit_code_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[list[str]] = []
+
+    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
+        runs.append(command)
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(vot.subprocess, "run", run)
+    assert vot.main(["analysis", "--format", "html"]) == 3
+    assert runs == [[sys.executable, "-m", "vot", "analysis"]]

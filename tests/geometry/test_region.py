@@ -1,0 +1,124 @@
+"""Regions: conversions by hand, round trips, and one clear sentence for each bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracker.geometry.region import (
+    RegionError,
+    box_from_mask,
+    box_from_polygon,
+    box_of_equal_area,
+    box_to_mask,
+    clean_mask,
+    order_polygon,
+    parse_region,
+    polygon_from_box,
+    polygon_to_mask,
+)
+
+SHAPE = (60, 80)
+
+
+def turned(width: float, height: float, degrees: float, centre: tuple[float, float]) -> np.ndarray:
+    angle = np.radians(degrees)
+    corners = np.array([[-width, -height], [width, -height], [width, height], [-width, height]]) / 2
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return corners @ rotation.T + centre
+
+
+@given(st.integers(0, 50), st.integers(0, 40), st.integers(1, 29), st.integers(1, 19))
+def test_box_polygon_and_mask_agree(x: int, y: int, width: int, height: int) -> None:
+    box = (float(x), float(y), float(width), float(height))
+    polygon = polygon_from_box(box)
+    assert box_from_polygon(polygon) == box
+    mask = box_to_mask(box, SHAPE)
+    assert mask.sum() == width * height
+    assert box_from_mask(mask) == box
+    assert np.array_equal(polygon_to_mask(polygon, SHAPE), mask)
+
+
+def test_box_to_mask_is_clipped_and_rounds_half_covered_pixels() -> None:
+    assert box_to_mask((-5, -5, 8, 7), SHAPE).sum() == 3 * 2
+    assert box_to_mask((1.6, 0, 2, 1), SHAPE)[0, :5].tolist() == [False, False, True, True, False]
+
+
+def test_empty_mask_has_the_toolkits_absent_box() -> None:
+    assert box_from_mask(np.zeros(SHAPE, bool)) == (0, 0, 0, 0)
+
+
+@given(st.floats(5, 40), st.floats(5, 40), st.floats(-80, 80))
+def test_equal_area_keeps_centre_and_area_of_a_rotated_rectangle(width: float, height: float, angle: float) -> None:
+    x, y, w, h = box_of_equal_area(turned(width, height, angle, (100, 90)))
+    assert (x + (w - 1) / 2, y + (h - 1) / 2) == pytest.approx((100, 90))
+    assert (w - 1) * (h - 1) == pytest.approx(width * height, rel=1e-6)
+
+
+@given(st.permutations(range(4)), st.floats(-40, 40))
+def test_ordering_starts_top_left_and_goes_clockwise(order: list[int], angle: float) -> None:
+    corners = turned(30, 20, angle, (50, 50))
+    ordered = order_polygon(corners[list(order)])
+    assert np.allclose(ordered, order_polygon(corners))
+    x, y = ordered[:, 0], ordered[:, 1]
+    assert np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)) > 0  # y points down: positive is clockwise
+    assert ordered[0].sum() == pytest.approx(corners.sum(1).min())
+
+
+def test_specks_go_and_large_parts_stay() -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[5:25, 5:25] = True
+    mask[40:50, 40:50] = True
+    mask[55, 70] = True
+    cleaned = clean_mask(mask, 0.1)
+    assert not cleaned[55, 70] and cleaned[45, 45] and cleaned[10, 10]
+    assert not clean_mask(mask, 0.5)[45, 45]
+    assert np.array_equal(cleaned, clean_mask(cleaned, 0.1))
+
+
+def test_a_speckled_mask_becomes_writable() -> None:
+    mask = np.random.default_rng(0).random((600, 600)) > 0.35
+    cleaned = clean_mask(mask, 0.1)
+    assert np.count_nonzero(np.diff(cleaned.ravel())) < 65_535
+    assert cleaned.any()
+
+
+def test_parse_recognises_the_three_kinds() -> None:
+    box = parse_region((1, 2, 30, 20), SHAPE)
+    assert (box.kind, box.box) == ("box", (1, 2, 30, 20))
+    assert box.to_mask(SHAPE).sum() == 600
+    flat = parse_region([10, 10, 40, 10, 40, 30, 10, 30], SHAPE)
+    assert flat.kind == "polygon" and flat.box == pytest.approx((10, 10, 31, 21))
+    concave = parse_region([(10, 10), (40, 10), (25, 20), (40, 30), (10, 30)], SHAPE)
+    assert concave.kind == "polygon" and not concave.to_mask(SHAPE)[20, 38]
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[10:20, 30:50] = 1
+    assert parse_region(mask, SHAPE).box == (30, 10, 20, 10)
+    assert parse_region((-10, -10, 30, 20), SHAPE).to_mask(SHAPE).sum() == 20 * 10
+
+
+@pytest.mark.parametrize(
+    ("region", "sentence"),
+    [
+        ((10, 10, 0, 5), "no area"),
+        ((10, 10, 5, -1), "no area"),
+        ((float("nan"), 10, 5, 5), "NaN"),
+        ((10, 10, float("inf"), 5), "infinity"),
+        ((80, 10, 5, 5), "outside the image of 80 x 60"),
+        ((-30, 10, 20, 5), "outside the image"),
+        ([(100, 100), (120, 100), (110, 120)], "outside the image"),
+        ([(5, 5), (5, 5), (5, 5)], "no area"),
+        (np.zeros(SHAPE, bool), "empty"),
+        (np.full(SHAPE, np.nan), "NaN"),
+        (np.ones((10, 10), bool), "10 x 10 pixels, the image 80 x 60"),
+        ((1, 2, 3), "not understood"),
+        ("left", "not numeric"),
+        (None, "not numeric|not understood|NaN"),
+    ],
+)
+def test_bad_regions_are_one_clear_sentence(region: object, sentence: str) -> None:
+    with pytest.raises(RegionError, match=sentence) as caught:
+        parse_region(region, SHAPE)
+    assert "\n" not in str(caught.value)

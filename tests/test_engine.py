@@ -1,0 +1,66 @@
+"""The engine: devices and precision by name, and the window that is worth refining."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tracker.engine import DeviceError, Engine, refinement_window, resolve_device, resolve_precision
+from tracker.network import DMBNet, Window
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    torch.manual_seed(0)
+    return Engine(DMBNet().eval().requires_grad_(False), precision="float32")
+
+
+def test_devices_by_name() -> None:
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device("auto").type in ("cpu", "cuda")
+    for name in ("gpu", "cuda:x", ""):
+        with pytest.raises(DeviceError, match="use auto, cpu"):
+            resolve_device(name)
+    with pytest.raises(DeviceError, match="not available"):
+        resolve_device("cuda:99")
+
+
+def test_precision_by_name() -> None:
+    cpu = torch.device("cpu")
+    assert resolve_precision("float32", cpu) is torch.float32
+    assert resolve_precision("bfloat16", cpu) is torch.bfloat16
+    assert resolve_precision("auto", cpu) in (torch.float32, torch.bfloat16)
+
+
+def test_normalise_keeps_rgb_order(engine: Engine) -> None:
+    red = np.zeros((1, 16, 16, 3), np.uint8)
+    red[..., 0] = 255
+    values = engine.normalise(red)[0, :, 0, 0].tolist()
+    assert values == pytest.approx([(1 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225], rel=1e-5)
+
+
+def test_window_covers_what_is_possible_with_a_margin() -> None:
+    probability = np.zeros((128, 128), np.float32)
+    assert refinement_window(probability) is None
+    probability[40:56, 64:72] = 0.5
+    assert refinement_window(probability) == Window(2, 5, 8, 7)
+    probability[0, 0] = probability[127, 127] = 1
+    assert refinement_window(probability) == Window(0, 0, 16, 16)
+
+
+def test_segment_is_a_probability_and_repeats_exactly(engine: Engine) -> None:
+    crop = engine.normalise(np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8))
+    features = engine.encode_query(crop)
+    keys, values = engine.encode_memory(crop, np.ones((64, 64), np.float32))
+    answers = [engine.segment(features, keys, values, np.zeros((4, 4), np.float32)) for _ in range(2)]
+    assert answers[0].shape == (64, 64) and answers[0].dtype == np.float32
+    assert ((answers[0] >= 0) & (answers[0] <= 1)).all()
+    assert np.array_equal(*answers)
+
+
+def test_filter_features_do_not_depend_on_the_batch(engine: Engine) -> None:
+    crops = engine.normalise(np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8))
+    whole = engine.filter_features(crops)
+    assert whole.shape == (3, 1024, 4, 4)
+    assert torch.allclose(whole, engine.filter_features(crops, batch=1), atol=1e-4)

@@ -1,0 +1,102 @@
+"""Settings: read from the environment, overridden by options, refused with one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from tracker.config import TrackerConfig
+from tracker.settings import VARIABLES, Settings, SettingsError, complaints, from_environment
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    settings = from_environment({"PATH": "/bin", "DMB_DEVICE": "", "DMB_GATE": " "})
+    assert settings == Settings()
+    assert settings.tracker_config() == TrackerConfig()
+
+
+def test_every_field_has_its_variable_and_option() -> None:
+    assert [variable.field for variable in VARIABLES] == [field.name for field in fields(Settings)]
+    by_field = {variable.field: variable for variable in VARIABLES}
+    assert by_field["crop_size"].name == "DMB_CROP_SIZE"
+    assert by_field["crop_size"].option == "--crop-size"
+
+
+def test_all_values_are_read() -> None:
+    settings = from_environment(
+        {
+            "DMB_DEVICE": "CUDA:1",
+            "DMB_PRECISION": "bfloat16",
+            "DMB_WEIGHTS": "/data/a b.pt",
+            "DMB_THREADS": "3",
+            "DMB_GATE": "paper",
+            "DMB_CROP_SIZE": "256",
+            "DMB_SAMPLING_INTERVAL": "0",
+            "DMB_MAX_FRAMES": "4",
+            "DMB_BOX2SEG": "off",
+            "DMB_ANSWER": "mask",
+            "DMB_MULTIOBJECT": "no",
+            "DMB_LOG": "/tmp/dmb.log",
+        }
+    )
+    assert settings == Settings(
+        "cuda:1", "bfloat16", "/data/a b.pt", 3, "paper", 256, 0, 4, False, "mask", False, "/tmp/dmb.log"
+    )
+
+
+def test_the_tracker_config_gets_what_was_chosen_and_keeps_the_rest() -> None:
+    settings = Settings(gate="off", crop_size=128, sampling_interval=3, max_frames=7, box2seg=False)
+    config = settings.tracker_config()
+    default = TrackerConfig()
+    assert config.gate.rule == "off"
+    assert config.gate.max_uncertainty == default.gate.max_uncertainty
+    assert config.crop.size == 128
+    assert config.crop.factor == default.crop.factor
+    assert (config.appearance.sampling_interval, config.appearance.max_frames) == (3, 7)
+    assert not config.box2seg.enabled
+    assert config.filter == default.filter
+
+
+def test_an_option_wins_over_the_environment() -> None:
+    environ = {"DMB_DEVICE": "cuda", "DMB_GATE": "off"}
+    settings = from_environment(environ, {"device": "cpu", "gate": None})
+    assert (settings.device, settings.gate) == ("cpu", "off")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "allowed"),
+    [
+        ("DMB_DEVICE", "gpu", "cuda"),
+        ("DMB_DEVICE", "cpu:0", "cuda"),
+        ("DMB_DEVICE", "cuda:x", "cuda:<number>"),
+        ("DMB_DEVICE", "cuda:", "cuda:<number>"),
+        ("DMB_PRECISION", "half", "bfloat16"),
+        ("DMB_GATE", "none", "relative"),
+        ("DMB_CROP_SIZE", "200", "multiple of 16"),
+        ("DMB_CROP_SIZE", "16", "from 64"),
+        ("DMB_CROP_SIZE", "big", "multiple of 16"),
+        ("DMB_SAMPLING_INTERVAL", "-1", "from 0"),
+        ("DMB_MAX_FRAMES", "0", "from 1"),
+        ("DMB_THREADS", "0", "from 1"),
+        ("DMB_BOX2SEG", "maybe", "on or off"),
+        ("DMB_ANSWER", "box", "rectangle"),
+        ("DMB_LOG", "dmb.log", "absolute path"),
+    ],
+)
+def test_a_bad_value_is_refused_in_one_sentence(name: str, text: str, allowed: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        from_environment({name: text})
+    message = str(caught.value)
+    assert name in message and f"'{text}'" in message and allowed in message
+    assert "\n" not in message
+
+
+def test_a_bad_option_is_named_as_an_option() -> None:
+    with pytest.raises(SettingsError, match=r"--crop-size is '10'"):
+        from_environment({}, {"crop_size": "10"})
+
+
+def test_a_misspelt_variable_is_pointed_out() -> None:
+    (complaint,) = complaints({"DMB_DEVCE": "cpu", "DMB_GATE": "off", "DMB_OTHER_THING": "1", "PATH": "x"})
+    assert "DMB_DEVCE" in complaint and "DMB_DEVICE" in complaint

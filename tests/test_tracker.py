@@ -1,0 +1,173 @@
+"""The tracker on a generated video: it follows, it never answers nothing, it repeats exactly.
+
+The network's weights are random here, so the decoder is replaced by one that sees colour; encoders, both memories,
+the gate and all geometry are the real ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tracker import DMB, Result
+from tracker.benchmarks.masks import overlap
+from tracker.config import CropConfig, GateConfig, TrackerConfig
+from tracker.engine import Engine
+from tracker.geometry.region import RegionError
+from tracker.network import DMBNet, QueryFeatures
+from tracker.tracker import ImageError, StateError
+
+CONFIG = TrackerConfig(crop=CropConfig(size=128))
+
+
+class ColourEngine(Engine):
+    """Segments by colour: the target is red."""
+
+    sees = True
+
+    def encode_query(self, images: Tensor) -> QueryFeatures:
+        self.image = self.model.image_std * images + self.model.image_mean  # type: ignore[operator]
+        return super().encode_query(images)
+
+    def segment(self, features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: np.ndarray) -> np.ndarray:
+        assert keys.shape[1] == values.shape[1] and keys.shape[1] % spatial_map.size == 0
+        red = (self.image[0, 0] > 0.7) & (self.image[0, 1] < 0.35)
+        return (red & self.sees).float().numpy() * np.float32(0.9)
+
+
+@pytest.fixture(scope="module")
+def model() -> DMBNet:
+    torch.manual_seed(0)
+    return DMBNet().eval().requires_grad_(False)
+
+
+@pytest.fixture
+def engine(model: DMBNet) -> ColourEngine:
+    return ColourEngine(model, precision="float32")
+
+
+def scene(x: float, y: float, angle: float = 20.0, width: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """A red rotated rectangle with a dark stripe on a textured background, and its mask."""
+    small = np.random.default_rng(0).integers(40, 160, (12, 16, 3), dtype=np.uint8)
+    image = cv2.resize(small, (240, 180), interpolation=cv2.INTER_CUBIC)
+    corners = np.round(cv2.boxPoints(((x, y), (width, width * 0.6), angle))).astype(np.int32)
+    mask = np.zeros((180, 240), np.uint8)
+    cv2.fillPoly(mask, [corners], 1)
+    image[mask > 0] = (220, 20, 30)
+    return image, mask > 0
+
+
+PATH = [(80 + 5 * step, 70 + 3 * step, 20 + 2 * step) for step in range(8)]
+
+
+def follow(dmb: DMB, region: object = None) -> list[Result]:
+    first, mask = scene(*PATH[0])
+    results = [dmb.initialize(first, mask if region is None else region)]
+    return results + [dmb.track(scene(*place)[0]) for place in PATH[1:]]
+
+
+@pytest.mark.parametrize("kind", ["mask", "box", "polygon"])
+def test_follows_a_moving_target(engine: ColourEngine, kind: str) -> None:
+    region: object = None
+    if kind == "box":
+        region = (58.0, 50.0, 45.0, 40.0)
+    elif kind == "polygon":
+        region = cv2.boxPoints(((80, 70), (40, 24), 20))
+    results = follow(DMB(engine, CONFIG), region)
+    for place, result in zip(PATH[1:], results[1:], strict=True):
+        _, label = scene(*place)
+        assert result.segmented and overlap(result.mask, label) > 0.8
+        assert result.polygon.mean(0) == pytest.approx(place[:2], abs=3)
+        assert np.hypot(result.centre[0] - place[0], result.centre[1] - place[1]) < 12
+        assert 0.3 < result.confidence <= 1
+    assert [result.frame_index for result in results] == list(range(8))
+
+
+def test_repetitions_are_identical_to_the_bit(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    first, second = follow(dmb), follow(dmb)
+    third = follow(DMB(engine, CONFIG))
+    for one, two, three in zip(first, second, third, strict=True):
+        assert one.polygon.tobytes() == two.polygon.tobytes() == three.polygon.tobytes()
+        assert np.array_equal(one.mask, two.mask) and np.array_equal(one.mask, three.mask)
+        assert one.confidence == two.confidence == three.confidence
+
+
+def test_where_segmentation_fails_the_last_shape_moves_to_the_peak(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    seen = follow(dmb)[-1]
+    engine.sees = False
+    lost = dmb.track(scene(120, 95, 34)[0])
+    assert not lost.segmented
+    assert lost.confidence <= 0.2 < seen.confidence
+    assert lost.polygon.mean(0) == pytest.approx(lost.centre, abs=1e-6)
+    assert np.allclose(lost.polygon - lost.polygon.mean(0), seen.polygon - seen.polygon.mean(0))
+    assert lost.mask.sum() == pytest.approx(seen.mask.sum(), rel=0.02)
+    frames = dmb.appearance.frames
+    assert max(frames) == seen.frame_index  # what was not segmented is not remembered
+
+
+def test_never_empty_never_infinite_on_black_and_resized_frames(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    follow(dmb)
+    for shape in ((180, 240, 3), (90, 120, 3), (7, 5, 3), (180, 240)):
+        result = dmb.track(np.zeros(shape, np.uint8))
+        assert result.mask.shape == shape[:2]
+        assert result.mask.any() and np.isfinite(result.polygon).all()
+        assert result.box[2] >= 2 and result.box[3] >= 2
+
+
+def test_the_size_follows_the_target_by_a_bounded_factor(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    image, mask = scene(100, 90)
+    dmb.initialize(image, mask)
+    sizes = [dmb.size[0]]
+    for width in (46, 52, 52, 52, 52, 52):
+        dmb.track(scene(100, 90, width=width)[0])
+        sizes.append(dmb.size[0])
+    steps = np.array(sizes[1:]) / np.array(sizes[:-1])
+    assert (steps <= CONFIG.crop.max_size_change_mask + 1e-9).all()
+    assert sizes[-1] / sizes[0] == pytest.approx(1.3, abs=0.08)
+    assert dmb.size[0] / dmb.size[1] == pytest.approx(dmb.initial_size[0] / dmb.initial_size[1])
+
+
+def test_the_gate_keeps_bad_frames_out_of_both_memories(engine: ColourEngine) -> None:
+    strict = replace(CONFIG, gate=GateConfig(rule="relative", trusted_frames=0, remember_below=1e-9))
+    dmb = DMB(engine, strict)
+    dmb.initialize(*scene(*PATH[0]))
+    stored = len(dmb.spatial.samples.stored()[0])
+    dmb.track(scene(*PATH[1])[0])  # nothing accepted yet: counts as certain
+    assert len(dmb.spatial.samples.stored()[0]) == stored + 1
+    second = dmb.track(scene(*PATH[2])[0])
+    assert second.decision is not None and not second.decision.remember_filter
+    assert len(dmb.spatial.samples.stored()[0]) == stored + 1
+
+
+def test_order_and_images_are_checked(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    image, mask = scene(*PATH[0])
+    with pytest.raises(StateError, match="initialize"):
+        dmb.track(image)
+    with pytest.raises(RegionError, match="outside the image"):
+        dmb.initialize(image, (500, 500, 10, 10))
+    for bad, sentence in (
+        ("picture.jpg", "numpy array"),
+        (image.astype(np.float32), "uint8"),
+        (np.zeros((10, 10, 4), np.uint8), "4 channels"),
+        (np.zeros((0, 10, 3), np.uint8), "shape"),
+    ):
+        with pytest.raises(ImageError, match=sentence):
+            dmb.initialize(bad, mask)  # type: ignore[arg-type]
+
+
+def test_a_failed_initialisation_leaves_the_old_target_alone(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    follow(dmb)
+    with pytest.raises(RegionError):
+        dmb.initialize(scene(*PATH[0])[0], (0, 0, 0, 0))
+    assert dmb.track(scene(120, 95, 34)[0]).segmented

@@ -1,0 +1,110 @@
+"""Weights: found in three places, verified, and refused with one sentence when they are wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tracker import weights
+from tracker.network import DMBNet
+from tracker.weights import WeightsError, find_weights, load_weights, read_weights, save_weights
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "model.safetensors"
+    save_weights(DMBNet(stride_on="3x3"), path, {"stage": "test"})
+    return path
+
+
+def test_round_trip_keeps_numbers_and_facts(file: Path) -> None:
+    torch.manual_seed(0)
+    original = DMBNet(stride_on="3x3").state_dict()
+    model = load_weights(file)
+    assert model.stride_on == "3x3"
+    assert not model.training
+    for name, tensor in model.state_dict().items():
+        assert torch.allclose(tensor.float(), original[name].float(), atol=1e-3), name
+    _, metadata = read_weights(file)
+    assert metadata["stage"] == "test"
+    assert file.stat().st_size < 95e6
+
+
+def test_the_option_wins_over_the_environment_and_that_over_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    option, environment, checkout = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    checkout.mkdir()
+    for path in (option, environment, checkout / weights.WEIGHTS_NAME):
+        path.touch()
+    monkeypatch.setattr(weights, "weights_directories", lambda: (checkout, tmp_path / "none"))
+    assert find_weights(option, {"DMB_WEIGHTS": str(environment)}) == option
+    assert find_weights(None, {"DMB_WEIGHTS": str(environment)}) == environment
+    assert find_weights(None, {}) == checkout / weights.WEIGHTS_NAME
+    (checkout / weights.WEIGHTS_NAME).unlink()
+    with pytest.raises(WeightsError, match=r"option.*DMB_WEIGHTS.*dmb_r50\.safetensors"):
+        find_weights(None, {})
+
+
+def test_a_named_file_that_is_missing_is_not_replaced_by_another(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"gone\.safetensors.*DMB_WEIGHTS"):
+        find_weights(None, {"DMB_WEIGHTS": str(tmp_path / "gone.safetensors")})
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x80\x02}q\x00."])
+def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"bad\.safetensors.*no readable safetensors"):
+        load_weights(path)
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path, file: Path) -> None:
+    path = tmp_path / "short.safetensors"
+    path.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(WeightsError, match=r"short\.safetensors"):
+        load_weights(path)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path, file: Path) -> None:
+    path = tmp_path / "flipped.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-5000] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"flipped\.safetensors.*damaged"):
+        load_weights(path)
+
+
+def test_safetensors_of_something_else_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(2)}, path)
+    with pytest.raises(WeightsError, match=r"other\.safetensors.*not a DMB weights file"):
+        load_weights(path)
+
+
+def test_another_network_is_named_by_its_first_differences(tmp_path: Path, file: Path) -> None:
+    tensors = load_file(file)
+    tensors["extra"] = torch.zeros(1)
+    del tensors["decoder.predict.bias"]
+    tensors["decoder.predict.weight"] = torch.zeros(3)
+    with pytest.raises(WeightsError, match=r"missing decoder\.predict\.bias.*unexpected extra.*\(3,\) instead"):
+        weights.fill_model(DMBNet(), tensors, tmp_path / "x")
+
+
+def test_saving_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "old.safetensors"
+    path.write_bytes(b"old")
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(weights, "save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_weights(DMBNet(), path)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["old.safetensors"]

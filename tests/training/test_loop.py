@@ -1,0 +1,102 @@
+"""The loop: it learns, it resumes where it stopped, and its schedule is the stated one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.training.test_synthesis import frame
+from tracker.network import DMBNet
+from tracker.training.__main__ import main
+from tracker.training.data import DataError, read_pairs
+from tracker.training.loop import Stage, Trainer, TrainingConfig, draw_windows
+from tracker.training.sources import MaterialDrawer
+from tracker.weights import load_weights
+
+
+@pytest.fixture(scope="module")
+def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("trunk") / "trunk.safetensors"
+    names = {"res2.": "layer1.", "res3.": "layer2.", "res4.": "layer3."}
+    tensors = {}
+    for name, tensor in DMBNet().query_encoder.state_dict().items():
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        if "num_batches" not in name:
+            tensors[name] = tensor.contiguous()
+    save_file(tensors, path)
+    return path
+
+
+def trainer(output: Path, trunk: Path, steps: int = 4) -> Trainer:
+    drawer = MaterialDrawer([frame(seed) for seed in range(3)], {}, video_share=0.0)
+    stages = (Stage(steps=2, size=64, frames=2, batch=2, factor=(2.0, 2.5)),)
+    stages += (Stage(steps=steps - 2, size=64, frames=3, batch=1, factor=(2.0, 2.5), decay=True),)
+    config = TrainingConfig(stages=stages, warmup=1, seed=3)
+    return Trainer(config, drawer, trunk=trunk, output=output, device=torch.device("cpu"))
+
+
+def test_schedule_warms_up_and_decays_in_the_last_stage_only() -> None:
+    stages = (
+        Stage(steps=10, size=64, frames=2, batch=1, factor=(2, 3)),
+        Stage(steps=10, size=64, frames=2, batch=1, factor=(2, 3), decay=True),
+    )
+    config = TrainingConfig(stages=stages, warmup=5, final_rate=0.1)
+    rates = [config.rate_at(step) for step in range(config.steps)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[5:11] == pytest.approx([1.0] * 6)
+    assert all(after < before for before, after in zip(rates[10:], rates[11:], strict=False))
+    assert 0.1 < rates[-1] < 0.15
+
+
+def test_windows_stay_inside_and_near_their_targets() -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.uniform(0, 127, (50, 2))
+    for (x, y), window in zip(centres, draw_windows(centres, 16, 0.6, rng), strict=True):
+        assert 0 <= window.top <= 16 - window.height and 0 <= window.left <= 16 - window.width
+        assert window.left * 8 <= x <= (window.left + window.width) * 8
+        assert window.top * 8 <= y <= (window.top + window.height) * 8
+
+
+def test_resuming_continues_the_very_same_losses(tmp_path: Path, trunk: Path) -> None:
+    whole = trainer(tmp_path / "whole", trunk)
+    expected = [whole.train_step()[0] for _ in range(4)]
+    first = trainer(tmp_path / "parts", trunk)
+    losses = [first.train_step()[0] for _ in range(2)]
+    first.save()
+    second = trainer(tmp_path / "parts", trunk)
+    assert second.step == 2
+    losses += [second.train_step()[0] for _ in range(2)]
+    assert losses == pytest.approx(expected, rel=1e-6)
+    assert load_weights(tmp_path / "parts" / "dmb_r50.safetensors").stride_on == "1x1"
+
+
+def test_batch_norms_and_the_frozen_query_stages_do_not_move(tmp_path: Path, trunk: Path) -> None:
+    run = trainer(tmp_path, trunk)
+    before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    run.train_step()
+    after = run.model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert "decoder.predict.weight" in changed
+    assert "memory_encoder.conv1_m.weight" in changed
+    assert "memory_encoder.res2.0.conv1.weight" in changed
+    assert "query_encoder.res4.0.conv1.weight" in changed
+    assert not any("bn" in name or "downsample.1" in name for name in changed)
+    assert not any(name.startswith(("query_encoder.res3", "query_encoder.conv1")) for name in changed)
+
+
+def test_missing_data_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(tmp_path), "--trunk", str(tmp_path / "t"), "--output", str(tmp_path / "o")]
+    assert main(arguments) == 1
+    assert "no stills-*.tar" in capsys.readouterr().err
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    (tmp_path / "stills-000.tar").write_bytes(b"not a tar file")
+    with pytest.raises(DataError, match=r"stills-000\.tar"):
+        read_pairs(tmp_path / "stills-000.tar")

@@ -1,0 +1,123 @@
+"""Demo sequences and workspaces: deterministic, exact, and in the toolkit's formats."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from tracker.geometry.region import polygon_to_mask
+from vot_workspace.demo import SCRIPTS, main, render
+from vot_workspace.from_masks import main as from_masks
+from vot_workspace.writer import REGISTRY, STACKS, anchors, encode_mask
+
+
+def decode_mask(text: str, shape: tuple[int, int]) -> np.ndarray:
+    """The toolkit's mask text, read by an independent loop."""
+    x, y, width, height, *runs = map(int, text[1:].split(","))
+    flat: list[int] = []
+    for index, run in enumerate(runs):
+        flat += [index % 2] * run
+    mask = np.zeros(shape, bool)
+    mask[y : y + height, x : x + width] = np.array(flat, bool).reshape(height, width)
+    return mask
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("demo")
+    assert main([str(directory), "--frames", "4", "--size", "160", "120"]) == 0
+    return directory
+
+
+def test_both_workspaces_are_complete(demo: Path) -> None:
+    for form in ("vot2018", "vot2020"):
+        config = yaml.safe_load((demo / form / "config.yaml").read_text())
+        assert (demo / form / config["registry"][0]).resolve() == REGISTRY
+        assert not Path(config["registry"][0]).is_absolute()
+        assert (demo / form / config["stack"]).read_text() == (STACKS / config["stack"]).read_text()
+        for name in (demo / form / "sequences" / "list.txt").read_text().split():
+            folder = demo / form / "sequences" / name
+            facts = dict(line.split("=") for line in (folder / "sequence").read_text().split())
+            assert (facts["width"], facts["height"], facts["length"]) == ("160", "120", "4")
+            assert len(list((folder / "color").glob("*.jpg"))) == 4
+            assert (folder / "anchor.value").read_text().split() == ["1", "0", "0", "-1"]
+
+
+@pytest.mark.parametrize("name", sorted(SCRIPTS))
+def test_masks_and_boxes_are_where_the_target_is(demo: Path, name: str) -> None:
+    frames = list(render(name, SCRIPTS[name], 4, (160, 120)))
+    polygons = (demo / "vot2018" / "sequences" / name / "groundtruth.txt").read_text().split()
+    masks = (demo / "vot2020" / "sequences" / name / "groundtruth.txt").read_text().split()
+    assert len(polygons) == len(masks) == len(frames) == 4
+    for frame, polygon, mask in zip(frames, polygons, masks, strict=True):
+        assert np.array_equal(decode_mask(mask, (120, 160)), frame.mask)
+        corners = np.array(polygon.split(","), float).reshape(4, 2)
+        assert np.allclose(corners, frame.polygon, atol=1e-3)
+        inside = frame.mask & polygon_to_mask(corners, (120, 160))
+        assert inside.sum() >= 0.97 * frame.mask.sum() > 100
+
+
+def test_the_same_arguments_give_the_same_pixels() -> None:
+    one, two = (list(render("cat", SCRIPTS["cat"], 3, (160, 120))) for _ in range(2))
+    assert all(np.array_equal(a.image, b.image) and np.array_equal(a.mask, b.mask) for a, b in zip(one, two, strict=True))
+    assert not np.array_equal(one[0].image, one[1].image)
+
+
+def test_anchors_lead_away_from_the_nearer_end_and_avoid_empty_frames() -> None:
+    values = anchors([True] * 120)
+    assert [index for index, value in enumerate(values) if value] == [0, 50, 100, 119]
+    assert [values[index] for index in (0, 50, 100, 119)] == [1, 1, -1, -1]
+    assert anchors([False, True, True, False]) == [0, 1, -1, 0]
+    assert anchors([False, False]) == [0, 0]
+
+
+def test_mask_text_starts_with_zeros() -> None:
+    mask = np.zeros((5, 6), bool)
+    mask[1, 2:4] = mask[2, 3] = True
+    assert encode_mask(mask) == "m2,1,2,2,0,2,1,1"
+    assert encode_mask(np.zeros((3, 3), bool)) == "m0,0,0,0,0"
+
+
+def test_registry_holds_no_absolute_path_and_the_promised_trackers() -> None:
+    registry = configparser.ConfigParser()
+    registry.read(REGISTRY)
+    assert {"DMB", "MIL", "CSRT"} <= set(registry.sections())
+    for section in registry.sections():
+        assert registry[section]["protocol"] == "traxpython"
+        assert not Path(registry[section]["paths"]).is_absolute()
+        module = registry[section]["command"].replace(".", "/") + ".py"
+        assert (REGISTRY.parent / registry[section]["paths"] / module).is_file()
+
+
+def test_every_stack_has_analyses() -> None:
+    for path in STACKS.glob("*.yaml"):
+        for experiment in yaml.safe_load(path.read_text())["experiments"].values():
+            assert experiment["analyses"]
+
+
+def test_dev_stack_is_what_eao_on_vot2014_dev_means() -> None:
+    baseline = yaml.safe_load((STACKS / "dev.yaml").read_text())["experiments"]["baseline"]
+    assert (baseline["type"], baseline["repetitions"]) == ("supervised", 1)
+    score = next(a for a in baseline["analyses"] if a["type"] == "supervised_eao_score")
+    assert (score["low"], score["high"]) == (50, 250)
+
+
+def test_masks_become_a_workspace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "davis" / "bear"
+    folder.mkdir(parents=True)
+    mask = np.zeros((40, 50), np.uint8)
+    mask[10:20, 10:30] = 255
+    for index in range(3):
+        cv2.imwrite(str(folder / f"{index:05d}.jpg"), np.full((40, 50, 3), 90, np.uint8))
+        cv2.imwrite(str(folder / f"{index:05d}.png"), np.roll(mask, index, 1))
+    assert from_masks([str(tmp_path / "davis"), str(tmp_path / "w")]) == 0
+    lines = (tmp_path / "w" / "sequences" / "bear" / "groundtruth.txt").read_text().split()
+    assert [line.split(",")[0] for line in lines] == ["m10", "m11", "m12"]
+    (folder / "00001.png").unlink()
+    assert from_masks([str(tmp_path / "davis"), str(tmp_path / "w2")]) == 1
+    assert "00001.jpg" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Measures the tracker on annotated sequences."""

@@ -1,0 +1,50 @@
+"""The `dmb` command. Subcommands are imported when they are called: `dmb --help` must not wait for torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from tracker import __version__
+
+USAGE = """\
+usage: dmb COMMAND ...
+
+commands:
+  vot ...    the VOT toolkit's command line; also understands `dmb vot analysis --format html` as
+             analysis and HTML report in one go
+
+  --help     this text
+  --version  the version
+
+Every command has its own --help.
+"""
+
+
+def _vot() -> Callable[[Sequence[str]], int]:
+    from tracker.cli.vot import main
+
+    return main
+
+
+COMMANDS = {"vot": _vot}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"dmb {__version__}")
+        return 0
+    command = COMMANDS.get(arguments[0])
+    if command is None:
+        print(f"dmb: there is no command '{arguments[0]}'; use one of: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    return command()(arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

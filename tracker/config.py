@@ -1,0 +1,114 @@
+"""Every parameter of the tracker, one commented line each.
+
+Why frozen dataclasses: a configuration is a value. It can be printed beside a result, compared, and changed with
+``dataclasses.replace`` without any other tracker noticing. "Release" below is the authors' released code, whose
+values DESIGN names where the paper prints none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+GateRule = Literal["paper", "relative", "off"]
+
+
+@dataclass(frozen=True)
+class CropConfig:
+    """The search region."""
+
+    factor: float = 4.5  # side of the square search region, in units of sqrt(w*h) of the target (release, filter crop)
+    size: int = 384  # side of the resampled search region, pixels; a multiple of 16 (Section IV-A)
+    max_size_change: float = 1.05  # the size may grow by this factor per frame, or shrink by its inverse (release)
+    max_size_change_mask: float = 1.1  # the same when initialised from a mask (release)
+    min_target: float = 4.0  # smallest target side that is tracked, image pixels
+
+
+@dataclass(frozen=True)
+class AppearanceConfig:
+    """The Appearance Memory Network's bank (Section III-B)."""
+
+    sampling_interval: int = 5  # every n-th frame is kept; 0 keeps the first frame only (Section IV-A, Fig. 14)
+    last_frame: bool = True  # the latest accepted frame is always in memory (Table VIII, "Last Add.")
+    max_frames: int = 10  # most frames held at once, first and last included; bounds time and memory per frame
+
+
+@dataclass(frozen=True)
+class FilterConfig:
+    """The Spatial Memory Network: a correlation filter learned online (eq. 6)."""
+
+    grid: int = 24  # cells per side of the search region that the filter sees
+    projection_channels: int = 64  # channels after the learned 1x1 projection (release)
+    kernel: int = 4  # side of the filter, cells (release)
+    filter_regularisation: float = 0.1  # lambda of eq. 6 (release)
+    projection_regularisation: float = 1e-4  # weight of the projection's own norm (release)
+    initial_gn_iterations: int = 6  # Gauss-Newton steps at initialisation (release)
+    initial_cg_iterations: int = 10  # conjugate-gradient steps inside each of them (release)
+    update_cg_iterations: int = 5  # conjugate-gradient steps of an online update (release)
+    update_interval: int = 10  # frames between online updates (release)
+    label_sigma: float = 0.25  # standard deviation of the Gaussian label, in units of sqrt(w*h) (release)
+    sample_capacity: int = 250  # samples held; the one with the smallest weight is replaced (release)
+    learning_rate: float = 0.0075  # weight of a new sample (release)
+    hard_negative_learning_rate: float = 0.02  # weight of a sample that holds a distractor (release)
+    initial_sample_weight: float = 0.25  # share of the total weight that the first frame's samples keep at least
+    distractor_ratio: float = 0.3  # a second peak above this share of the first is a distractor (release)
+    distractor_distance: float = 2.2  # ... if it lies outside a box of this many target sizes around the first (release)
+    upsampling: int = 16  # Fourier upsampling of the scores (release)
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """Which frames may change the memories (Section III-E, eqs. 9-11)."""
+
+    rule: GateRule = "relative"
+    queue_length: int = 25  # L of eq. 10 (release)
+    max_uncertainty: float = 10.0  # the threshold of eq. 11; under "relative" the frame is not segmented above it
+    remember_below: float = 3.0  # relative: below it the peak enters the mean and the sample enters the filter (release)
+    resize_below: float = 3.5  # relative: below it the size may follow the mask (release)
+    trusted_frames: int = 4  # relative: the first tracked frames count as certain, the mean being empty (release)
+    max_area_change: float = 1.0  # the mask's centre corrects the position if its area changed by less (release)
+
+
+@dataclass(frozen=True)
+class BoxFitConfig:
+    """From a mask to a rotated box."""
+
+    min_area: float = 50.0  # smallest contour that is believed, crop pixels at crop size 384 (release)
+    background_weight: float = 0.25  # weight of background inside the box in the fitted overlap (release)
+    min_coverage: float = 0.9  # share of the mask that must stay inside the box (release)
+    min_area_ratio: float = 0.1  # fitted box against minimum-area rectangle: below this the latter is used (release)
+    max_area_ratio: float = 2.5  # ... and above this too (release)
+    max_ellipse: float = 0.6  # an ellipse larger than this share of the crop is not trusted for the angle (release)
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """From probabilities to an answer."""
+
+    threshold: float = 0.5  # a pixel belongs to the target above it (release)
+    threshold_mask: float = 0.5  # the same when initialised from a mask (the release uses 0.2)
+    min_component: float = 0.1  # components below this share of the largest are removed
+    min_area: int = 30  # fewer crop pixels than this, at crop size 384, and segmentation has failed
+
+
+@dataclass(frozen=True)
+class Box2SegConfig:
+    """From the first box to a pseudo mask (Section IV-A c)."""
+
+    enabled: bool = True
+    dilation: float = 0.05  # the box is widened by this share of its shorter side before it cuts the mask (release)
+    min_dilation: int = 5  # ... and at least by this many crop pixels (release)
+    min_area: float = 0.1  # a pseudo mask that fills less of the box than this is not believed; the box is kept
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """The whole tracker."""
+
+    crop: CropConfig = field(default_factory=CropConfig)
+    appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
+    filter: FilterConfig = field(default_factory=FilterConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+    box_fit: BoxFitConfig = field(default_factory=BoxFitConfig)
+    mask: MaskConfig = field(default_factory=MaskConfig)
+    box2seg: Box2SegConfig = field(default_factory=Box2SegConfig)

@@ -1,0 +1,21 @@
+"""The spatial map: distance to where the filter says the target is (Section III-D, positional encoding)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def distance_map(size: int, centre: tuple[float, float], unit: float) -> NDArray[np.float32]:
+    """Euclidean distance from `centre` (x, y in cells; cell i is centred at i), divided by `unit` (cells).
+
+    Args:
+        size: cells per side.
+        centre: the target's centre.
+        unit: cells per unit; the tracker uses the side of the search region.
+
+    Returns:
+        size x size, float32.
+    """
+    axis = np.arange(size, dtype=np.float32)
+    return np.hypot(axis[None, :] - centre[0], axis[:, None] - centre[1]).astype(np.float32) / np.float32(unit)

@@ -1,0 +1,207 @@
+"""Regions in their three forms - box, polygon, mask - and the conversions between them.
+
+A box is x, y, w, h with 0-based top-left corner and covers w columns and h rows of pixels. Polygon corners are
+pixel centres, so the polygon of a box ends at x + w - 1, as libtrax has it. A mask is H x W bool.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Box = tuple[float, float, float, float]
+Polygon = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+MAX_RUNS = 60_000  # the toolkit's writer breaks at 65,536 runs of equal pixels
+MIN_SPAN = 2  # the toolkit calls a mask that is one pixel wide or high empty
+
+
+class RegionError(ValueError):
+    """A region that cannot be tracked; the message says what is wrong and what to give."""
+
+
+@dataclass(frozen=True)
+class ParsedRegion:
+    """A checked region: its kind, its box, and the polygon or mask it came as."""
+
+    kind: Literal["box", "polygon", "mask"]
+    box: Box
+    polygon: Polygon | None = None
+    mask: Mask | None = None
+
+    def to_mask(self, shape: tuple[int, int]) -> Mask:
+        """The region as a mask of an image H x W."""
+        if self.mask is not None:
+            return self.mask
+        if self.polygon is not None:
+            return polygon_to_mask(self.polygon, shape)
+        return box_to_mask(self.box, shape)
+
+
+def polygon_from_box(box: Box) -> Polygon:
+    """The four corner pixels of a box, clockwise from top-left."""
+    x, y, width, height = box
+    right, bottom = x + width - 1, y + height - 1
+    return np.array([[x, y], [right, y], [right, bottom], [x, bottom]], np.float64)
+
+
+def box_from_polygon(polygon: Polygon) -> Box:
+    """The axis-aligned bounding box of a polygon n x 2."""
+    (left, top), (right, bottom) = polygon.min(0), polygon.max(0)
+    return float(left), float(top), float(right - left + 1), float(bottom - top + 1)
+
+
+def box_of_equal_area(polygon: Polygon) -> Box:
+    """The axis-aligned box of a polygon's centre and area, with the aspect ratio of its sides (release).
+
+    For a rotated rectangle the bounding box would be too large; this one has the target's true size.
+    """
+    x, y = polygon.mean(0)
+    sides = np.linalg.norm(polygon - np.roll(polygon, 1, axis=0), axis=1)
+    bounding = box_from_polygon(polygon)
+    if len(polygon) != 4 or not sides.all():
+        return bounding
+    (left, top), (right, bottom) = polygon.min(0), polygon.max(0)
+    axis_aligned = max(right - left, 1e-9) * max(bottom - top, 1e-9)
+    across = np.roll(polygon, -1, axis=0)
+    area = abs(np.sum(polygon[:, 0] * across[:, 1] - across[:, 0] * polygon[:, 1])) / 2
+    factor = math.sqrt(area / axis_aligned)
+    width, height = factor * (right - left) + 1, factor * (bottom - top) + 1
+    return float(x - (width - 1) / 2), float(y - (height - 1) / 2), float(width), float(height)
+
+
+def box_from_mask(mask: Mask) -> Box:
+    """The bounding box of a mask; all zeros if it is empty (the toolkit's "absent")."""
+    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+    if not len(columns):
+        return 0.0, 0.0, 0.0, 0.0
+    left, top = int(columns[0]), int(rows[0])
+    return float(left), float(top), float(columns[-1] - left + 1), float(rows[-1] - top + 1)
+
+
+def box_to_mask(box: Box, shape: tuple[int, int]) -> Mask:
+    """Fill a box into a mask H x W, clipped to the image; partly covered pixels count if half covered."""
+    x, y, width, height = box
+    mask = np.zeros(shape, np.bool_)
+    left, top, right, bottom = (math.floor(value + 0.5) for value in (x, y, x + width, y + height))
+    mask[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = True
+    return mask
+
+
+def polygon_to_mask(polygon: Polygon, shape: tuple[int, int]) -> Mask:
+    """Fill a polygon n x 2 into a mask H x W; corners are rounded to pixels, as the toolkit does."""
+    canvas = np.zeros(shape, np.uint8)
+    corners = np.round(np.clip(polygon, -1e6, 1e6)).astype(np.int32)
+    cv2.fillPoly(canvas, [corners], 1)
+    return canvas > 0
+
+
+def order_polygon(points: Polygon) -> Polygon:
+    """Order the corners of a quadrilateral 4 x 2 clockwise on the screen, starting at the top-left one."""
+    centre = points.mean(0)
+    angles = np.arctan2(points[:, 1] - centre[1], points[:, 0] - centre[0])  # y points down: growing is clockwise
+    ordered = points[np.argsort(angles, kind="stable")]
+    return np.roll(ordered, -int(np.argmin(ordered.sum(1))), axis=0)
+
+
+def clean_mask(mask: Mask, min_share: float) -> Mask:
+    """Remove specks: components of less than `min_share` of the largest one's area.
+
+    What is left can be answered: if it still consists of too many runs for the toolkit's writer, only the largest
+    component with its holes filled stays.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count <= 2:
+        cleaned = mask
+    else:
+        areas = stats[:, cv2.CC_STAT_AREA].copy()
+        areas[0] = 0
+        cleaned = (areas >= min_share * areas.max())[labels] & mask
+    if np.count_nonzero(np.diff(cleaned.ravel())) <= MAX_RUNS:
+        return cleaned
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
+    largest = (labels == int(areas.argmax())).astype(np.uint8)
+    contours, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.zeros_like(largest), contours, -1, 1, cv2.FILLED) > 0  # type: ignore[return-value]
+
+
+def parse_region(region: object, shape: tuple[int, int]) -> ParsedRegion:
+    """Understand and check a region given by a user.
+
+    Args:
+        region: a box of 4 numbers, a polygon as n x 2 array or 6, 8, ... numbers, or a mask H x W.
+        shape: height and width of the image.
+
+    Raises:
+        RegionError: no such region, not finite, empty, or outside the image.
+    """
+    try:
+        values = np.asarray(region)
+        if values.dtype == object:
+            raise ValueError
+        numbers = values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise RegionError(
+            f"the region {region!r} is not numeric; give x, y, w, h, a polygon's points, or a mask"
+        ) from error
+    if numbers.ndim == 2 and (values.dtype == np.bool_ or numbers.shape[1] != 2 or numbers.shape == tuple(shape)):
+        return _parse_mask(values, numbers, shape)
+    if not np.isfinite(numbers).all():
+        raise RegionError(f"the region {numbers.ravel().tolist()} holds NaN or infinity; give finite numbers")
+    if numbers.shape == (4,):
+        return _parse_box(numbers, shape)
+    if numbers.ndim == 1 and numbers.size >= 6 and numbers.size % 2 == 0:
+        numbers = numbers.reshape(-1, 2)
+    if numbers.ndim == 2 and numbers.shape[1] == 2 and len(numbers) >= 3:
+        return _parse_polygon(numbers, shape)
+    raise RegionError(
+        f"a region of shape {values.shape} is not understood; give x, y, w, h, n x 2 points with n >= 3, or a mask "
+        f"of the image's size {shape[0]} x {shape[1]}"
+    )
+
+
+def _check_inside(box: Box, shape: tuple[int, int], what: str) -> None:
+    x, y, width, height = box
+    if x > shape[1] - 1 or y > shape[0] - 1 or x + width <= 0 or y + height <= 0:
+        raise RegionError(f"the {what} lies outside the image of {shape[1]} x {shape[0]} pixels; give one inside it")
+
+
+def _parse_box(numbers: NDArray[np.float64], shape: tuple[int, int]) -> ParsedRegion:
+    x, y, width, height = (float(value) for value in numbers)
+    text = f"box {x:g}, {y:g}, {width:g}, {height:g}"
+    if width <= 0 or height <= 0:
+        raise RegionError(f"the {text} has no area; give x, y, w, h with w and h above zero")
+    _check_inside((x, y, width, height), shape, text)
+    return ParsedRegion("box", (x, y, width, height))
+
+
+def _parse_polygon(points: NDArray[np.float64], shape: tuple[int, int]) -> ParsedRegion:
+    bounding = box_from_polygon(points)
+    text = f"polygon {np.round(points, 2).ravel().tolist()}"
+    across = np.roll(points, -1, axis=0)
+    area = abs(np.sum(points[:, 0] * across[:, 1] - across[:, 0] * points[:, 1])) / 2
+    if area <= 0 and min(bounding[2], bounding[3]) <= 1:
+        raise RegionError(f"the {text} has no area; give at least three points that are not on one line")
+    _check_inside(bounding, shape, text)
+    return ParsedRegion("polygon", box_of_equal_area(points), polygon=points)
+
+
+def _parse_mask(values: NDArray, numbers: NDArray[np.float64], shape: tuple[int, int]) -> ParsedRegion:
+    if numbers.shape != tuple(shape):
+        raise RegionError(
+            f"the mask has {numbers.shape[1]} x {numbers.shape[0]} pixels, the image {shape[1]} x {shape[0]}; "
+            "give a mask of the image's size"
+        )
+    if not np.isfinite(numbers).all():
+        raise RegionError("the mask holds NaN or infinity; give zeros and ones")
+    mask = values if values.dtype == np.bool_ else numbers > 0
+    if not mask.any():
+        raise RegionError("the mask is empty; mark the target with ones")
+    return ParsedRegion("mask", box_from_mask(mask), mask=mask)

@@ -1,0 +1,397 @@
+"""The Spatial Memory Network: a correlation filter that learns online where the target is (III-C, eq. 6).
+
+Why it is a memory: its keys are the features of past frames, its values the labels that say where the target
+was (eqs. 7-8); the filter is both of them in closed form, ready to be read by one correlation. It holds no
+trained weights. The first frame's samples teach it a projection of the features to few channels and a filter,
+jointly; afterwards the projection stays and only the filter learns.
+
+Coordinates: the centre of cell i of a feature map is i; a crop pixel u lies at (u + 0.5) / stride - 0.5. The
+scores of an even kernel live half a cell away from the cells (`score_offset`). Labels and peaks account for
+it exactly, and nobody outside this module meets it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tracker.config import FilterConfig
+from tracker.optimization import Linearisation, Vector, gauss_newton
+
+Pair = tuple[float, float]
+
+NEGATIVE_FLOOR = 0.05  # scores count as at least minus this in the objective (release)
+# Directions among which the first projection is sought. Against all 1024, on real sequences: the same peaks,
+# scores within 0.002, a quarter of the time.
+SUBSPACE = 192
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """Where the filter finds the target.
+
+    Attributes:
+        position: (x, y) in cells.
+        peak: the windowed score there; 1 is what the filter was trained to answer on the target.
+        score_map: windowed scores M x M, M = (m - 1) * upsampling + 1 for m x m raw scores; entry i lies at
+            cell i / upsampling - `score_offset`.
+        second_peak: the largest windowed score outside the first's neighbourhood; 0 if that covers all.
+        second_position: where that is, or None.
+        hard_negative: the second peak is high enough to be a distractor.
+    """
+
+    position: Pair
+    peak: float
+    score_map: Tensor
+    second_peak: float
+    second_position: Pair | None
+    hard_negative: bool
+
+
+def score_offset(kernel: int) -> float:
+    """Score i lies at cell i minus this: an even kernel has its centre between two cells."""
+    return 0.0 if kernel % 2 else 0.5
+
+
+def score_cells(grid: int, kernel: int) -> int:
+    """Scores per side, m: padded by kernel // 2, an even kernel yields one more than there are cells."""
+    return grid + 1 - kernel % 2
+
+
+def gaussian_labels(centres: Tensor, target_size: Pair, grid: int, config: FilterConfig) -> Tensor:
+    """What the filter should answer: a Gaussian, 1 at the target's centre.
+
+    Args:
+        centres: S x 2 (x, y) in cells.
+        target_size: (w, h) in cells; the standard deviation is `label_sigma` * sqrt(w * h).
+        grid: cells per side.
+        config: for kernel and `label_sigma`.
+
+    Returns: S x m x m.
+    """
+    sigma = config.label_sigma * math.sqrt(target_size[0] * target_size[1])
+    cells = torch.arange(score_cells(grid, config.kernel)).to(centres) - score_offset(config.kernel)
+    x, y = (torch.exp(-0.5 * ((cells - centres[:, i : i + 1]) / sigma) ** 2) for i in (0, 1))
+    return y[:, :, None] * x[:, None, :]
+
+
+def activation(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """phi(x) = x for x >= 0 and 0.05 (exp(20 x) - 1) below, and its slope.
+
+    Bounded below: background may score as low as it likes and is never more than slightly wrong.
+    """
+    slope = torch.exp(scores.clamp(max=0.0) / NEGATIVE_FLOOR)
+    return torch.where(scores >= 0.0, scores, NEGATIVE_FLOOR * (slope - 1.0)), slope
+
+
+class Samples:
+    """Feature maps S x C x g x g: correlation with a k x k filter, and its transpose.
+
+    A correlation is one matrix product for all taps, then a sum of shifted maps: with so few taps cheaper
+    than a convolution, and deterministic on every device.
+    """
+
+    def __init__(self, features: Tensor, kernel: int) -> None:
+        self._count, _, self._grid, _ = features.shape
+        self._features = features.flatten(2)
+        self._kernel = kernel
+
+    def _shifts(self) -> Iterator[tuple[int, slice, slice, slice, slice]]:
+        """For every tap: its index, rows and columns of the scores, rows and columns of the cells it sees."""
+        pad, cells = self._kernel // 2, score_cells(self._grid, self._kernel)
+        spans = []
+        for tap in range(self._kernel):
+            start, stop = max(0, pad - tap), min(cells, self._grid + pad - tap)
+            spans.append((slice(start, stop), slice(start - pad + tap, stop - pad + tap)))
+        for tap, ((rows, cell_rows), (columns, cell_columns)) in enumerate(product(spans, spans)):
+            yield tap, rows, columns, cell_rows, cell_columns
+
+    def correlate(self, taps: Tensor) -> Tensor:
+        """Scores S x m x m of a filter's taps k^2 x C, row by row; features are zero outside their map."""
+        cells = score_cells(self._grid, self._kernel)
+        responses = torch.matmul(taps, self._features).reshape(self._count, -1, self._grid, self._grid)
+        scores = responses.new_zeros(self._count, cells, cells)
+        for tap, rows, columns, cell_rows, cell_columns in self._shifts():
+            scores[:, rows, columns] += responses[:, tap, cell_rows, cell_columns]
+        return scores
+
+    def transpose(self, scores: Tensor) -> Tensor:
+        """The transpose of `correlate`: from scores S x m x m to taps k^2 x C."""
+        shifted = scores.new_zeros(self._count, self._kernel**2, self._grid, self._grid)
+        for tap, rows, columns, cell_rows, cell_columns in self._shifts():
+            shifted[:, tap, cell_rows, cell_columns] = scores[:, rows, columns]
+        return torch.matmul(shifted.flatten(2), self._features.transpose(1, 2)).sum(0)
+
+
+class FilterProblem:
+    """Eq. 6 for the least-squares solver: weighted squared errors of the scores, and regularisers.
+
+    The parameters are (filter,), K x k^2, over samples of K channels; or (filter, projection), the projection
+    K x C, over samples of C channels (S x C x g x g, labels S x m x m). The scores are bilinear in the two,
+    so the derivatives are written out: one product with the samples each way, of k^2 rows and not of K.
+    """
+
+    def __init__(self, samples: Tensor, labels: Tensor, weights: Tensor, config: FilterConfig) -> None:
+        self._samples = Samples(samples, config.kernel)
+        self._labels = labels
+        self._root_weights = weights.sqrt()[:, None, None]
+        self._roots = (math.sqrt(config.filter_regularisation), math.sqrt(config.projection_regularisation))
+
+    def linearise(self, x: Vector) -> Linearisation:
+        """The residuals at `x`, errors of the scores first, and the products with their Jacobian."""
+        joint, roots = len(x) == 2, self._roots[: len(x)]
+        scores, slope = activation(self._samples.correlate(x[0].T @ x[1] if joint else x[0].T))
+        errors = self._root_weights * (scores - self._labels)
+        slope = self._root_weights * slope
+
+        def jvp(change: Vector) -> Vector:
+            taps = change[0].T @ x[1] + x[0].T @ change[1] if joint else change[0].T
+            penalties = (root * part for root, part in zip(roots, change, strict=True))
+            return (slope * self._samples.correlate(taps), *penalties)
+
+        def vjp(residuals: Vector) -> Vector:
+            taps = self._samples.transpose(slope * residuals[0])
+            parts = (x[1] @ taps.T, x[0] @ taps) if joint else (taps.T,)
+            return tuple(p + root * r for p, root, r in zip(parts, roots, residuals[1:], strict=True))
+
+        return Linearisation((errors, *(root * part for root, part in zip(roots, x, strict=True))), jvp, vjp)
+
+
+class SampleMemory:
+    """The keys (projected features) and values (labels), weighted; allocated once and reused.
+
+    As in ECO and ATOM: a new sample receives its learning rate as its share of the total weight, all others
+    shrink to make room, the smallest weight is replaced when the memory is full. The first frame's samples
+    are never replaced, nor do they sink below `initial_sample_weight` together (unless that is zero).
+    """
+
+    def __init__(self, config: FilterConfig) -> None:
+        self._share = config.initial_sample_weight
+        self._weights = torch.zeros(config.sample_capacity, dtype=torch.float64)  # on the CPU
+        self._features = self._labels = torch.empty(0)
+        self._initial = self._count = 0
+
+    def reset(self, features: Tensor, labels: Tensor) -> None:
+        """Forget everything; hold the initial samples S x K x g x g and labels S x m x m, of equal weight."""
+        self._initial = self._count = len(features)
+        self._features = self._fill(self._features, features)
+        self._labels = self._fill(self._labels, labels)
+        self._weights.zero_()[: self._count] = 1.0 / self._count
+
+    def _fill(self, old: Tensor, initial: Tensor) -> Tensor:
+        wanted = ((len(self._weights), *initial.shape[1:]), initial.dtype, initial.device)
+        new = old if (old.shape, old.dtype, old.device) == wanted else initial.new_empty(wanted[0])
+        new[: len(initial)] = initial
+        return new
+
+    def add(self, features: Tensor, label: Tensor, rate: float) -> int:
+        """Store features K x g x g and label m x m with the weight `rate`; returns the slot used."""
+        weights, initial, slot = self._weights, self._initial, self._count
+        protected = initial if self._share > 0.0 else 0
+        if slot == len(weights):
+            slot = protected + int(weights[protected:].argmin())
+        self._features[slot], self._labels[slot] = features, label
+        self._count = max(self._count, slot + 1)
+        weights[slot] = 0.0
+        weights *= (1.0 - rate) / weights.sum()
+        weights[slot] = rate
+        if protected and weights[:initial].sum() < self._share:
+            weights[initial:] *= (1.0 - self._share) / weights[initial:].sum()
+            weights[:initial] = self._share / initial
+        return slot
+
+    def stored(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Views: samples n x K x g x g, labels n x m x m, weights n (float64, their sum is one)."""
+        return self._features[: self._count], self._labels[: self._count], self._weights[: self._count]
+
+
+class SpatialMemory:
+    """Learns a filter from the first frame, finds the target with it, and keeps it up to date.
+
+    One instance serves any number of initialisations; each forgets everything before it. Computes in float32
+    (float64 if the initial features are) on the features' device. Call it outside `torch.autocast`. The grid
+    is that of the initial features. Features of another shape later, and anything not finite, is a
+    ValueError.
+    """
+
+    def __init__(self, config: FilterConfig) -> None:
+        self.config = config
+        self.samples = SampleMemory(config)
+        self.filter = torch.empty(0)  # K x k^2: channels by taps, row by row
+        self.projection = torch.empty(0)  # K x C
+        self._target_size: Pair = (0.0, 0.0)
+        self._grid = 0
+        self._upsampling = self._window = torch.empty(0)
+
+    @torch.inference_mode()
+    def initialise(self, features: Tensor, centres: Tensor | NDArray[np.float64], target_size: Pair) -> None:
+        """Learn projection and filter from the augmented first frame.
+
+        Args:
+            features: S x C x g x g, stride-16 features of the S samples; fewer than the memory holds.
+            centres: S x 2 (x, y), the target's centre in each, in cells.
+            target_size: (w, h) in cells.
+
+        Raises:
+            ValueError: shapes that do not fit together or the configuration, or values that are not finite.
+        """
+        config, count = self.config, len(features)
+        if features.ndim != 4 or features.shape[2] != features.shape[3] or tuple(centres.shape) != (count, 2):
+            shapes = f"{tuple(features.shape)} and {tuple(centres.shape)}"
+            raise ValueError(f"the filter needs samples S x C x g x g and centres S x 2, got {shapes}")
+        if not 0 < count < config.sample_capacity or features.shape[1] < config.projection_channels:
+            limits = (
+                f"projection_channels={config.projection_channels}, sample_capacity={config.sample_capacity}"
+            )
+            raise ValueError(f"{count} samples of {features.shape[1]} channels do not fit {limits}")
+        features = _normalise(features)
+        self._grid = features.shape[3]
+        self._prepare_upsampling(features)
+        labels = self._labels(torch.as_tensor(centres).to(features), target_size)
+        subspace, start = _principal_subspace(features, config.projection_channels)
+        inside = features if subspace is None else _project(subspace, features)
+        problem = FilterProblem(inside, labels, features.new_full((count,), 1.0 / count), config)
+        self.filter, projection = gauss_newton(
+            problem,
+            (features.new_zeros(config.projection_channels, config.kernel**2), start),
+            gn_iterations=config.initial_gn_iterations,
+            cg_iterations=config.initial_cg_iterations,
+        ).x
+        self.projection = projection if subspace is None else projection @ subspace
+        self.samples.reset(_project(projection, inside), labels)
+
+    @torch.inference_mode()
+    def score(self, features: Tensor) -> Tensor:
+        """Raw scores S x m x m of features S x C x g x g: not windowed, not upsampled."""
+        return Samples(self._keys(features), self.config.kernel).correlate(self.filter.T)
+
+    @torch.inference_mode()
+    def localise(self, features: Tensor, target_size: Pair | None = None) -> Localisation:
+        """Find the target.
+
+        Args:
+            features: 1 x C x g x g, of the search region.
+            target_size: (w, h) in cells, for the distractor's distance; the last one known if not given.
+        """
+        config = self.config
+        scores = self._window * (self._upsampling @ self.score(features)[0] @ self._upsampling.T)
+        row, column = divmod(int(scores.argmax()), scores.shape[1])
+        peak = float(scores[row, column])
+        reach = 0.5 * config.distractor_distance * config.upsampling
+        reach_x, reach_y = (reach * side for side in (target_size or self._target_size))
+        others = scores.clone()
+        others[
+            max(0, math.ceil(row - reach_y)) : math.floor(row + reach_y) + 1,
+            max(0, math.ceil(column - reach_x)) : math.floor(column + reach_x) + 1,
+        ] = -math.inf
+        second_row, second_column = divmod(int(others.argmax()), scores.shape[1])
+        second = float(others[second_row, second_column])
+        exists = second > -math.inf
+        return Localisation(
+            position=self._cell(column, row),
+            peak=peak,
+            score_map=scores,
+            second_peak=second if exists else 0.0,
+            second_position=self._cell(second_column, second_row) if exists else None,
+            hard_negative=exists and peak > 0.0 and second > config.distractor_ratio * peak,
+        )
+
+    @torch.inference_mode()
+    def remember(
+        self, features: Tensor, centre: Pair, target_size: Pair, hard_negative: bool = False
+    ) -> None:
+        """Store a frame; the filter learns from it at the next update.
+
+        Args:
+            features: 1 x C x g x g, of the search region.
+            centre: (x, y) of the target in it, in cells.
+            target_size: (w, h) in cells.
+            hard_negative: the frame shows a distractor and weighs more.
+        """
+        config, keys = self.config, self._keys(features)
+        label = self._labels(keys.new_tensor([centre]), target_size)
+        rate = config.hard_negative_learning_rate if hard_negative else config.learning_rate
+        self.samples.add(keys[0], label[0], rate)
+
+    @torch.inference_mode()
+    def update(self, iterations: int) -> None:
+        """Learn from all samples: one Gauss-Newton step of so many conjugate-gradient iterations."""
+        keys, labels, weights = self.samples.stored()
+        problem = FilterProblem(keys, labels, weights.to(self.filter), self.config)
+        (self.filter,) = gauss_newton(problem, (self.filter,), gn_iterations=1, cg_iterations=iterations).x
+
+    def maybe_update(self, frame_index: int, hard_negative: bool = False) -> bool:
+        """Update on every `update_interval`-th frame, and at once on a distractor; returns whether it did."""
+        due = hard_negative or frame_index % self.config.update_interval == 0
+        if due:
+            self.update(self.config.update_cg_iterations)
+        return due
+
+    def _labels(self, centres: Tensor, target_size: Pair) -> Tensor:
+        if not (torch.isfinite(centres).all() and min(target_size) > 0.0 and max(target_size) < math.inf):
+            raise ValueError(f"no target can have the size {target_size} or the centre {centres[0].tolist()}")
+        self._target_size = target_size
+        return gaussian_labels(centres, target_size, self._grid, self.config)
+
+    def _keys(self, features: Tensor) -> Tensor:
+        """Features S x C x g x g as the filter sees them, S x K x g x g."""
+        expected = (self.projection.shape[-1], self._grid, self._grid)
+        if not self._grid or tuple(features.shape[1:]) != expected:
+            raise ValueError(f"the filter was initialised on {expected}, got {tuple(features.shape[1:])}")
+        return _project(self.projection, _normalise(features).to(self.projection))
+
+    def _cell(self, column: int, row: int) -> Pair:
+        offset, factor = score_offset(self.config.kernel), self.config.upsampling
+        return column / factor - offset, row / factor - offset
+
+    def _prepare_upsampling(self, like: Tensor) -> None:
+        """The matrix that Fourier-interpolates scores along one axis, and the Hann window on its points."""
+        scores, factor = score_cells(self._grid, self.config.kernel), self.config.upsampling
+        points = (scores - 1) * factor + 1
+        at = torch.arange(points, dtype=torch.float64)[:, None] / factor
+        t = math.pi * (at - torch.arange(scores, dtype=torch.float64))
+        divisor = scores * (torch.sin(t / scores) if scores % 2 else torch.tan(t / scores))
+        # the Dirichlet kernel: what zero-padding the spectrum does, written as an interpolation
+        matrix = torch.where(t == 0.0, 1.0, torch.sin(t) / torch.where(t == 0.0, 1.0, divisor))
+        hann = torch.hann_window(points + 2, periodic=False, dtype=torch.float64)[1:-1]  # zero just outside
+        self._upsampling, self._window = matrix.to(like), torch.outer(hann, hann).to(like)
+
+
+def _normalise(features: Tensor) -> Tensor:
+    """Divide every sample by its root mean square over C x H x W, in float32 or float64."""
+    features = features if features.dtype == torch.float64 else features.float()
+    scale: Tensor = torch.linalg.vector_norm(features.flatten(1), dim=1) / math.sqrt(features[0].numel())
+    if not torch.isfinite(scale).all():
+        raise ValueError("the filter received features that are not finite; run the network in float32")
+    return features / scale.clamp(min=1e-12)[:, None, None, None]
+
+
+def _project(projection: Tensor, features: Tensor) -> Tensor:
+    """Apply a 1x1 convolution K x C to S x C x g x g."""
+    return torch.matmul(projection, features.flatten(2)).reshape(len(features), -1, *features.shape[2:])
+
+
+def _principal_subspace(features: Tensor, channels: int) -> tuple[Tensor | None, Tensor]:
+    """Where the projection starts (principal components), and the subspace in which it is sought.
+
+    Every other row and column is enough for the statistics. The subspace is that of the `SUBSPACE` strongest
+    directions; its basis is orthonormal, so that the projection's regulariser keeps its value.
+
+    Returns:
+        The basis D x C, or None if there are no more channels than that; the start K x (D or C).
+    """
+    rows = features[:, :, ::2, ::2].transpose(0, 1).flatten(1)
+    moment = rows @ rows.T / rows.shape[1]
+    covariance = moment - torch.outer(rows.mean(1), rows.mean(1))
+    basis = None
+    if len(moment) > SUBSPACE:
+        basis = torch.linalg.eigh(moment).eigenvectors[:, -SUBSPACE:].T.contiguous()
+        covariance = basis @ covariance @ basis.T
+    return basis, torch.linalg.eigh(covariance).eigenvectors[:, -channels:].T.contiguous()

@@ -1,0 +1,92 @@
+"""The decoder: from the read-out and the spatial map to the target's mask (Section III-D; STM, Oh et al. 2019)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tracker.network.encoders import VALUE_CHANNELS
+
+WIDTH = 256  # channels of every decoder layer (authors' release)
+
+
+def upsample(x: Tensor, factor: int) -> Tensor:
+    """Bilinear upsampling with half-pixel centres."""
+    return functional.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+class ResidualBlock(nn.Module):
+    """Pre-activation block with an identity shortcut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N x C x h x w to the same shape."""
+        return x + self.conv2(functional.relu(self.conv1(functional.relu(x))))
+
+
+class Refinement(nn.Module):
+    """Doubles the resolution with the help of encoder features of that resolution."""
+
+    def __init__(self, skip_channels: int) -> None:
+        super().__init__()
+        self.conv_skip = nn.Conv2d(skip_channels, WIDTH, 3, padding=1)
+        self.block_skip = ResidualBlock(WIDTH)
+        self.block = ResidualBlock(WIDTH)
+
+    def forward(self, skip: Tensor, coarse: Tensor) -> Tensor:
+        """Fuse a skip N x C x 2h x 2w with coarse features N x 256 x h x w into N x 256 x 2h x 2w."""
+        return self.block(self.block_skip(self.conv_skip(skip)) + upsample(coarse, 2))
+
+
+class Decoder(nn.Module):
+    """Read-out, skips and spatial map to two-channel logits, coarse first.
+
+    Half of the network's arithmetic is the refinement at stride 4, and most of the search region is background. The
+    decoder therefore predicts at stride 8 for the whole region (`coarse`), and `refine` repeats the last step
+    for a window only, with the same prediction layer. Weights trained without the coarse prediction (the
+    authors' release) refine the whole region.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2 * VALUE_CHANNELS, WIDTH, 3, padding=1)
+        self.block = ResidualBlock(WIDTH)
+        self.refine8 = Refinement(512)
+        self.refine4 = Refinement(256)
+        self.predict = nn.Conv2d(WIDTH, 2, 3, padding=1)
+
+    def features(self, readout: Tensor, skip8: Tensor, spatial_map: Tensor) -> Tensor:
+        """Decode up to stride 8.
+
+        The spatial map is the positional encoding: one channel, added to all 256 channels of the stride-16
+        features ("adding" of Table VIII).
+
+        Args:
+            readout: N x 1024 x h x w, eq. 5.
+            skip8: N x 512 x 2h x 2w, query features at stride 8.
+            spatial_map: N x 1 x h x w.
+
+        Returns:
+            N x 256 x 2h x 2w.
+        """
+        return self.refine8(skip8, self.block(self.conv(readout)) + spatial_map)
+
+    def coarse(self, features8: Tensor) -> Tensor:
+        """Predict from stride 8: N x 256 x 2h x 2w to logits N x 2 x 16h x 16w, background first."""
+        return upsample(self.predict(functional.relu(features8)), 8)
+
+    def refine(self, skip4: Tensor, features8: Tensor) -> Tensor:
+        """Predict from stride 4, for the whole region or a window of it.
+
+        Args:
+            skip4: N x 256 x 4h x 4w, query features at stride 4.
+            features8: N x 256 x 2h x 2w, the same window.
+
+        Returns:
+            Logits N x 2 x 16h x 16w, background first.
+        """
+        return upsample(self.predict(functional.relu(self.refine4(skip4, features8))), 4)

@@ -1,0 +1,57 @@
+"""The query encoder and the memory encoder of the Appearance Memory Network (Section III-B)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from tracker.network.backbone import StrideOn, Trunk
+
+KEY_CHANNELS = 128  # f/8 of eq. 2, f = 1024 (Section III-B)
+VALUE_CHANNELS = 512  # f/2
+FEATURE_CHANNELS = 1024  # f: the output of "Conv4_e", stride 16
+
+
+class QueryEncoder(Trunk):
+    """Image to features at three strides."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode N x 3 x H x W (normalised) into features at strides 4, 8 and 16."""
+        return self.stages(self.conv1(image))
+
+
+class MemoryEncoder(Trunk):
+    """Image with foreground and background mask to features at stride 16."""
+
+    def __init__(self, *, stride_on: StrideOn) -> None:
+        super().__init__(stride_on=stride_on)
+        self.conv1_m = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+        self.conv1_o = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+
+    def forward(self, image: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
+        """Encode an image and its two masks.
+
+        The three stem convolutions are summed before the stem's batch norm (Section III-B, "Memory Encoder").
+
+        Args:
+            image: N x 3 x H x W, normalised.
+            foreground: N x 1 x H x W, probability of the target.
+            background: N x 1 x H x W, probability of everything else.
+
+        Returns:
+            N x 1024 x H/16 x W/16.
+        """
+        stem = self.conv1(image) + self.conv1_m(foreground) + self.conv1_o(background)
+        return self.stages(stem)[2]
+
+
+class KeyValue(nn.Module):
+    """Two convolutions that turn features into a key (or query) and a value (eqs. 1 and 2)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.key = nn.Conv2d(FEATURE_CHANNELS, KEY_CHANNELS, 3, padding=1)
+        self.value = nn.Conv2d(FEATURE_CHANNELS, VALUE_CHANNELS, 3, padding=1)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Map N x 1024 x h x w to a key N x 128 x h x w and a value N x 512 x h x w."""
+        return self.key(features), self.value(features)

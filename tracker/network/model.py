@@ -1,0 +1,143 @@
+"""The network as the tracker and the training see it: encode, remember, read, decode."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tracker.network.backbone import StrideOn
+from tracker.network.decoder import Decoder
+from tracker.network.encoders import KeyValue, MemoryEncoder, QueryEncoder
+from tracker.network.reader import read_memory, to_rows
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1] (torchvision)
+IMAGE_STD = (0.229, 0.224, 0.225)
+STRIDE = 16  # pixels per cell of the attention and filter grids
+
+
+class QueryFeatures(NamedTuple):
+    """What one pass of the query encoder yields; h, w are H/16, W/16."""
+
+    query: Tensor  # N x 128 x h x w, Q_t of eq. 2
+    value: Tensor  # N x 512 x h x w, V_Q,t of eq. 2
+    stride4: Tensor  # N x 256 x 4h x 4w
+    stride8: Tensor  # N x 512 x 2h x 2w
+    stride16: Tensor  # N x 1024 x h x w: x_t of eq. 6, what the correlation filter sees
+
+
+class Window(NamedTuple):
+    """A rectangle of the search region, in cells of stride 8."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @staticmethod
+    def whole(features8: Tensor) -> Window:
+        """The window that covers features N x C x 2h x 2w entirely."""
+        return Window(0, 0, features8.shape[-2], features8.shape[-1])
+
+    def slices(self, factor: int) -> tuple[slice, slice]:
+        """Rows and columns of the window in a grid `factor` times as fine as stride 8."""
+        top, left, height, width = (factor * value for value in self)
+        return slice(top, top + height), slice(left, left + width)
+
+
+def mask_logit(logits: Tensor) -> Tensor:
+    """Turn two-channel logits N x 2 x H x W (background first) into the mask's logit N x 1 x H x W.
+
+    The release aggregates the softmax p of the two channels once more, as p^2 / (p^2 + (1 - p)^2): the sigmoid of
+    twice their difference.
+    """
+    return 2.0 * (logits[:, 1:2] - logits[:, 0:1])
+
+
+class DMBNet(nn.Module):
+    """All trained parameters of the tracker.
+
+    Args:
+        stride_on: where the ResNet stages carry their stride, "3x3" (torchvision, authors' release) or "1x1"
+            (original ResNet).
+        coarse_prediction: the decoder was trained to predict at stride 8 too; without it the whole region is
+            refined.
+    """
+
+    def __init__(self, *, stride_on: StrideOn = "1x1", coarse_prediction: bool = True) -> None:
+        super().__init__()
+        self.stride_on: StrideOn = stride_on
+        self.coarse_prediction = coarse_prediction
+        self.memory_encoder = MemoryEncoder(stride_on=stride_on)
+        self.query_encoder = QueryEncoder(stride_on=stride_on)
+        self.memory_key_value = KeyValue()
+        self.query_key_value = KeyValue()
+        self.decoder = Decoder()
+        self.register_buffer("image_mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("image_std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=False)
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Turn an RGB image N x 3 x H x W with values 0..255 into the encoders' input."""
+        return (image / 255.0 - self.image_mean) / self.image_std  # type: ignore[operator]
+
+    def encode_query(self, image: Tensor) -> QueryFeatures:
+        """Encode a normalised image N x 3 x H x W; H and W are multiples of 16."""
+        stride4, stride8, stride16 = self.query_encoder(image)
+        query, value = self.query_key_value(stride16)
+        return QueryFeatures(query, value, stride4, stride8, stride16)
+
+    def encode_memory(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode a normalised image N x 3 x H x W and its mask N x 1 x H x W in [0, 1].
+
+        Returns:
+            The key N x (h*w) x 128 and the value N x (h*w) x 512 as rows, ready to be read.
+        """
+        key, value = self.memory_key_value(self.memory_encoder(image, mask, 1.0 - mask))
+        return to_rows(key), to_rows(value)
+
+    def decode_coarse(
+        self, features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Read the memory and decode up to stride 8.
+
+        Args:
+            features: one pass of `encode_query`.
+            keys: N x M x 128, rows of all remembered frames.
+            values: N x M x 512.
+            spatial_map: N x 1 x h x w.
+
+        Returns:
+            The decoder's features N x 256 x 2h x 2w and the coarse mask's logit N x 1 x H x W.
+        """
+        readout = read_memory(features.query, features.value, keys, values)
+        features8 = self.decoder.features(readout, features.stride8, spatial_map)
+        return features8, mask_logit(self.decoder.coarse(features8))
+
+    def refine(self, features: QueryFeatures, features8: Tensor, window: Window) -> Tensor:
+        """Decode a window of the mask at stride 4.
+
+        Returns:
+            The mask's logit inside the window, N x 1 x 8*height x 8*width.
+        """
+        rows, columns = window.slices(1)
+        rows4, columns4 = window.slices(2)
+        skip4 = features.stride4[..., rows4, columns4]
+        return mask_logit(self.decoder.refine(skip4, features8[..., rows, columns]))
+
+    def segment(
+        self, features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: Tensor, window: Window | None = None
+    ) -> Tensor:
+        """Predict the mask of the whole region, refined inside `window` (default: everywhere).
+
+        Arguments as for `decode_coarse`.
+
+        Returns:
+            The mask's logit N x 1 x H x W.
+        """
+        features8, coarse = self.decode_coarse(features, keys, values, spatial_map)
+        if window is None or not self.coarse_prediction:
+            return self.refine(features, features8, Window.whole(features8))
+        rows, columns = window.slices(8)
+        coarse[..., rows, columns] = self.refine(features, features8, window).to(coarse.dtype)
+        return coarse

@@ -1,0 +1,32 @@
+"""The memory reader: one softmax attention from the query to every remembered position (eqs. 3-5)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def to_rows(features: Tensor) -> Tensor:
+    """Rearrange N x C x h x w into rows N x (h*w) x C, the layout that the reader multiplies."""
+    return features.flatten(2).transpose(1, 2)
+
+
+def read_memory(query: Tensor, query_value: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Read the appearance memory.
+
+    Eq. 4 prints no scale; as in the authors' release the dot products are divided by sqrt(128), which is
+    `scaled_dot_product_attention`'s default. Its sum runs over all positions of all frames; the index t-1 in the
+    printed denominator is a slip for k.
+
+    Args:
+        query: N x 128 x h x w.
+        query_value: N x 512 x h x w.
+        keys: N x M x 128, one row per remembered position (M = frames * h * w).
+        values: N x M x 512.
+
+    Returns:
+        The read-out R_t of eq. 5: the retrieved value, then the query's own value, N x 1024 x h x w.
+    """
+    retrieved = functional.scaled_dot_product_attention(to_rows(query), keys, values)
+    return torch.cat([retrieved.transpose(1, 2).reshape_as(query_value), query_value], dim=1)

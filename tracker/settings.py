@@ -1,0 +1,197 @@
+"""What a user may choose from outside: environment variables DMB_*, and options of the same names by hand.
+
+Why the environment: the toolkit's `traxpython` protocol starts `python -m tracker.trax_server` without any
+options, so what must be known before the first message travels as `env_DMB_DEVICE = cpu` in trackers.ini.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, cast, get_args
+
+from tracker.config import GateRule, TrackerConfig
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Answer = Literal["auto", "rectangle", "polygon", "mask"]
+
+PREFIX = "DMB_"
+CROP_STEP = 16  # stride of the attention grid, which must divide the crop
+
+
+class SettingsError(ValueError):
+    """A setting has a value that is not allowed; the message names both and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices of one run; None stands for the value in `TrackerConfig`.
+
+    Attributes:
+        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:<n>".
+        precision: arithmetic of the network.
+        weights: a weights file; None for the project's own.
+        threads: CPU threads; None leaves PyTorch's choice.
+        gate: rule of the quality gate.
+        crop_size: side of the resampled search region, pixels, a multiple of 16.
+        sampling_interval: every n-th frame stays in the appearance memory; 0 keeps the first only.
+        max_frames: most frames in the appearance memory.
+        box2seg: whether a box or polygon is turned into a mask at initialisation.
+        answer: kind of region that is answered; "auto" for the kind of the initialisation.
+        multiobject: whether several objects at once are offered to the client.
+        log: a file to which the TraX process appends its log lines.
+    """
+
+    device: str = "auto"
+    precision: Precision = "auto"
+    weights: str | None = None
+    threads: int | None = None
+    gate: GateRule | None = None
+    crop_size: int | None = None
+    sampling_interval: int | None = None
+    max_frames: int | None = None
+    box2seg: bool | None = None
+    answer: Answer = "auto"
+    multiobject: bool = True
+    log: str | None = None
+
+    def tracker_config(self, base: TrackerConfig | None = None) -> TrackerConfig:
+        """Apply what was chosen to a configuration (default: the default one)."""
+        config = base or TrackerConfig()
+        if self.crop_size is not None:
+            config = replace(config, crop=replace(config.crop, size=self.crop_size))
+        if self.gate is not None:
+            config = replace(config, gate=replace(config.gate, rule=self.gate))
+        if self.sampling_interval is not None:
+            appearance = replace(config.appearance, sampling_interval=self.sampling_interval)
+            config = replace(config, appearance=appearance)
+        if self.max_frames is not None:
+            config = replace(config, appearance=replace(config.appearance, max_frames=self.max_frames))
+        if self.box2seg is not None:
+            config = replace(config, box2seg=replace(config.box2seg, enabled=self.box2seg))
+        return config
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One setting: its field, how its text is read (ValueError: not allowed), and what is allowed."""
+
+    field: str
+    parse: Callable[[str], object]
+    allowed: str
+    help: str
+
+    @property
+    def name(self) -> str:
+        """Name in the environment."""
+        return PREFIX + self.field.upper()
+
+    @property
+    def option(self) -> str:
+        """Name on the command line."""
+        return "--" + self.field.replace("_", "-")
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError
+        return text.lower()
+
+    return parse
+
+
+def _integer(smallest: int, step: int = 1) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < smallest or value % step:
+            raise ValueError
+        return value
+
+    return parse
+
+
+def _switch(text: str) -> bool:
+    return {"on": True, "off": False, "1": True, "0": False, "yes": True, "no": False}[text.lower()]
+
+
+def _device(text: str) -> str:
+    kind, colon, number = text.lower().partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (colon and (kind != "cuda" or not number.isdecimal())):
+        raise ValueError
+    return text.lower()
+
+
+def _absolute(text: str) -> str:
+    path = os.path.expanduser(text)
+    if not os.path.isabs(path):
+        raise ValueError
+    return path
+
+
+def _choice(kind: object) -> tuple[Callable[[str], str], str]:
+    choices = cast(tuple[str, ...], get_args(kind))
+    return _one_of(*choices), " or ".join(choices)
+
+
+VARIABLES = (
+    Variable("device", _device, "auto, cpu, cuda or cuda:<number>", "where the network runs (default: auto)"),
+    Variable("precision", *_choice(Precision), help="arithmetic of the network (default: auto)"),
+    Variable("weights", str, "a file", "weights file (default: the project's own)"),
+    Variable("threads", _integer(1), "a whole number from 1", "CPU threads (default: PyTorch's choice)"),
+    Variable("gate", *_choice(GateRule), help="rule by which frames enter the memories"),
+    Variable(
+        "crop_size",
+        _integer(4 * CROP_STEP, CROP_STEP),
+        f"a multiple of {CROP_STEP} from {4 * CROP_STEP}",
+        "side of the search region in network pixels; smaller is faster and less accurate",
+    ),
+    Variable(
+        "sampling_interval",
+        _integer(0),
+        "a whole number from 0",
+        "every n-th frame stays in the appearance memory; 0: the first frame only",
+    ),
+    Variable("max_frames", _integer(1), "a whole number from 1", "most frames in the appearance memory"),
+    Variable("box2seg", _switch, "on or off", "turn a box into a mask at initialisation"),
+    Variable("answer", *_choice(Answer), help="kind of region answered (default: auto, as initialised)"),
+    Variable("multiobject", _switch, "on or off", "offer the client several objects at once (default: on)"),
+    Variable("log", _absolute, "an absolute path (the toolkit starts trackers elsewhere)", "file for log"),
+)
+
+
+def from_environment(environ: Mapping[str, str], options: Mapping[str, str | None] | None = None) -> Settings:
+    """Read the settings; an option wins over the environment, an empty value counts as not given.
+
+    Args:
+        environ: e.g. `os.environ`.
+        options: texts by field name, from the command line.
+
+    Raises:
+        SettingsError: a value is not allowed; one sentence with name, value and allowed values.
+    """
+    chosen: dict[str, object] = {}
+    for variable in VARIABLES:
+        option = (options or {}).get(variable.field)
+        text = (environ.get(variable.name, "") if option is None else option).strip()
+        if not text:
+            continue
+        try:
+            chosen[variable.field] = variable.parse(text)
+        except (ValueError, KeyError):
+            source = variable.name if option is None else variable.option
+            raise SettingsError(f"{source} is '{text}'; it must be {variable.allowed}") from None
+    return Settings(**chosen)  # type: ignore[arg-type]
+
+
+def complaints(environ: Mapping[str, str]) -> list[str]:
+    """One sentence for each variable whose name looks like a misspelt setting."""
+    names = [variable.name for variable in VARIABLES]
+    found = []
+    for name in sorted(environ):
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
+        if name.startswith(PREFIX) and name not in names and close:
+            found.append(f"{name} is no setting of DMB and has no effect; did you mean {close[0]}?")
+    return found

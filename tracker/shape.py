@@ -1,0 +1,64 @@
+"""The target's shape in one frame: mask and rotated box, and how both move when nothing better is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.geometry.region import polygon_to_mask
+
+MIN_SIDE = 2  # the toolkit calls masks that are one pixel wide or high empty
+
+
+def polygon_area(polygon: NDArray[np.float64]) -> float:
+    """Area of a simple polygon n x 2, square pixels."""
+    x, y = polygon[:, 0], polygon[:, 1]
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Mask H x W and rotated box 4 x 2 of the target."""
+
+    mask: NDArray[np.bool_]
+    polygon: NDArray[np.float64]
+
+    @staticmethod
+    def empty() -> Shape:
+        """The shape before the first frame."""
+        return Shape(np.zeros((0, 0), np.bool_), np.zeros((4, 2)))
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Centre of the rotated box, pixels."""
+        x, y = self.polygon.mean(0)
+        return float(x), float(y)
+
+    def moved_to(self, centre: tuple[float, float], image_shape: tuple[int, int]) -> Shape:
+        """The same shape with its box's centre at `centre` in an image H x W; never empty.
+
+        Args:
+            centre: x, y inside the image.
+            image_shape: height and width; may differ from the last frame's.
+        """
+        shift = np.asarray(centre) - self.centre
+        polygon = self.polygon + shift
+        matrix = np.array([[1.0, 0.0, round(shift[0])], [0.0, 1.0, round(shift[1])]])
+        size = (image_shape[1], image_shape[0])
+        mask = cv2.warpAffine(self.mask.astype(np.uint8), matrix, size, flags=cv2.INTER_NEAREST) > 0
+        if not visible(mask):
+            mask = polygon_to_mask(polygon, image_shape)
+        if not visible(mask):
+            mask = np.zeros(image_shape, np.bool_)
+            left = int(np.clip(centre[0], 0, max(0, image_shape[1] - MIN_SIDE)))
+            top = int(np.clip(centre[1], 0, max(0, image_shape[0] - MIN_SIDE)))
+            mask[top : top + MIN_SIDE, left : left + MIN_SIDE] = True
+        return Shape(mask, polygon)
+
+
+def visible(mask: NDArray[np.bool_]) -> bool:
+    """Whether a mask spans at least two rows and two columns."""
+    return bool(np.count_nonzero(mask.any(0)) >= MIN_SIDE and np.count_nonzero(mask.any(1)) >= MIN_SIDE)

@@ -1,0 +1,293 @@
+"""DMB: one target through one video. The path of a frame, top to bottom, is `DMB.track`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.box2seg import pseudo_mask
+from tracker.config import TrackerConfig
+from tracker.engine import Engine
+from tracker.geometry.crop import Crop, search_crop
+from tracker.geometry.distance_map import distance_map
+from tracker.geometry.region import (
+    ParsedRegion,
+    RegionError,
+    box_from_mask,
+    box_to_mask,
+    clean_mask,
+    parse_region,
+    polygon_from_box,
+    polygon_to_mask,
+)
+from tracker.geometry.rotated_box import fit_rotated_box
+from tracker.memory.appearance import AppearanceMemory
+from tracker.memory.augmentation import augment_initial
+from tracker.memory.quality import Decision, QualityGate
+from tracker.memory.spatial import SpatialMemory
+from tracker.network import DMBNet
+from tracker.network.model import STRIDE
+from tracker.shape import Shape, polygon_area
+
+Point = tuple[float, float]
+FAILED_CONFIDENCE = 0.2  # upper bound of the confidence where the answer is only the last shape, moved
+
+
+class ImageError(ValueError):
+    """The image is no image that can be tracked in; the message says what is wrong with it."""
+
+
+class StateError(RuntimeError):
+    """`track` was called before `initialize`."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer to one frame.
+
+    Attributes:
+        mask: H x W bool, the target; never empty.
+        polygon: 4 x 2, the rotated box around it: x, y of pixel centres, clockwise from top-left.
+        box: x, y, w, h of the axis-aligned box of the mask.
+        confidence: 0 (lost) to 1 (certain).
+        frame_index: 0 for the first frame.
+        segmented: the mask was segmented in this frame; otherwise it is the last one, moved.
+        decision: what the quality gate decided; None in the first frame.
+        centre: x, y where the filter saw the target.
+    """
+
+    mask: NDArray[np.bool_]
+    polygon: NDArray[np.float64]
+    box: tuple[float, float, float, float]
+    confidence: float
+    frame_index: int
+    segmented: bool
+    decision: Decision | None
+    centre: Point
+
+
+def check_image(image: object) -> NDArray[np.uint8]:
+    """Return an image as H x W x 3 uint8 (grey images are repeated).
+
+    Raises:
+        ImageError: no array, or of another shape or type.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"the image is a {type(image).__name__}; give a numpy array, height x width x 3, RGB, uint8")
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
+        raise ImageError(
+            f"the image has shape {image.shape} and type {image.dtype}; give height x width x 3, RGB, uint8"
+        )
+    if image.ndim == 2:
+        return np.repeat(image[:, :, None], 3, axis=2)
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    if image.shape[2] != 3:
+        raise ImageError(f"the image has {image.shape[2]} channels; give 3 (RGB) or 1 (grey)")
+    return image
+
+
+class DMB:
+    """The tracker. One instance follows one target; `initialize` may be called any number of times.
+
+    Args:
+        model: the network, or an engine that already wraps it (shared between trackers).
+        config: parameters.
+    """
+
+    def __init__(self, model: DMBNet | Engine, config: TrackerConfig | None = None) -> None:
+        self.config = config or TrackerConfig()
+        self.engine = model if isinstance(model, Engine) else Engine(model)
+        self.appearance = AppearanceMemory(self.config.appearance)
+        self.spatial = SpatialMemory(self.config.filter)
+        self.gate = QualityGate(self.config.gate)
+        self.frame_index = -1
+        self.from_mask = False
+        self.centre: Point = (0.0, 0.0)  # of the target, image pixels
+        self.size: Point = (0.0, 0.0)  # width and height, image pixels
+        self.shape = Shape.empty()
+        self.initial_area = 1.0  # of the rotated box in the first frame, in units of `initial_size`'s product
+        self.initial_size: Point = (0.0, 0.0)
+
+    @property
+    def cells(self) -> int:
+        """Cells per side of the attention and filter grids."""
+        return self.config.crop.size // STRIDE
+
+    def initialize(self, image: NDArray[np.uint8], region: object) -> Result:
+        """Start on a target.
+
+        Args:
+            image: H x W x 3 RGB uint8 (or H x W grey).
+            region: box (x, y, w, h), polygon (n x 2) or mask (H x W), see `parse_region`.
+
+        Raises:
+            ImageError: unusable image.
+            RegionError: unusable region.
+        """
+        image = check_image(image)
+        parsed = parse_region(region, image.shape[:2])
+        self.frame_index = 0
+        self.from_mask = parsed.kind == "mask"
+        x, y, width, height = parsed.box
+        smallest = self.config.crop.min_target
+        self.centre = (x + (width - 1) / 2, y + (height - 1) / 2)
+        self.size = self.initial_size = (max(width, smallest), max(height, smallest))
+        crop = self._search_crop()
+        probability = self._remember_first(image, crop, parsed)
+        self._start_filter(image, crop)
+        self.gate.reset(mask_initialised=self.from_mask)
+        self.shape = self._first_shape(image, parsed, crop, probability)
+        self.initial_area = max(polygon_area(self.shape.polygon), 1.0)
+        return self._result(1.0, segmented=True, decision=None, peak=self.centre)
+
+    def track(self, image: NDArray[np.uint8]) -> Result:
+        """Find the target in the next frame.
+
+        Raises:
+            ImageError: unusable image.
+            StateError: `initialize` has not been called.
+        """
+        if self.frame_index < 0:
+            raise StateError("track was called before initialize; call initialize(image, region) first")
+        image = check_image(image)
+        self.frame_index += 1
+        crop = self._search_crop()
+        pixels = self.engine.normalise(crop.extract(image)[None])
+        features = self.engine.encode_query(pixels)
+        where = self.spatial.localise(features.stride16.float())
+        decision = self.gate.judge(where.peak)
+        peak_cell = where.position
+        peak = self._to_image(crop, peak_cell)
+
+        probability = None
+        shape = None
+        if decision.segment:
+            spatial_map = distance_map(self.cells, peak_cell, self.cells)
+            keys, values = self.appearance.rows()
+            probability = self.engine.segment(features, keys, values, spatial_map)
+            shape = self._shape_of(probability, crop, image.shape[:2])
+        segmented = shape is not None
+        self.centre = self._clamp(peak, image.shape[:2])
+        if shape is None:
+            self.shape = self.shape.moved_to(self.centre, image.shape[:2])
+        else:
+            assert probability is not None
+            if decision.correct_centre and self._plausible(shape):
+                self.centre = shape.centre
+            if decision.follow_size:
+                self._follow_size(shape)
+            self.shape = shape
+            if decision.remember_appearance and self.appearance.wants(self.frame_index):
+                self.appearance.commit(*self.engine.encode_memory(pixels, probability), self.frame_index)
+        if decision.remember_filter:
+            self.spatial.remember(
+                features.stride16.float(),
+                self._to_cells(crop, self.centre),
+                self._size_in_cells(crop),
+                hard_negative=where.hard_negative,
+            )
+        self.spatial.maybe_update(self.frame_index, where.hard_negative)
+        confidence = self._confidence(decision, probability, segmented)
+        return self._result(confidence, segmented=segmented, decision=decision, peak=peak)
+
+    def _search_crop(self) -> Crop:
+        return search_crop(self.centre, self.size, self.config.crop.factor, self.config.crop.size)
+
+    @staticmethod
+    def _to_image(crop: Crop, cell: Point) -> Point:
+        x, y = crop.to_image(np.array([[(cell[0] + 0.5) * STRIDE - 0.5, (cell[1] + 0.5) * STRIDE - 0.5]]))[0]
+        return float(x), float(y)
+
+    @staticmethod
+    def _to_cells(crop: Crop, point: Point) -> Point:
+        x, y = (crop.to_crop(np.array([point]))[0] + 0.5) / STRIDE - 0.5
+        return float(x), float(y)
+
+    def _size_in_cells(self, crop: Crop) -> Point:
+        return self.size[0] * crop.scale / STRIDE, self.size[1] * crop.scale / STRIDE
+
+    @staticmethod
+    def _clamp(point: Point, shape: tuple[int, ...]) -> Point:
+        return float(np.clip(point[0], 0, shape[1] - 1)), float(np.clip(point[1], 0, shape[0] - 1))
+
+    def _remember_first(
+        self, image: NDArray[np.uint8], crop: Crop, parsed: ParsedRegion
+    ) -> NDArray[np.float32]:
+        """Fill the appearance memory with the first frame; returns its mask on the crop, S x S."""
+        pixels = self.engine.normalise(crop.extract(image)[None])
+        mask = crop.mask_to_crop(parsed.to_mask(image.shape[:2]))
+        if not self.from_mask and self.config.box2seg.enabled:
+            spatial_map = distance_map(self.cells, self._to_cells(crop, self.centre), self.cells)
+            features = self.engine.encode_query(pixels)
+            mask = pseudo_mask(self.engine, pixels, features, mask, spatial_map, self.config.box2seg)
+        self.appearance.reset(*self.engine.encode_memory(pixels, mask))
+        return mask
+
+    def _start_filter(self, image: NDArray[np.uint8], crop: Crop) -> None:
+        crops, centres = augment_initial(image, crop)
+        features = self.engine.filter_features(self.engine.normalise(crops))
+        cells = (np.asarray(centres) + 0.5) / STRIDE - 0.5
+        self.spatial.initialise(features, cells, self._size_in_cells(crop))
+
+    def _first_shape(
+        self, image: NDArray[np.uint8], parsed: ParsedRegion, crop: Crop, probability: NDArray[np.float32]
+    ) -> Shape:
+        shape = self._shape_of(probability, crop, image.shape[:2])
+        if shape is None:
+            mask = parsed.to_mask(image.shape[:2])
+            return Shape(mask, polygon_from_box(parsed.box))
+        return shape
+
+    def _shape_of(
+        self, probability: NDArray[np.float32], crop: Crop, image_shape: tuple[int, int]
+    ) -> Shape | None:
+        """Turn a probability S x S into the target's shape in the image, or None where there is too little."""
+        config = self.config.mask
+        threshold = config.threshold_mask if self.from_mask else config.threshold
+        needed = config.min_area * (self.config.crop.size / 384) ** 2
+        if not np.isfinite(probability).all() or (probability > threshold).sum() < needed:
+            return None
+        mask = clean_mask(crop.mask_to_image(probability, image_shape) > threshold, config.min_component)
+        polygon = fit_rotated_box(mask, self.config.box_fit)
+        if polygon is None:
+            return None
+        return Shape(mask, polygon)
+
+    def _plausible(self, shape: Shape) -> bool:
+        """Whether the mask's area changed by less than the limit since the last frame (release)."""
+        before, now = max(float(self.shape.mask.sum()), 1.0), float(shape.mask.sum())
+        return abs(now - before) < self.config.gate.max_area_change * before
+
+    def _follow_size(self, shape: Shape) -> None:
+        """Scale the target's size with its rotated box, by a bounded factor per frame; the aspect ratio stays."""
+        config = self.config.crop
+        wanted = np.sqrt(polygon_area(shape.polygon) / self.initial_area) * np.sqrt(np.prod(self.initial_size))
+        limit = config.max_size_change_mask if self.from_mask else config.max_size_change
+        factor = float(np.clip(wanted / np.sqrt(np.prod(self.size)), 1 / limit, limit))
+        smallest = config.min_target
+        self.size = (max(self.size[0] * factor, smallest), max(self.size[1] * factor, smallest))
+
+    def _confidence(
+        self, decision: Decision, probability: NDArray[np.float32] | None, segmented: bool
+    ) -> float:
+        """Certainty of the localisation times that of the mask."""
+        located = min(1.0, 1.0 / max(decision.uncertainty, 1e-6))
+        if not segmented or probability is None:
+            return FAILED_CONFIDENCE * located
+        return located * float(probability[probability > 0.5].mean()) if (probability > 0.5).any() else 0.5 * located
+
+    def _result(self, confidence: float, *, segmented: bool, decision: Decision | None, peak: Point) -> Result:
+        shape = self.shape
+        return Result(
+            mask=shape.mask,
+            polygon=shape.polygon,
+            box=box_from_mask(shape.mask),
+            confidence=confidence,
+            frame_index=self.frame_index,
+            segmented=segmented,
+            decision=decision,
+            centre=peak,
+        )

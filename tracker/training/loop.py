@@ -1,0 +1,280 @@
+"""The training loop: samples in, checkpoints and weights out, resumable at any step.
+
+Recurrent as in Section IV-A: the first frame is remembered with its label, the prediction of the second one is
+remembered for the third, and the loss is summed and propagated through all of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tracker.network import DMBNet, QueryFeatures, Window
+from tracker.training.initialisation import initialise
+from tracker.training.losses import hard_iou, segmentation_loss
+from tracker.training.sources import MaterialDrawer
+from tracker.training.synthesis import Batch, SynthesisConfig, Synthesiser
+from tracker.weights import load_trunk, save_weights
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training with samples of one shape."""
+
+    steps: int
+    size: int  # side of the search region, pixels
+    frames: int  # frames per sample
+    batch: int  # samples per step
+    factor: tuple[float, float]  # side of the region in target sizes
+    decay: bool = False  # the learning rate falls to `final_rate` by a cosine over this stage
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What a run needs to be repeated."""
+
+    stages: tuple[Stage, ...]
+    rate: float = 3e-4  # learning rate of new layers
+    encoder_rate: float = 3e-5  # of layers that come from ImageNet
+    final_rate: float = 0.03  # share of the rates at the end of a decaying stage
+    warmup: int = 100  # steps over which the rates rise
+    weight_decay: float = 1e-4
+    gradient_norm: float = 5.0  # gradients are clipped to this norm
+    coarse_weight: float = 0.5  # weight of the stride-8 prediction's loss
+    window: float = 0.6  # side of the refined window, share of the region's
+    video_share: float = 0.35  # share of samples from videos
+    max_gap: int = 8  # most frames between two frames of a video sample
+    query_trained: tuple[str, ...] = ("res4",)  # parts of the query encoder that train; its BatchNorms never do
+    seed: int = 0
+    save_minutes: float = 5.0  # minutes between checkpoints
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> tuple[Stage, int]:
+        """The stage that `step` belongs to, and the step's number inside it."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        raise IndexError(step)
+
+    def rate_at(self, step: int) -> float:
+        """Share of the learning rates used at `step`."""
+        stage, position = self.stage_at(step)
+        share = min(1.0, (step + 1) / max(1, self.warmup))
+        if stage.decay:
+            cosine = 0.5 * (1.0 + math.cos(math.pi * position / stage.steps))
+            share *= self.final_rate + (1.0 - self.final_rate) * cosine
+        return share
+
+
+def freeze(model: DMBNet, query_trained: tuple[str, ...]) -> None:
+    """Freeze batch norms everywhere and the parts of the query encoder that do not train."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+            module.requires_grad_(False)
+    for name, part in model.query_encoder.named_children():
+        if name not in query_trained:
+            part.requires_grad_(False)
+
+
+def build_optimizer(model: DMBNet, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW with a smaller rate for the layers that come from ImageNet."""
+    pretrained, new = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            from_imagenet = "encoder." in name and "conv1_m" not in name and "conv1_o" not in name
+            (pretrained if from_imagenet else new).append(parameter)
+    groups = [{"params": new, "base": config.rate}, {"params": pretrained, "base": config.encoder_rate}]
+    return torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay)
+
+
+def draw_windows(centres: np.ndarray, cells: int, share: float, rng: np.random.Generator) -> list[Window]:
+    """Windows of stride-8 cells around targets at `centres` (N x 2, pixels), jittered, inside the region."""
+    side = max(2, round(share * cells))
+    slack = 0.25 * side
+    corners = centres / 8.0 - side / 2 + rng.uniform(-slack, slack, size=centres.shape)
+    corners = np.clip(np.round(corners), 0, cells - side).astype(int)
+    return [Window(int(top), int(left), side, side) for left, top in corners]
+
+
+def cut(tensor: Tensor, windows: list[Window], factor: int) -> Tensor:
+    """Cut one window per sample from a grid `factor` times as fine as stride 8, and stack them."""
+    parts = []
+    for index, window in enumerate(windows):
+        rows, columns = window.slices(factor)
+        parts.append(tensor[index, :, rows, columns])
+    return torch.stack(parts)
+
+
+def run_batch(model: DMBNet, batch: Batch, config: TrainingConfig, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Forward pass over the frames of a batch.
+
+    Returns:
+        The summed loss, and the IoU of each later frame: (T-1) x B, NaN where the target is absent.
+    """
+    count, frames = batch.images.shape[:2]
+    images = model.normalise(batch.images.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
+    images = images.unflatten(0, (count, frames))
+    keys, values = model.encode_memory(images[:, 0], batch.memory_mask)
+    later = images[:, 1:].flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    features = [part.unflatten(0, (count, frames - 1)) for part in model.encode_query(later)]
+    loss, ious = torch.zeros((), device=images.device), []
+    for frame in range(1, frames):
+        query = QueryFeatures(*(part[:, frame - 1] for part in features))
+        features8, coarse = model.decode_coarse(query, keys, values, batch.maps[:, frame])
+        windows = draw_windows(batch.centres[:, frame], features8.shape[-1], config.window, rng)
+        refined = 2.0 * model.decoder.refine(cut(query.stride4, windows, 2), cut(features8, windows, 1)).diff(dim=1)
+        label = batch.labels[:, frame]
+        loss = loss + segmentation_loss(refined, cut(label, windows, 8))
+        loss = loss + config.coarse_weight * segmentation_loss(coarse, label)
+        logit = coarse.clone()
+        for index, window in enumerate(windows):
+            rows, columns = window.slices(8)
+            logit[index, :, rows, columns] = refined[index].to(logit.dtype)
+        ious.append(hard_iou(logit.detach(), label))
+        if frame + 1 < frames:
+            more_keys, more_values = model.encode_memory(images[:, frame], torch.sigmoid(logit))
+            keys, values = torch.cat([keys, more_keys], 1), torch.cat([values, more_values], 1)
+    return loss / (frames - 1), torch.stack(ious)
+
+
+class Trainer:
+    """Holds everything that a run changes.
+
+    Args:
+        config: the run.
+        drawer: the data.
+        trunk: ImageNet weights that a fresh run starts from.
+        output: folder for checkpoints and weights; an existing checkpoint there is continued.
+        device: where to train.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, drawer: MaterialDrawer, *, trunk: Path, output: Path, device: torch.device
+    ) -> None:
+        self.config, self.drawer, self.output, self.device = config, drawer, output, device
+        self.output.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = output / "checkpoint.pt"
+        self.step = 0
+        self.stopping = False
+        torch.manual_seed(config.seed)
+        self.rng = np.random.default_rng(config.seed)
+        self.synthesiser = Synthesiser(self._synthesis(config.stages[0]), seed=config.seed + 1, device=device)
+        self.model = DMBNet(stride_on="1x1")
+        if not self.checkpoint.is_file():
+            load_trunk(self.model, trunk)
+            self.model.eval()
+            batches = [self._batch(config.stages[0]) for _ in range(6)]
+            images = torch.cat([batch.images.flatten(0, 1) for batch in batches])
+            kept = initialise(self.model, self.model.normalise(images))
+            log.info("keys start as a PCA of the trunk's features (%.0f%% of the variance)", 100 * kept)
+        self.model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model.train()
+        freeze(self.model, config.query_trained)
+        self.optimizer = build_optimizer(self.model, config)
+        if self.checkpoint.is_file():
+            self.load()
+
+    def _synthesis(self, stage: Stage) -> SynthesisConfig:
+        return SynthesisConfig(size=stage.size, frames=stage.frames, factor=stage.factor)
+
+    def _batch(self, stage: Stage) -> Batch:
+        self.synthesiser.config = self._synthesis(stage)
+        return self.synthesiser.compose([self.drawer.draw(stage.frames, self.rng) for _ in range(stage.batch)])
+
+    def save(self) -> None:
+        """Write the resumable state and the weights, each atomically."""
+        state = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": [self.rng.bit_generator.state, self.synthesiser.rng.bit_generator.state],
+            "generator": self.synthesiser.generator.get_state(),
+        }
+        temporary = self.checkpoint.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, self.checkpoint)
+        facts = {"stage": "stills and video", "steps": str(self.step), "config": str(asdict(self.config))}
+        save_weights(self.model, self.output / "dmb_r50.safetensors", facts)
+        log.info("step %d saved in %s", self.step, self.output)
+
+    def load(self) -> None:
+        """Continue from the checkpoint in the output folder."""
+        state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.rng.bit_generator.state, self.synthesiser.rng.bit_generator.state = state["rng"]
+        self.synthesiser.generator.set_state(state["generator"].cpu())
+        log.info("continuing from step %d", self.step)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        log.info("signal %d: saving after this step", number)
+        self.stopping = True
+
+    def train_step(self) -> tuple[float, list[float], float]:
+        """One optimisation step; returns the loss, the mean IoU of each later frame, and the padded share."""
+        share = self.config.rate_at(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base"] * share
+        stage, _ = self.config.stage_at(self.step)
+        batch = self._batch(stage)
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+            loss, ious = run_batch(self.model, batch, self.config, self.rng)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
+        self.optimizer.step()
+        self.step += 1
+        return float(loss.detach()), ious.nanmean(dim=1).tolist(), batch.padding
+
+    def run(self, *, until: int | None = None, report_every: int = 20) -> None:
+        """Train to the last step (or `until`); SIGTERM and Ctrl-C save and return."""
+        previous = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        last = min(self.config.steps, until or self.config.steps)
+        saved = reported = time.monotonic()
+        losses: list[float] = []
+        ious: list[float] = []
+        padding: list[float] = []
+        samples = 0
+        try:
+            while self.step < last and not self.stopping:
+                stage, _ = self.config.stage_at(self.step)
+                loss, iou, padded = self.train_step()
+                losses.append(loss)
+                ious.append(float(np.nanmean(iou)))
+                padding.append(padded)
+                samples += stage.batch
+                now = time.monotonic()
+                if len(losses) >= report_every:
+                    speed = samples / (now - reported)
+                    log.info(
+                        "step %d/%d  size %d  loss %.3f  IoU %.3f  padding %.2f  %.2f samples/s",
+                        *(self.step, last, stage.size, np.mean(losses), np.nanmean(ious), np.mean(padding), speed),
+                    )
+                    losses, ious, padding, samples, reported = [], [], [], 0, now
+                if now - saved > 60 * self.config.save_minutes:
+                    self.save()
+                    saved = time.monotonic()
+        finally:
+            self.save()
+            for number, handler in previous.items():
+                signal.signal(number, handler)

@@ -1,0 +1,163 @@
+"""Draws the raw material of a training sample: the target's frames, a background and a distractor.
+
+All sources share one size so that whole batches are warped at once, on whatever device trains. A source keeps
+the scale of its file where the target is small and shrinks it where the target is large.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.training.data import VOID, Frame
+
+SOURCE_SIZE = 288  # side of the padded source images, pixels: the longest side of the stills
+TARGET_SIZE = 72.0  # video frames are shrunk until sqrt(w*h) of their target comes down to this, pixels
+MIN_TARGET_AREA = 80  # smaller objects are not drawn as targets, pixels
+
+
+@dataclass
+class Source:
+    """One annotated image, cut and padded to SOURCE_SIZE."""
+
+    image: NDArray[np.uint8]  # SOURCE_SIZE x SOURCE_SIZE x 3; the part beyond `extent` is padding
+    mask: NDArray[np.uint8]  # SOURCE_SIZE x SOURCE_SIZE: 1 target, 0 background, VOID ignored
+    extent: tuple[int, int]  # width and height that hold image
+    centre: tuple[float, float]  # of the target's box, pixels
+    size: float  # sqrt(w*h) of the target's box, pixels
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Centre (x, y) and size (w, h) of a mask's bounding box, or None where it is empty."""
+    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+    if not len(columns):
+        return None
+    x0, x1, y0, y1 = columns[0], columns[-1], rows[0], rows[-1]
+    return ((x0 + x1) / 2.0, (y0 + y1) / 2.0), (x1 - x0 + 1.0, y1 - y0 + 1.0)
+
+
+def _pad(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    bottom, right = SOURCE_SIZE - image.shape[0], SOURCE_SIZE - image.shape[1]
+    return cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+
+
+def cut_source(image: NDArray[np.uint8], mask: NDArray[np.uint8], scale: float, corner: tuple[int, int]) -> Source:
+    """Shrink an image and its mask by `scale` and cut SOURCE_SIZE pixels from `corner` (x, y of the shrunk one)."""
+    if scale < 1.0:
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
+    window = (slice(corner[1], corner[1] + SOURCE_SIZE), slice(corner[0], corner[0] + SOURCE_SIZE))
+    image, mask = image[window], mask[window]
+    box = box_of(mask == 1)
+    centre, (width, height) = box or ((image.shape[1] / 2, image.shape[0] / 2), (TARGET_SIZE, TARGET_SIZE))
+    return Source(_pad(image), _pad(mask), image.shape[1::-1], centre, float(np.sqrt(width * height)))
+
+
+def still_source(frame: Frame) -> Source:
+    """Decode a still; its one object is the target."""
+    image, ids = frame.decode()
+    mask = (ids > 0).astype(np.uint8)
+    scale = min(1.0, SOURCE_SIZE / max(image.shape[:2]))
+    return cut_source(image, mask, scale, (0, 0))
+
+
+def video_sources(frames: list[Frame], rng: np.random.Generator) -> list[Source] | None:
+    """Decode ordered frames of a video and choose one object that is visible in the first of them.
+
+    All frames are cut alike, so that the object's motion is kept. None where the first frame shows no object of
+    a useful size.
+    """
+    decoded = [frame.decode() for frame in frames]
+    ids, counts = np.unique(decoded[0][1], return_counts=True)
+    usable = ids[(ids > 0) & (ids != VOID) & (counts >= MIN_TARGET_AREA)]
+    if not len(usable):
+        return None
+    chosen = rng.choice(usable)
+    masks = [np.where(ids == VOID, VOID, ids == chosen).astype(np.uint8) for _, ids in decoded]
+    box = box_of(masks[0] == 1)
+    assert box is not None
+    (x, y), (width, height) = box
+    longest = max(decoded[0][0].shape[:2])
+    scale = float(np.clip(TARGET_SIZE / np.sqrt(width * height), min(1.0, SOURCE_SIZE / longest), 1.0))
+    shape = [int(round(side * scale)) for side in masks[0].shape]
+    corner = tuple(
+        int(np.clip(round(position * scale - SOURCE_SIZE / 2), 0, max(0, side - SOURCE_SIZE)))
+        for position, side in ((x, shape[1]), (y, shape[0]))
+    )
+    sources = [
+        cut_source(image, mask, scale, (corner[0], corner[1])) for (image, _), mask in zip(decoded, masks, strict=True)
+    ]
+    return sources if (sources[0].mask == 1).sum() >= MIN_TARGET_AREA else None
+
+
+@dataclass
+class Material:
+    """Everything one sample is composed of."""
+
+    target: list[Source]  # one source per frame; for a still the same one
+    background: Source | None  # another still, or None: the target keeps its own surroundings
+    distractor: Source | None  # another object to be pasted in
+    video: bool
+
+
+class MaterialDrawer:
+    """Draws material at random from stills and videos.
+
+    Args:
+        stills: image-mask pairs.
+        videos: frames of each sequence, in order.
+        video_share: share of samples that come from videos.
+        composite_share: share of the stills that get another background.
+        distractor_share: share of the samples that get a pasted distractor or occluder.
+        max_gap: largest distance between two drawn frames of a video.
+    """
+
+    def __init__(
+        self,
+        stills: list[Frame],
+        videos: dict[str, list[Frame]],
+        *,
+        video_share: float,
+        composite_share: float = 0.65,
+        distractor_share: float = 0.4,
+        max_gap: int = 8,
+    ) -> None:
+        self.stills = stills
+        self.videos = [frames for _, frames in sorted(videos.items()) if len(frames) >= 3]
+        # long sequences are drawn more often, but not in proportion: their frames resemble each other
+        weights = np.sqrt([len(frames) for frames in self.videos]) if self.videos else np.ones(0)
+        self.video_weights = weights / max(weights.sum(), 1e-9)
+        self.video_share = video_share if self.videos else 0.0
+        self.composite_share = composite_share
+        self.distractor_share = distractor_share
+        self.max_gap = max_gap
+
+    def _still(self, rng: np.random.Generator) -> Source:
+        while True:
+            source = still_source(self.stills[rng.integers(len(self.stills))])
+            if (source.mask == 1).sum() >= MIN_TARGET_AREA:
+                return source
+
+    def _video(self, count: int, rng: np.random.Generator) -> list[Source]:
+        while True:
+            frames = self.videos[rng.choice(len(self.videos), p=self.video_weights)]
+            gaps = rng.integers(1, self.max_gap + 1, size=count - 1)
+            gaps = np.minimum(gaps, max(1, (len(frames) - 1) // (count - 1)))
+            start = rng.integers(0, len(frames) - gaps.sum())
+            indices = start + np.concatenate([[0], np.cumsum(gaps)])
+            if rng.random() < 0.5:
+                indices = indices[::-1]
+            sources = video_sources([frames[index] for index in indices], rng)
+            if sources is not None:
+                return sources
+
+    def draw(self, count: int, rng: np.random.Generator) -> Material:
+        """Draw the material of one sample of `count` frames."""
+        video = rng.random() < self.video_share
+        target = self._video(count, rng) if video else [self._still(rng)] * count
+        background = self._still(rng) if not video and rng.random() < self.composite_share else None
+        distractor = self._still(rng) if rng.random() < self.distractor_share else None
+        return Material(target, background, distractor, video)

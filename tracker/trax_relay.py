@@ -1,0 +1,85 @@
+"""A relay between the client's stream and libtrax, for two kinds of images that libtrax 4.0.2 cannot receive.
+
+An image sent in memory is ended with a zero byte for which there is no room: where its size in bytes is 8
+modulo 16, that destroys the heap and the process is aborted. And a message with a path that is not ASCII is
+refused. The relay takes such images out of the stream and leaves a ticket in their place, a path that libtrax
+understands.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import re
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+TICKET = "/dmb-relay/"
+FRAME = b"@@TRAX:frame "
+IN_MEMORY = re.compile(rb'"image:(\d+);(\d+);(rgb|gray8|gray16);([A-Za-z0-9+/=]*)"')
+BY_PATH = re.compile(rb'"file://((?:[^"\\]|\\.)*)"')
+FORMATS = {b"rgb": (3, "u1"), b"gray8": (1, "u1"), b"gray16": (1, "<u2")}  # channels, type
+
+
+class Relay:
+    """Forwards messages, and keeps the images that it took out of the last one."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Path | NDArray] = {}
+        self._count = 0
+
+    def start(self) -> None:
+        """Put the relay in front of the stream that libtrax reads; does nothing where that is a socket."""
+        if "TRAX_SOCKET" in os.environ or sys.platform == "win32":
+            return
+        source = int(os.environ.get("TRAX_IN", "0"))
+        outlet, inlet = os.pipe()
+        os.environ["TRAX_IN"] = str(outlet)
+        thread = threading.Thread(target=self._forward, args=(source, inlet), name="TraX relay", daemon=True)
+        signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        thread.start()  # inherits the mask; signals are to wake the main thread, which waits in libtrax
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+
+    def take(self, path: str) -> Path | NDArray | None:
+        """What a ticket stands for: a path, or an image H x W x 1 or 3; None where `path` is no ticket."""
+        return self._kept.get(path)
+
+    def translate(self, message: bytes) -> bytes:
+        """Exchange in one message what libtrax cannot receive for tickets."""
+        if not message.startswith(FRAME):
+            return message
+        self._kept = {}
+        return BY_PATH.sub(self._exchange_path, IN_MEMORY.sub(self._exchange_image, message))
+
+    def _keep(self, what: Path | NDArray) -> bytes:
+        self._count += 1
+        ticket = f"{TICKET}{self._count}"
+        self._kept[ticket] = what
+        return f'"file://{ticket}"'.encode()
+
+    def _exchange_image(self, match: re.Match[bytes]) -> bytes:
+        channels, kind = FORMATS[match[3]]
+        shape = (int(match[2]), int(match[1]), channels)
+        with contextlib.suppress(ValueError):  # damaged: libtrax's to refuse
+            content = base64.b64decode(match[4], validate=True)
+            return self._keep(np.frombuffer(content, kind).reshape(shape))
+        return match[0]
+
+    def _exchange_path(self, match: re.Match[bytes]) -> bytes:
+        if match[1].isascii():
+            return match[0]
+        return self._keep(Path(os.fsdecode(re.sub(rb"\\(.)", rb"\1", match[1]))))
+
+    def _forward(self, source: int, inlet: int) -> None:
+        # Line by line, as messages are; a client waits for the answer before it sends the next frame.
+        streams = open(source, "rb", closefd=False), open(inlet, "wb")
+        with contextlib.suppress(OSError), streams[0] as stream, streams[1] as sink:
+            for line in iter(stream.readline, b""):
+                sink.write(self.translate(line))
+                sink.flush()

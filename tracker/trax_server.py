@@ -1,0 +1,244 @@
+"""The TraX process: `python -m tracker.trax_server`, started by the VOT toolkit.
+
+One process loads the model once and serves any number of initialisations, of one object or several. It loads
+before it greets the client: the toolkit's timeout guards every answer, but not the greeting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from tracker.settings import VARIABLES, Settings, SettingsError, complaints, from_environment
+
+if TYPE_CHECKING:
+    from tracker.trax_session import Tracker
+
+ABOUT = """\
+This is the TraX process of the tracker DMB. The VOT toolkit starts it; by hand there is nothing for it to do.
+
+Register it in a trackers.ini that your workspace's config.yaml names under "registry":
+
+    [DMB]
+    label = DMB
+    protocol = traxpython
+    command = tracker.trax_server
+    paths = <the directory that holds the package "tracker", relative to this file>
+    env_DMB_DEVICE = auto
+
+then run `vot test DMB` and `vot evaluate DMB`. Whether it would start: python -m tracker.trax_server --check
+Every setting is an environment variable (env_DMB_... in trackers.ini) or, by hand, an option; see --help.
+"""
+STARTED_BY_CLIENT = ("TRAX", "TRAX_SOCKET", "TRAX_IN", "TRAX_OUT")
+FAILURE, USAGE = 1, 2  # exit codes
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: makes any number of trackers that share it."""
+
+    create: Callable[[], Tracker]
+    description: str
+
+
+Load = Callable[[Settings], Model]
+
+
+class Stopped(BaseException):
+    """A signal asked the process to end. No Exception, so that nothing on the way up mistakes it for one."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+class Log:
+    """Lines for the user: on standard error, which the toolkit collects, and in the file that is set."""
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+
+    def write(self, text: str) -> None:
+        """Write lines; a closed pipe or a full disk ends no session."""
+        lines = "".join(f"DMB: {line}\n" for line in text.splitlines()).encode(errors="replace")
+        with contextlib.suppress(OSError):
+            os.write(2, lines)  # past sys.stderr, which would fail once more when the interpreter ends
+        if self.path is not None:
+            with contextlib.suppress(OSError), self.path.open("ab") as file:
+                file.write(lines)
+
+
+def load_dmb(settings: Settings) -> Model:
+    """Load the weights, put the network on its device, and run every part of the tracker.
+
+    Raises:
+        WeightsError: no usable weights file.
+        DeviceError: no such device.
+    """
+    import torch
+
+    from tracker.engine import Engine, resolve_device
+    from tracker.tracker import DMB
+    from tracker.weights import find_weights, load_weights
+
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    device = resolve_device(settings.device)
+    weights = find_weights(settings.weights)
+    engine = Engine(load_weights(weights, device), precision=settings.precision)
+    config = settings.tracker_config()
+    warm_up(DMB(engine, config))
+    precision = str(engine.dtype).removeprefix("torch.")
+    threads = torch.get_num_threads()
+    return Model(lambda: DMB(engine, config), f"{weights}, {device}, {precision}, {threads} threads")
+
+
+def warm_up(tracker: Tracker) -> None:
+    """Track a bright square for a few frames, so that no client's frame pays for set-up."""
+    frame = np.random.default_rng(0).integers(0, 128, (120, 160, 3)).astype(np.uint8)
+    frame[40:80, 60:100] = 255
+    tracker.initialize(frame, (60.0, 40.0, 40.0, 40.0))
+    for _ in range(2):
+        tracker.track(frame)
+
+
+def sentence(error: Exception, log: Log) -> str:
+    """What the user is told; for an error that is not this project's, the log gets the traceback too."""
+    if type(error).__module__.startswith("tracker."):
+        return str(error)
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return "out of memory; choose another DMB_DEVICE, or lower DMB_CROP_SIZE or DMB_MAX_FRAMES"
+    log.write("".join(traceback.format_exception(error)))
+    return f"unexpected {type(error).__name__}: {error}; the traceback is in the log, please report it"
+
+
+def serve(settings: Settings, load: Load, log: Log, failure: str | None = None) -> int:
+    """Load the model, then serve the client that has started this process.
+
+    Args:
+        settings: all choices.
+        load: makes the model; everything slow belongs there.
+        log: receives a line at the start and one at the end, and every error.
+        failure: why nothing can be served, where that is known already; the client is told.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        from tracker import trax_session
+    except (ImportError, AttributeError, OSError) as error:
+        log.write(f"error: no TraX library ({error}); pip install vot-trax (the package 'trax' is another)")
+        return FAILURE
+    model = None
+    if failure is None:
+        try:
+            model = load(settings)
+        except Exception as error:
+            failure = sentence(error, log)
+    log.write(f"ready: {model.description}" if model else f"error: {failure}")
+    server, relay = trax_session.connect(multiobject=settings.multiobject)
+    if model is None:
+        trax_session.refuse(server, failure or "")
+        return FAILURE
+    session = trax_session.Session(server, relay, model.create, settings.answer)
+    reason = None
+    try:
+        session.run()
+    except Stopped as stop:
+        reason = str(stop)
+        raise
+    except Exception as error:
+        reason = session.where + sentence(error, log)
+        log.write(f"error: {reason}")
+        return FAILURE
+    finally:
+        log.write(session.summary())
+        trax_session.say_goodbye(server, reason)
+    return 0
+
+
+def check(settings: Settings, load: Load, log: Log) -> int:
+    """Load and warm up, say so, and end; returns the exit code."""
+    start = time.perf_counter()
+    try:
+        model = load(settings)
+    except Exception as error:
+        log.write(f"error: {sentence(error, log)}")
+        return FAILURE
+    print(f"DMB starts: {model.description}; ready after {time.perf_counter() - start:.1f} s")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tracker.trax_server",
+        description=ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--check", action="store_true", help="load the weights, track a little, report, end")
+    for variable in VARIABLES:
+        text = f"{variable.help}; {variable.allowed} [{variable.name}]"
+        parser.add_argument(variable.option, metavar="VALUE", help=text)
+    return parser
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    raise Stopped(number)
+
+
+def main(
+    arguments: Sequence[str] | None = None, *, load: Load = load_dmb, environ: Mapping[str, str] = os.environ
+) -> int:
+    """Run the process.
+
+    Args:
+        arguments: command-line options; default: the process's own.
+        load: makes the model (tests put another tracker here).
+        environ: holds the settings, and tells whether a TraX client has started the process.
+
+    Returns:
+        The exit code: 0 after an orderly end, 1 after an error, 2 where there is no client, 128 + n after
+        signal n.
+    """
+    options = vars(_parser().parse_args(arguments))
+    checking = options.pop("check")
+    if not checking and not any(name in environ for name in STARTED_BY_CLIENT):
+        print(ABOUT, end="")
+        return USAGE
+    log = Log()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    try:
+        failure, settings = None, Settings()
+        try:
+            settings = from_environment(environ, options)
+        except SettingsError as error:
+            failure = str(error)
+        log.path = Path(settings.log) if settings.log else None
+        for complaint in complaints(environ):
+            log.write(f"warning: {complaint}")
+        if not checking:
+            return serve(settings, load, log, failure)
+        if failure is None:
+            return check(settings, load, log)
+        log.write(f"error: {failure}")
+        return FAILURE
+    except Stopped as stop:
+        log.write(str(stop))
+        return 128 + stop.number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+"""Finds, verifies, loads and saves the trained weights.
+
+Weights are safetensors files: they hold numbers only, so a downloaded file can run no code. Their metadata state
+what the numbers alone cannot: the ResNet stride convention, whether the coarse prediction was trained, and a
+checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tracker.network.backbone import STRIDE_CONVENTIONS, StrideOn
+from tracker.network.model import DMBNet
+
+WEIGHTS_NAME = "dmb_r50.safetensors"
+FORMAT = "dmb-1"
+
+# our module names -> the authors' release, prefix by prefix; below them the names are equal
+RELEASE_PREFIXES = {
+    "memory_encoder.": "Encoder_M.",
+    "query_encoder.": "Encoder_Q.",
+    "memory_key_value.key.": "KV_M_r4.Key.",
+    "memory_key_value.value.": "KV_M_r4.Value.",
+    "query_key_value.key.": "KV_Q_r4.Key.",
+    "query_key_value.value.": "KV_Q_r4.Value.",
+    "decoder.conv.": "Decoder.convFM.",
+    "decoder.block.": "Decoder.ResMM.",
+    "decoder.refine8.conv_skip.": "Decoder.RF3.convFS.",
+    "decoder.refine8.block_skip.": "Decoder.RF3.ResFS.",
+    "decoder.refine8.block.": "Decoder.RF3.ResMM.",
+    "decoder.refine4.conv_skip.": "Decoder.RF2.convFS.",
+    "decoder.refine4.block_skip.": "Decoder.RF2.ResFS.",
+    "decoder.refine4.block.": "Decoder.RF2.ResMM.",
+    "decoder.predict.": "Decoder.pred2.",
+}
+
+
+class WeightsError(ValueError):
+    """The weights are missing, damaged or of another network; the message names the file and the remedy."""
+
+
+def release_name(name: str) -> str:
+    """Translate one of our parameter names to the authors' release."""
+    for ours, theirs in RELEASE_PREFIXES.items():
+        if name.startswith(ours):
+            return theirs + name[len(ours) :]
+    raise KeyError(name)
+
+
+def weights_directories() -> tuple[Path, Path]:
+    """Where weights lie without being named: the checkout's folder, and inside an installed package."""
+    package = Path(__file__).resolve().parent
+    return package.parent / "weights", package / "_weights"
+
+
+def find_weights(option: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Find the weights file: the option, then the environment's DMB_WEIGHTS, then the project's own.
+
+    Raises:
+        WeightsError: there is none; the message lists the three places.
+    """
+    directories = weights_directories()
+    named = os.fspath(option) if option else environ.get("DMB_WEIGHTS", "")
+    if named:
+        path = Path(named).expanduser()
+        if path.is_file():
+            return path
+        source = "the weights option" if option else "DMB_WEIGHTS"
+        raise WeightsError(f"weights file '{path}' ({source}) does not exist; name an existing .safetensors file")
+    for directory in directories:
+        if (directory / WEIGHTS_NAME).is_file():
+            return directory / WEIGHTS_NAME
+    raise WeightsError(
+        f"no weights found: no weights option was given, DMB_WEIGHTS is not set, and '{directories[0] / WEIGHTS_NAME}' "
+        "does not exist; restore that file from the repository or name another one"
+    )
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes and bytes of all tensors, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous().cpu()
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_weights(model: DMBNet, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a model in half precision, atomically: an old file survives whatever happens.
+
+    Batch-norm statistics and parameters stay float32, since some are outside half precision's range.
+
+    Args:
+        model: the network.
+        path: where to.
+        metadata: further facts for the file (training stage, steps, ...).
+    """
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        half = tensor.dim() > 1 or name.endswith(".bias") and "bn" not in name and "downsample.1" not in name
+        tensors[name] = tensor.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
+    facts = dict(metadata or {}) | {
+        "format": FORMAT,
+        "stride_on": model.stride_on,
+        "coarse_prediction": "yes" if model.coarse_prediction else "no",
+        "checksum": checksum(tensors),
+    }
+    target = Path(path)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as temporary:
+        pass
+    try:
+        save_file(tensors, temporary.name, metadata=facts)
+        os.chmod(temporary.name, 0o644)
+        os.replace(temporary.name, target)
+    finally:
+        Path(temporary.name).unlink(missing_ok=True)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata of a weights file and verify its checksum.
+
+    Raises:
+        WeightsError: the file is unreadable, no DMB weights file, or damaged.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as archive:
+            metadata = dict(archive.metadata() or {})
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+        raise WeightsError(
+            f"weights file '{path}' is no readable safetensors file ({error}); restore it from the repository"
+        ) from error
+    if metadata.get("format") != FORMAT:
+        found = metadata.get("format", "none")
+        raise WeightsError(
+            f"weights file '{path}' is not a DMB weights file (format '{found}', expected '{FORMAT}'); "
+            "use one written by DMB's training"
+        )
+    if metadata.get("checksum") != checksum(tensors):
+        raise WeightsError(f"weights file '{path}' is damaged (its checksum differs); restore it from the repository")
+    return tensors, metadata
+
+
+def fill_model(model: DMBNet, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy tensors into a model.
+
+    Raises:
+        WeightsError: names or shapes differ; the message lists the first of them.
+    """
+    expected = {
+        name: tuple(tensor.shape)
+        for name, tensor in model.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    complaints = [f"missing {name}" for name in expected if name not in tensors][:3]
+    complaints += [f"unexpected {name}" for name in tensors if name not in expected][:3]
+    complaints += [
+        f"{name} is {tuple(tensors[name].shape)} instead of {shape}"
+        for name, shape in expected.items()
+        if name in tensors and tuple(tensors[name].shape) != shape
+    ][:3]
+    if complaints:
+        raise WeightsError(
+            f"weights file '{path}' belongs to another network ({', '.join(complaints)}); "
+            "use one written by this version of DMB"
+        )
+    model.load_state_dict(dict(tensors), strict=False)
+
+
+def load_weights(option: str | os.PathLike[str] | None = None, device: str | torch.device = "cpu") -> DMBNet:
+    """Load the network, ready for inference.
+
+    Args:
+        option: a weights file; default: the environment's DMB_WEIGHTS, then the project's own file.
+        device: where the network goes ("cpu", "cuda", "cuda:1").
+
+    Raises:
+        WeightsError: missing, damaged or incompatible file.
+    """
+    path = find_weights(option)
+    tensors, metadata = read_weights(path)
+    stride_on = metadata.get("stride_on")
+    if stride_on not in STRIDE_CONVENTIONS:
+        raise WeightsError(
+            f"weights file '{path}' states the stride convention '{stride_on}', expected one of "
+            f"{', '.join(STRIDE_CONVENTIONS)}; convert it again"
+        )
+    model = DMBNet(
+        stride_on=cast(StrideOn, stride_on), coarse_prediction=metadata.get("coarse_prediction") == "yes"
+    )
+    fill_model(model, tensors, path)
+    model.requires_grad_(False).eval()
+    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def load_trunk(model: DMBNet, path: str | os.PathLike[str]) -> None:
+    """Copy an ImageNet ResNet-50 (torchvision's names, stem to layer3) into both encoders.
+
+    Raises:
+        WeightsError: the file is missing or does not hold such a trunk.
+    """
+    try:
+        with safe_open(os.fspath(path), framework="pt") as archive:
+            tensors = {name: archive.get_tensor(name).float() for name in archive.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"trunk '{path}' is no readable safetensors file ({error}); name another one") from error
+    renamed = {}
+    for name, tensor in tensors.items():
+        for theirs, ours in (("layer1.", "res2."), ("layer2.", "res3."), ("layer3.", "res4.")):
+            name = name.replace(theirs, ours)
+        renamed[name] = tensor
+    for encoder in (model.query_encoder, model.memory_encoder):
+        missing, unexpected = encoder.load_state_dict(renamed, strict=False)
+        missing = [
+            name for name in missing if not name.startswith(("conv1_m", "conv1_o")) and "num_batches" not in name
+        ]
+        if missing or unexpected:
+            first = (missing + unexpected)[0]
+            raise WeightsError(f"trunk '{path}' is no ResNet-50 up to layer3 (first mismatch: {first})")
