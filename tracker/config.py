@@ -37,7 +37,6 @@ class AppearanceConfig:
 class FilterConfig:
     """The Spatial Memory Network: a correlation filter learned online (eq. 6)."""
 
-    grid: int = 24  # cells per side of the search region that the filter sees
     projection_channels: int = 64  # channels after the learned 1x1 projection (release)
     kernel: int = 4  # side of the filter, cells (release)
     filter_regularisation: float = 0.1  # lambda of eq. 6 (release)
@@ -52,7 +51,7 @@ class FilterConfig:
     hard_negative_learning_rate: float = 0.02  # weight of a sample that holds a distractor (release)
     initial_sample_weight: float = 0.25  # share of the total weight that the first frame's samples keep at least
     distractor_ratio: float = 0.3  # a second peak above this share of the first is a distractor (release)
-    distractor_distance: float = 2.2  # ... if it lies outside a box of this many target sizes around the first (release)
+    distractor_distance: float = 2.2  # ... if it lies outside a box of so many target sizes around the first (release)
     upsampling: int = 16  # Fourier upsampling of the scores (release)
 
 
@@ -63,7 +62,7 @@ class GateConfig:
     rule: GateRule = "relative"
     queue_length: int = 25  # L of eq. 10 (release)
     max_uncertainty: float = 10.0  # the threshold of eq. 11; under "relative" the frame is not segmented above it
-    remember_below: float = 3.0  # relative: below it the peak enters the mean and the sample enters the filter (release)
+    remember_below: float = 3.0  # relative: below it the peak enters the mean and the sample the filter (release)
     resize_below: float = 3.5  # relative: below it the size may follow the mask (release)
     trusted_frames: int = 4  # relative: the first tracked frames count as certain, the mean being empty (release)
     max_area_change: float = 1.0  # the mask's centre corrects the position if its area changed by less (release)

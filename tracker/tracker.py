@@ -14,13 +14,10 @@ from tracker.geometry.crop import Crop, search_crop
 from tracker.geometry.distance_map import distance_map
 from tracker.geometry.region import (
     ParsedRegion,
-    RegionError,
     box_from_mask,
-    box_to_mask,
     clean_mask,
     parse_region,
     polygon_from_box,
-    polygon_to_mask,
 )
 from tracker.geometry.rotated_box import fit_rotated_box
 from tracker.memory.appearance import AppearanceMemory

@@ -78,8 +78,7 @@ class Relay:
 
     def _forward(self, source: int, inlet: int) -> None:
         # Line by line, as messages are; a client waits for the answer before it sends the next frame.
-        streams = open(source, "rb", closefd=False), open(inlet, "wb")
-        with contextlib.suppress(OSError), streams[0] as stream, streams[1] as sink:
+        with contextlib.suppress(OSError), open(source, "rb", closefd=False) as stream, open(inlet, "wb") as sink:
             for line in iter(stream.readline, b""):
                 sink.write(self.translate(line))
                 sink.flush()

@@ -89,20 +89,15 @@ def load_dmb(settings: Settings) -> Model:
     """
     import torch
 
-    from tracker.engine import Engine, resolve_device
+    from tracker.assembly import build_engine
     from tracker.tracker import DMB
-    from tracker.weights import find_weights, load_weights
 
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    device = resolve_device(settings.device)
-    weights = find_weights(settings.weights)
-    engine = Engine(load_weights(weights, device), precision=settings.precision)
+    engine, weights = build_engine(settings)
     config = settings.tracker_config()
     warm_up(DMB(engine, config))
     precision = str(engine.dtype).removeprefix("torch.")
     threads = torch.get_num_threads()
-    return Model(lambda: DMB(engine, config), f"{weights}, {device}, {precision}, {threads} threads")
+    return Model(lambda: DMB(engine, config), f"{weights}, {engine.device}, {precision}, {threads} threads")
 
 
 def warm_up(tracker: Tracker) -> None:

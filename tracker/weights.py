@@ -12,14 +12,13 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tracker.network.backbone import STRIDE_CONVENTIONS, StrideOn
+from tracker.network.backbone import STRIDE_CONVENTIONS
 from tracker.network.model import DMBNet
 
 WEIGHTS_NAME = "dmb_r50.safetensors"
@@ -110,7 +109,7 @@ def save_weights(model: DMBNet, path: str | os.PathLike[str], metadata: Mapping[
     for name, tensor in model.state_dict().items():
         if name.endswith("num_batches_tracked"):
             continue
-        half = tensor.dim() > 1 or name.endswith(".bias") and "bn" not in name and "downsample.1" not in name
+        half = tensor.dim() > 1 or (name.endswith(".bias") and "bn" not in name and "downsample.1" not in name)
         tensors[name] = tensor.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
     facts = dict(metadata or {}) | {
         "format": FORMAT,
@@ -199,7 +198,7 @@ def load_weights(option: str | os.PathLike[str] | None = None, device: str | tor
             f"{', '.join(STRIDE_CONVENTIONS)}; convert it again"
         )
     model = DMBNet(
-        stride_on=cast(StrideOn, stride_on), coarse_prediction=metadata.get("coarse_prediction") == "yes"
+        stride_on=stride_on, coarse_prediction=metadata.get("coarse_prediction") == "yes"
     )
     fill_model(model, tensors, path)
     model.requires_grad_(False).eval()

@@ -32,7 +32,8 @@ def test_supervised_resets_are_served_by_one_process_per_sequence(
 ) -> None:
     jumping = Video("jumping", {"object": [*straight(4, (40, 60), (2, 0)), *straight(4, (200, 60), (2, 0))]}, "polygon")
     experiment = {"type": "supervised", "repetitions": 1, "analyses": [{"type": "supervised_average_ar"}]}
-    workspace = Workspace(tmp_path, experiment, [drifting("drifting", form="polygon"), jumping], DMB_WEIGHTS=weights_file)
+    videos = [drifting("drifting", form="polygon"), jumping]
+    workspace = Workspace(tmp_path, experiment, videos, DMB_WEIGHTS=weights_file)
     output = workspace.evaluate()
     assert "Evaluation concluded successfuly" in output
     (drift,) = workspace.results("drifting").values()

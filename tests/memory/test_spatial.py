@@ -32,7 +32,7 @@ GRID = 16
 CHANNELS = 12
 SIZE = (3.6, 3.2)
 MIDDLE = ((GRID - 1) / 2, (GRID - 1) / 2)
-CONFIG = FilterConfig(grid=GRID, projection_channels=6, sample_capacity=20)
+CONFIG = FilterConfig(projection_channels=6, sample_capacity=20)
 Pair = tuple[float, float]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_schedule_warms_up_and_decays_in_the_last_stage_only() -> None:
     rates = [config.rate_at(step) for step in range(config.steps)]
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert rates[5:11] == pytest.approx([1.0] * 6)
-    assert all(after < before for before, after in zip(rates[10:], rates[11:], strict=False))
+    assert all(after < before for before, after in pairwise(rates[10:]))
     assert 0.1 < rates[-1] < 0.15
 
 

@@ -28,7 +28,8 @@ def frame(seed: int, ids: dict[int, int] | None = None, shift: int = 0) -> Frame
     image, mask = picture(seed)
     mask = np.roll(mask, shift, 1)
     stored = mask * 255 if ids is None else np.vectorize(lambda value: ids.get(value, 0))(mask).astype(np.uint8)
-    encode = [cv2.imencode(suffix, data)[1].tobytes() for suffix, data in ((".webp", image[..., ::-1]), (".png", stored))]
+    files = ((".webp", image[..., ::-1]), (".png", stored))
+    encode = [cv2.imencode(suffix, data)[1].tobytes() for suffix, data in files]
     return Frame(f"s/{seed:05d}", *encode)
 
 
@@ -71,7 +72,7 @@ def test_batch_has_the_promised_shapes_and_values(drawer: MaterialDrawer) -> Non
     assert batch.images.shape == (6, 3, 3, 64, 64)
     assert batch.maps.shape == (6, 3, 1, 4, 4)
     assert batch.memory_mask.shape == (6, 1, 64, 64)
-    assert 0 <= batch.images.min() and batch.images.max() <= 255
+    assert batch.images.min() >= 0 and batch.images.max() <= 255
     assert set(batch.labels.unique().tolist()) <= {IGNORE, 0.0, 1.0}
     assert 0 <= batch.padding < 0.35
     # the first frame is centred on its target

@@ -11,15 +11,20 @@ short-term tracker never answers empty.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tracker.tracker import DMB
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp")
 COLOUR = (255, 64, 32)  # of the drawn mask, RGB
@@ -79,7 +84,7 @@ def draw(image: NDArray[np.uint8], mask: NDArray[np.bool_], polygon: NDArray[np.
     return drawn
 
 
-def run(tracker: object, folder: Path, *, from_box: bool, overlays: Path | None = None, every: int = 10) -> Score:
+def run(tracker: DMB, folder: Path, *, from_box: bool, overlays: Path | None = None, every: int = 10) -> Score:
     """Track one sequence and score it.
 
     Args:
@@ -90,9 +95,7 @@ def run(tracker: object, folder: Path, *, from_box: bool, overlays: Path | None 
         every: see `overlays`.
     """
     from tracker.geometry.region import box_from_mask
-    from tracker.tracker import DMB
 
-    assert isinstance(tracker, DMB)
     overlaps: list[float] = []
     seconds = 0.0
     for index, (image, label) in enumerate(frames(folder)):
@@ -120,21 +123,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--init", choices=("mask", "box"), default="mask", help="what the tracker starts from")
     parser.add_argument("--overlays", type=Path, help="folder for pictures of every tenth frame")
     options = parser.parse_args(arguments)
-    from tracker.settings import SettingsError, build_tracker, from_environment
+    from tracker.assembly import build_engine
+    from tracker.engine import DeviceError
+    from tracker.settings import SettingsError, from_environment
+    from tracker.tracker import DMB
     from tracker.weights import WeightsError
 
     try:
         names = options.sequences or sorted(path.name for path in options.folder.glob("*") if path.is_dir())
         if not names:
             raise SequenceError(f"'{options.folder}' holds no sequences")
-        tracker = build_tracker(from_environment())
+        settings = from_environment(os.environ)
+        tracker = DMB(build_engine(settings)[0], settings.tracker_config())
         scores = []
         for name in names:
             score = run(tracker, options.folder / name, from_box=options.init == "box", overlays=options.overlays)
             scores.append(score)
             speed = len(score.overlaps) / max(score.seconds, 1e-9)
             print(f"{name:24s} J {score.mean:.3f}  frames 1-10 {score.start:.3f}  {speed:.2f} fps", flush=True)
-    except (SequenceError, SettingsError, WeightsError) as error:
+    except (SequenceError, SettingsError, WeightsError, DeviceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{'mean':24s} J {np.mean([score.mean for score in scores]):.3f}  initialised from the {options.init}")

@@ -91,7 +91,7 @@ def fit_rotated_box(mask: NDArray[np.bool_], config: BoxFitConfig) -> NDArray[np
     size = math.ceil(math.hypot(width, height) * shrink) + 4
     # part pixel -> canvas pixel: turn by the angle around the part's centre, shrink, move to the canvas' centre
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), _angle(contour), shrink)
-    turn[:, 2] += (size - 1) / 2 - np.array([(width - 1) / 2, (height - 1) / 2])
+    turn = turn + np.array([[0, 0, (size - width) / 2], [0, 0, (size - height) / 2]])
     canvas = cv2.warpAffine(part.astype(np.float32), turn, (size, size), flags=cv2.INTER_LINEAR) > 0.5
     if not canvas.any():
         return fallback

@@ -21,10 +21,10 @@ from tracker.weights import WeightsError
 
 HELD_OUT = ("bmx-bumps", "breakdance-flare", "car-turn", "dog-agility", "kite-walk", "scooter-gray")
 
-FIRST_WEIGHTS = (
-    Stage(steps=420, size=128, frames=2, batch=8, factor=(1.8, 2.8)),
-    Stage(steps=160, size=160, frames=3, batch=4, factor=(2.0, 3.4)),
-    Stage(steps=140, size=192, frames=3, batch=4, factor=(2.6, 4.2), decay=True),
+FIRST_WEIGHTS: tuple[Stage, ...] = (
+    Stage(steps=1000, size=128, frames=2, batch=8, factor=(1.8, 2.8)),
+    Stage(steps=600, size=192, frames=3, batch=4, factor=(2.4, 4.0)),
+    Stage(steps=600, size=256, frames=3, batch=4, factor=(3.0, 5.0), decay=True),
 )
 
 

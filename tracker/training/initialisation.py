@@ -51,5 +51,6 @@ def initialise(model: DMBNet, images: Tensor) -> float:
     for key_value in (model.memory_key_value, model.query_key_value):
         centre_tap(key_value.key, projection.float(), (-projection @ mean).float())
         nn.init.kaiming_normal_(key_value.value.weight, nonlinearity="linear")
-        nn.init.zeros_(key_value.value.bias)
+        if key_value.value.bias is not None:
+            nn.init.zeros_(key_value.value.bias)
     return float(kept.sum() / variances.sum())

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tracker.engine import resolve_precision
 from tracker.network import DMBNet, QueryFeatures, Window
 from tracker.training.initialisation import initialise
 from tracker.training.losses import hard_iou, segmentation_loss
@@ -97,7 +98,8 @@ def freeze(model: DMBNet, query_trained: tuple[str, ...]) -> None:
 
 def build_optimizer(model: DMBNet, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW with a smaller rate for the layers that come from ImageNet."""
-    pretrained, new = [], []
+    pretrained: list[nn.Parameter] = []
+    new: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             from_imagenet = "encoder." in name and "conv1_m" not in name and "conv1_o" not in name
@@ -143,9 +145,9 @@ def run_batch(model: DMBNet, batch: Batch, config: TrainingConfig, rng: np.rando
         windows = draw_windows(batch.centres[:, frame], features8.shape[-1], config.window, rng)
         refined = 2.0 * model.decoder.refine(cut(query.stride4, windows, 2), cut(features8, windows, 1)).diff(dim=1)
         label = batch.labels[:, frame]
-        loss = loss + segmentation_loss(refined, cut(label, windows, 8))
-        loss = loss + config.coarse_weight * segmentation_loss(coarse, label)
-        logit = coarse.clone()
+        loss = loss + segmentation_loss(refined.float(), cut(label, windows, 8))
+        loss = loss + config.coarse_weight * segmentation_loss(coarse.float(), label)
+        logit = coarse.float().clone()
         for index, window in enumerate(windows):
             rows, columns = window.slices(8)
             logit[index, :, rows, columns] = refined[index].to(logit.dtype)
@@ -173,6 +175,7 @@ class Trainer:
         self.config, self.drawer, self.output, self.device = config, drawer, output, device
         self.output.mkdir(parents=True, exist_ok=True)
         self.checkpoint = output / "checkpoint.pt"
+        self.bfloat16 = resolve_precision("auto", device) == torch.bfloat16
         self.step = 0
         self.stopping = False
         torch.manual_seed(config.seed)
@@ -237,7 +240,7 @@ class Trainer:
             group["lr"] = group["base"] * share
         stage, _ = self.config.stage_at(self.step)
         batch = self._batch(stage)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
             loss, ious = run_batch(self.model, batch, self.config, self.rng)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -82,7 +82,7 @@ def video_sources(frames: list[Frame], rng: np.random.Generator) -> list[Source]
     (x, y), (width, height) = box
     longest = max(decoded[0][0].shape[:2])
     scale = float(np.clip(TARGET_SIZE / np.sqrt(width * height), min(1.0, SOURCE_SIZE / longest), 1.0))
-    shape = [int(round(side * scale)) for side in masks[0].shape]
+    shape = [round(side * scale) for side in masks[0].shape]
     corner = tuple(
         int(np.clip(round(position * scale - SOURCE_SIZE / 2), 0, max(0, side - SOURCE_SIZE)))
         for position, side in ((x, shape[1]), (y, shape[0]))

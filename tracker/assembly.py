@@ -1,0 +1,28 @@
+"""From settings to an engine: finds the weights, loads them, chooses device, precision and threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from tracker.engine import Engine, resolve_device
+from tracker.settings import Settings
+from tracker.weights import find_weights, load_weights
+
+
+def build_engine(settings: Settings) -> tuple[Engine, Path]:
+    """Load the network that `settings` ask for.
+
+    Returns:
+        The engine, and the file its weights came from.
+
+    Raises:
+        WeightsError: no usable weights file.
+        DeviceError: no such device.
+    """
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    device = resolve_device(settings.device)
+    weights = find_weights(settings.weights)
+    return Engine(load_weights(weights, device), precision=settings.precision), weights
