@@ -19,6 +19,7 @@ class CropConfig:
 
     factor: float = 4.5  # side of the square search region, in units of sqrt(w*h) of the target (release, filter crop)
     size: int = 384  # side of the resampled search region, pixels; a multiple of 16 (Section IV-A)
+    recentre: bool = False  # crop again at the filter's peak before segmenting (release); costs a second query pass
     max_size_change: float = 1.05  # the size may grow by this factor per frame, or shrink by its inverse (release)
     max_size_change_mask: float = 1.1  # the same when initialised from a mask (release)
     min_target: float = 4.0  # smallest target side that is tracked, image pixels

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tracker.box2seg import pseudo_mask
 from tracker.config import TrackerConfig
@@ -24,7 +25,7 @@ from tracker.memory.appearance import AppearanceMemory
 from tracker.memory.augmentation import augment_initial
 from tracker.memory.quality import Decision, QualityGate
 from tracker.memory.spatial import SpatialMemory
-from tracker.network import DMBNet
+from tracker.network import DMBNet, QueryFeatures
 from tracker.network.model import STRIDE
 from tracker.shape import Shape, polygon_area
 
@@ -132,7 +133,7 @@ class DMB:
         smallest = self.config.crop.min_target
         self.centre = (x + (width - 1) / 2, y + (height - 1) / 2)
         self.size = self.initial_size = (max(width, smallest), max(height, smallest))
-        crop = self._search_crop()
+        crop = self._search_crop(self.centre)
         probability = self._remember_first(image, crop, parsed)
         self._start_filter(image, crop)
         self.gate.reset(mask_initialised=self.from_mask)
@@ -151,9 +152,8 @@ class DMB:
             raise StateError("track was called before initialize; call initialize(image, region) first")
         image = check_image(image)
         self.frame_index += 1
-        crop = self._search_crop()
-        pixels = self.engine.normalise(crop.extract(image)[None])
-        features = self.engine.encode_query(pixels)
+        crop = self._search_crop(self.centre)
+        pixels, features = self._look(image, crop)
         where = self.spatial.localise(features.stride16.float())
         decision = self.gate.judge(where.peak)
         peak_cell = where.position
@@ -162,10 +162,14 @@ class DMB:
         probability = None
         shape = None
         if decision.segment:
-            spatial_map = distance_map(self.cells, peak_cell, self.cells)
+            view, query = crop, features
+            if self.config.crop.recentre:
+                view = self._search_crop(peak)
+                pixels, query = self._look(image, view)
+            spatial_map = distance_map(self.cells, self._to_cells(view, peak), self.cells)
             keys, values = self.appearance.rows()
-            probability = self.engine.segment(features, keys, values, spatial_map)
-            shape = self._shape_of(probability, crop, image.shape[:2])
+            probability = self.engine.segment(query, keys, values, spatial_map)
+            shape = self._shape_of(probability, view, image.shape[:2])
         segmented = shape is not None
         self.centre = self._clamp(peak, image.shape[:2])
         if shape is None:
@@ -190,8 +194,13 @@ class DMB:
         confidence = self._confidence(decision, probability, segmented)
         return self._result(confidence, segmented=segmented, decision=decision, peak=peak)
 
-    def _search_crop(self) -> Crop:
-        return search_crop(self.centre, self.size, self.config.crop.factor, self.config.crop.size)
+    def _search_crop(self, centre: Point) -> Crop:
+        return search_crop(centre, self.size, self.config.crop.factor, self.config.crop.size)
+
+    def _look(self, image: NDArray[np.uint8], crop: Crop) -> tuple[Tensor, QueryFeatures]:
+        """One pass of the query encoder: the crop's normalised pixels and its features."""
+        pixels = self.engine.normalise(crop.extract(image)[None])
+        return pixels, self.engine.encode_query(pixels)
 
     @staticmethod
     def _to_image(crop: Crop, cell: Point) -> Point:
@@ -214,11 +223,10 @@ class DMB:
         self, image: NDArray[np.uint8], crop: Crop, parsed: ParsedRegion
     ) -> NDArray[np.float32]:
         """Fill the appearance memory with the first frame; returns its mask on the crop, S x S."""
-        pixels = self.engine.normalise(crop.extract(image)[None])
+        pixels, features = self._look(image, crop)
         mask = crop.mask_to_crop(parsed.to_mask(image.shape[:2]))
         if not self.from_mask and self.config.box2seg.enabled:
             spatial_map = distance_map(self.cells, self._to_cells(crop, self.centre), self.cells)
-            features = self.engine.encode_query(pixels)
             mask = pseudo_mask(self.engine, pixels, features, mask, spatial_map, self.config.box2seg)
         self.appearance.reset(*self.engine.encode_memory(pixels, mask))
         return mask
