@@ -26,7 +26,7 @@ $(VENV)/.installed: setup.cfg constraints.txt
 	  || { echo "DMB needs Python 3.11, 3.12 or 3.13; choose one: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@# torch comes first and pinned: asked for by another package it may be a build several times as large
-	$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
 	touch $@
 

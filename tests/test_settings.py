@@ -32,6 +32,7 @@ def test_all_values_are_read() -> None:
             "DMB_THREADS": "3",
             "DMB_GATE": "paper",
             "DMB_CROP_SIZE": "256",
+            "DMB_RECENTRE": "on",
             "DMB_SAMPLING_INTERVAL": "0",
             "DMB_MAX_FRAMES": "4",
             "DMB_BOX2SEG": "off",
@@ -41,17 +42,17 @@ def test_all_values_are_read() -> None:
         }
     )
     assert settings == Settings(
-        "cuda:1", "bfloat16", "/data/a b.pt", 3, "paper", 256, 0, 4, False, "mask", False, "/tmp/dmb.log"
+        "cuda:1", "bfloat16", "/data/a b.pt", 3, "paper", 256, True, 0, 4, False, "mask", False, "/tmp/dmb.log"
     )
 
 
 def test_the_tracker_config_gets_what_was_chosen_and_keeps_the_rest() -> None:
-    settings = Settings(gate="off", crop_size=128, sampling_interval=3, max_frames=7, box2seg=False)
+    settings = Settings(gate="off", crop_size=128, recentre=True, sampling_interval=3, max_frames=7, box2seg=False)
     config = settings.tracker_config()
     default = TrackerConfig()
     assert config.gate.rule == "off"
     assert config.gate.max_uncertainty == default.gate.max_uncertainty
-    assert config.crop.size == 128
+    assert (config.crop.size, config.crop.recentre) == (128, True)
     assert config.crop.factor == default.crop.factor
     assert (config.appearance.sampling_interval, config.appearance.max_frames) == (3, 7)
     assert not config.box2seg.enabled

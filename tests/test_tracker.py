@@ -88,6 +88,29 @@ def test_follows_a_moving_target(engine: ColourEngine, kind: str) -> None:
     assert [result.frame_index for result in results] == list(range(8))
 
 
+def test_a_second_crop_puts_the_target_in_the_middle(engine: ColourEngine) -> None:
+    seen: list[tuple[float, np.ndarray]] = []
+    segment = engine.segment
+
+    def spy(features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: np.ndarray) -> np.ndarray:
+        probability = segment(features, keys, values, spatial_map)
+        rows, columns = np.nonzero(probability > 0.5)
+        seen.append((float(np.hypot(rows.mean() - 63.5, columns.mean() - 63.5)), spatial_map))
+        return probability
+
+    engine.segment = spy  # type: ignore[method-assign]
+    distances = []
+    for recentre in (False, True):
+        seen.clear()
+        crop = replace(CONFIG.crop, recentre=recentre)
+        for place, result in zip(PATH, follow(DMB(engine, replace(CONFIG, crop=crop))), strict=True):
+            assert overlap(result.mask, scene(*place)[1]) > 0.8
+        distances.append(np.mean([distance for distance, _ in seen]))
+    assert distances[1] < 0.8 * distances[0]
+    for _, spatial_map in seen:
+        assert set(np.unravel_index(spatial_map.argmin(), spatial_map.shape)) <= {3, 4}
+
+
 def test_repetitions_are_identical_to_the_bit(engine: ColourEngine) -> None:
     dmb = DMB(engine, CONFIG)
     first, second = follow(dmb), follow(dmb)

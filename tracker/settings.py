@@ -36,6 +36,7 @@ class Settings:
         threads: CPU threads; None leaves PyTorch's choice.
         gate: rule of the quality gate.
         crop_size: side of the resampled search region, pixels, a multiple of 16.
+        recentre: whether a second crop, at the filter's peak, is segmented instead of the first.
         sampling_interval: every n-th frame stays in the appearance memory; 0 keeps the first only.
         max_frames: most frames in the appearance memory.
         box2seg: whether a box or polygon is turned into a mask at initialisation.
@@ -50,6 +51,7 @@ class Settings:
     threads: int | None = None
     gate: GateRule | None = None
     crop_size: int | None = None
+    recentre: bool | None = None
     sampling_interval: int | None = None
     max_frames: int | None = None
     box2seg: bool | None = None
@@ -62,6 +64,8 @@ class Settings:
         config = base or TrackerConfig()
         if self.crop_size is not None:
             config = replace(config, crop=replace(config.crop, size=self.crop_size))
+        if self.recentre is not None:
+            config = replace(config, crop=replace(config.crop, recentre=self.recentre))
         if self.gate is not None:
             config = replace(config, gate=replace(config.gate, rule=self.gate))
         if self.sampling_interval is not None:
@@ -148,6 +152,7 @@ VARIABLES = (
         f"a multiple of {CROP_STEP} from {4 * CROP_STEP}",
         "side of the search region in network pixels; smaller is faster and less accurate",
     ),
+    Variable("recentre", _switch, "on or off", "segment a second crop, at the filter's peak; slower (default: off)"),
     Variable(
         "sampling_interval",
         _integer(0),
