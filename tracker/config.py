@@ -74,6 +74,7 @@ class BoxFitConfig:
     """From a mask to a rotated box."""
 
     min_area: float = 50.0  # smallest contour that is believed, crop pixels at crop size 384 (release)
+    round_below: float = 1.25  # a mask whose ellipse is less elongated than this keeps the last box's angle
     background_weight: float = 0.25  # weight of background inside the box in the fitted overlap (release)
     min_coverage: float = 0.9  # share of the mask that must stay inside the box (release)
     min_area_ratio: float = 0.1  # fitted box against minimum-area rectangle: below this the latter is used (release)
@@ -87,7 +88,8 @@ class MaskConfig:
 
     threshold: float = 0.5  # a pixel belongs to the target above it (release)
     threshold_mask: float = 0.5  # the same when initialised from a mask (the release uses 0.2)
-    min_component: float = 0.1  # components below this share of the largest are removed
+    min_component: float = 0.1  # components below this share of the main one are removed
+    max_gap: float = 0.25  # ... and those further from it than this, in units of sqrt(w*h) of the target
     min_area: int = 30  # fewer crop pixels than this, at crop size 384, and segmentation has failed
 
 

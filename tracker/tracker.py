@@ -17,6 +17,8 @@ from tracker.geometry.region import (
     ParsedRegion,
     box_from_mask,
     clean_mask,
+    edge_angle,
+    largest_gap,
     parse_region,
     polygon_from_box,
 )
@@ -105,6 +107,8 @@ class DMB:
         self.from_mask = False
         self.centre: Point = (0.0, 0.0)  # of the target, image pixels
         self.size: Point = (0.0, 0.0)  # width and height, image pixels
+        self.angle: float | None = None  # of the last rotated box, degrees
+        self.max_gap = self.config.mask.max_gap  # between the target's parts; what a first mask shows is allowed
         self.shape = Shape.empty()
         self.initial_area = 1.0  # of the rotated box in the first frame, in units of `initial_size`'s product
         self.initial_size: Point = (0.0, 0.0)
@@ -133,11 +137,14 @@ class DMB:
         smallest = self.config.crop.min_target
         self.centre = (x + (width - 1) / 2, y + (height - 1) / 2)
         self.size = self.initial_size = (max(width, smallest), max(height, smallest))
+        self.angle = parsed.angle
+        self.max_gap = self.config.mask.max_gap
         crop = self._search_crop(self.centre)
         probability = self._remember_first(image, crop, parsed)
         self._start_filter(image, crop)
         self.gate.reset(mask_initialised=self.from_mask)
         self.shape = self._first_shape(image, parsed, crop, probability)
+        self.angle = edge_angle(self.shape.polygon) if self.angle is None else self.angle
         self.initial_area = max(polygon_area(self.shape.polygon), 1.0)
         return self._result(1.0, segmented=True, decision=None, peak=self.centre)
 
@@ -169,7 +176,7 @@ class DMB:
             spatial_map = distance_map(self.cells, self._to_cells(view, peak), self.cells)
             keys, values = self.appearance.rows()
             probability = self.engine.segment(query, keys, values, spatial_map)
-            shape = self._shape_of(probability, view, image.shape[:2])
+            shape = self._shape_of(probability, view, peak, image.shape[:2])
         segmented = shape is not None
         self.centre = self._clamp(peak, image.shape[:2])
         if shape is None:
@@ -181,6 +188,7 @@ class DMB:
             if decision.follow_size:
                 self._follow_size(shape)
             self.shape = shape
+            self.angle = edge_angle(shape.polygon)
             if decision.remember_appearance and self.appearance.wants(self.frame_index):
                 self.appearance.commit(*self.engine.encode_memory(pixels, probability), self.frame_index)
         if decision.remember_filter:
@@ -240,14 +248,15 @@ class DMB:
     def _first_shape(
         self, image: NDArray[np.uint8], parsed: ParsedRegion, crop: Crop, probability: NDArray[np.float32]
     ) -> Shape:
-        shape = self._shape_of(probability, crop, image.shape[:2])
-        if shape is None:
-            mask = parsed.to_mask(image.shape[:2])
-            return Shape(mask, polygon_from_box(parsed.box))
-        return shape
+        given = Shape(parsed.to_mask(image.shape[:2]), polygon_from_box(parsed.box))
+        if not self.from_mask:
+            return self._shape_of(probability, crop, self.centre, image.shape[:2]) or given
+        self.max_gap = max(self.max_gap, largest_gap(given.mask) / float(np.sqrt(np.prod(self.size))))
+        polygon = fit_rotated_box(given.mask, self.config.box_fit)
+        return given if polygon is None else Shape(given.mask, polygon)
 
     def _shape_of(
-        self, probability: NDArray[np.float32], crop: Crop, image_shape: tuple[int, int]
+        self, probability: NDArray[np.float32], crop: Crop, expected: Point, image_shape: tuple[int, int]
     ) -> Shape | None:
         """Turn a probability S x S into the target's shape in the image, or None where there is too little."""
         config = self.config.mask
@@ -255,8 +264,10 @@ class DMB:
         needed = config.min_area * (self.config.crop.size / 384) ** 2
         if not np.isfinite(probability).all() or (probability > threshold).sum() < needed:
             return None
-        mask = clean_mask(crop.mask_to_image(probability, image_shape) > threshold, config.min_component)
-        polygon = fit_rotated_box(mask, self.config.box_fit)
+        mask = crop.mask_to_image(probability, image_shape) > threshold
+        size = float(np.sqrt(np.prod(self.size)))
+        mask = clean_mask(mask, expected, size, min_share=config.min_component, max_gap=self.max_gap)
+        polygon = fit_rotated_box(mask, self.config.box_fit, self.angle)
         if polygon is None:
             return None
         return Shape(mask, polygon)

@@ -14,6 +14,7 @@ from tracker.geometry.region import (
     box_of_equal_area,
     box_to_mask,
     clean_mask,
+    largest_gap,
     order_polygon,
     parse_region,
     polygon_from_box,
@@ -70,17 +71,44 @@ def test_ordering_starts_top_left_and_goes_clockwise(order: list[int], angle: fl
 def test_specks_go_and_large_parts_stay() -> None:
     mask = np.zeros(SHAPE, bool)
     mask[5:25, 5:25] = True
-    mask[40:50, 40:50] = True
-    mask[55, 70] = True
-    cleaned = clean_mask(mask, 0.1)
-    assert not cleaned[55, 70] and cleaned[45, 45] and cleaned[10, 10]
-    assert not clean_mask(mask, 0.5)[45, 45]
-    assert np.array_equal(cleaned, clean_mask(cleaned, 0.1))
+    mask[28:38, 5:15] = True
+    mask[30, 20] = True
+    limits = {"min_share": 0.1, "max_gap": 0.25}
+    cleaned = clean_mask(mask, (15, 15), 20, **limits)
+    assert not cleaned[30, 20] and cleaned[30, 10] and cleaned[10, 10]
+    assert not clean_mask(mask, (15, 15), 20, min_share=0.5, max_gap=0.25)[30, 10]
+    assert np.array_equal(cleaned, clean_mask(cleaned, (15, 15), 20, **limits))
+
+
+def test_of_two_alike_the_expected_one_stays_and_its_parts_near_it() -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[5:15, 5:15] = mask[5:15, 18:28] = mask[40:50, 60:70] = True
+    for centre, kept in (((12, 10), {8, 20}), ((64, 44), {62})):
+        cleaned = clean_mask(mask, centre, 12, min_share=0.1, max_gap=0.4)
+        assert {x for x, y in ((8, 8), (20, 8), (62, 42)) if cleaned[y, x]} == kept
+    assert not clean_mask(mask, (12, 10), 12, min_share=0.1, max_gap=0.2)[8, 20]
+
+
+def test_largest_gap() -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[5:15, 5:25] = True
+    assert largest_gap(mask) == 0
+    mask[5:15, 30:35] = mask[5:15, 40:45] = True
+    assert largest_gap(mask) == pytest.approx(16, abs=1)
+    assert largest_gap(np.zeros(SHAPE, bool)) == 0
+
+
+def test_the_angle_of_a_region() -> None:
+    assert parse_region((1, 2, 30, 20), SHAPE).angle == 0
+    angle = parse_region(turned(30, 20, 25, (40, 30)), SHAPE).angle
+    assert angle is not None and angle % 90 == pytest.approx(25)
+    assert parse_region([(10, 10), (40, 10), (25, 30)], SHAPE).angle is None
+    assert parse_region(np.ones(SHAPE, bool), SHAPE).angle is None
 
 
 def test_a_speckled_mask_becomes_writable() -> None:
     mask = np.random.default_rng(0).random((600, 600)) > 0.35
-    cleaned = clean_mask(mask, 0.1)
+    cleaned = clean_mask(mask, (300, 300), 400, min_share=0.1, max_gap=0.25)
     assert np.count_nonzero(np.diff(cleaned.ravel())) < 65_535
     assert cleaned.any()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.geometry.test_region import turned
 from tracker.config import BoxFitConfig
-from tracker.geometry.region import polygon_to_mask
+from tracker.geometry.region import edge_angle, polygon_to_mask
 from tracker.geometry.rotated_box import fit_rotated_box
 
 CONFIG = BoxFitConfig()
@@ -56,12 +56,25 @@ def test_large_targets_are_fitted_as_well_as_small_ones() -> None:
     assert iou(polygon_to_mask(polygon, mask.shape), mask) > 0.93
 
 
-def test_the_largest_component_counts() -> None:
-    mask = np.zeros((100, 100), bool)
-    mask[10:50, 10:50] = True
-    mask[80:90, 80:90] = True
-    polygon = fit_rotated_box(mask, CONFIG)
-    assert polygon is not None and polygon.max() < 60
+def test_both_parts_of_a_target_behind_a_post_count() -> None:
+    mask = polygon_to_mask(turned(120, 40, 20, (100, 100)), (200, 200))
+    whole = fit_rotated_box(mask, CONFIG)
+    mask[:, 85:95] = False
+    cut = fit_rotated_box(mask, CONFIG)
+    assert whole is not None and cut is not None
+    assert iou(polygon_to_mask(cut, mask.shape), polygon_to_mask(whole, mask.shape)) > 0.9
+
+
+def test_a_nearly_round_target_keeps_its_last_angle() -> None:
+    square = polygon_to_mask(turned(60, 56, 30, (100, 100)), (200, 200))
+    polygon = fit_rotated_box(square, CONFIG, last_angle=30)
+    assert polygon is not None
+    assert iou(polygon_to_mask(polygon, square.shape), square) > 0.93
+    assert edge_angle(polygon) % 90 == pytest.approx(30, abs=1e-6)
+    long = polygon_to_mask(turned(100, 40, 30, (100, 100)), (200, 200))
+    polygon = fit_rotated_box(long, CONFIG, last_angle=75)
+    assert polygon is not None
+    assert iou(polygon_to_mask(polygon, long.shape), long) > 0.9
 
 
 @pytest.mark.parametrize("window", [np.s_[0:0, 0:0], np.s_[5:6, 5:6], np.s_[5:6, 5:50], np.s_[5:50, 7:8]])

@@ -35,6 +35,15 @@ class ParsedRegion:
     polygon: Polygon | None = None
     mask: Mask | None = None
 
+    @property
+    def angle(self) -> float | None:
+        """Direction of the region's first edge, degrees; None for a mask and for polygons that are no boxes."""
+        if self.kind == "box":
+            return 0.0
+        if self.polygon is None or len(self.polygon) != 4:
+            return None
+        return edge_angle(self.polygon)
+
     def to_mask(self, shape: tuple[int, int]) -> Mask:
         """The region as a mask of an image H x W."""
         if self.mask is not None:
@@ -42,6 +51,12 @@ class ParsedRegion:
         if self.polygon is not None:
             return polygon_to_mask(self.polygon, shape)
         return box_to_mask(self.box, shape)
+
+
+def edge_angle(polygon: Polygon) -> float:
+    """Direction of a polygon's first edge, degrees."""
+    along = polygon[1] - polygon[0]
+    return math.degrees(math.atan2(float(along[1]), float(along[0])))
 
 
 def polygon_from_box(box: Box) -> Polygon:
@@ -110,24 +125,50 @@ def order_polygon(points: Polygon) -> Polygon:
     return np.roll(ordered, -int(np.argmin(ordered.sum(1))), axis=0)
 
 
-def clean_mask(mask: Mask, min_share: float) -> Mask:
-    """Remove specks: components of less than `min_share` of the largest one's area.
+def _gaps(labels: NDArray, main: int) -> NDArray[np.float64]:
+    """Distance of every component to the component `main`, pixels, by label; the background's is infinite."""
+    distances = cv2.distanceTransform((labels != main).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
+    gaps = np.full(int(labels.max()) + 1, np.inf)
+    inside = labels > 0
+    np.minimum.at(gaps, labels[inside], distances[inside])
+    return gaps
 
-    What is left can be answered: if it still consists of too many runs for the toolkit's writer, only the largest
-    component with its holes filled stays.
-    """
+
+def largest_gap(mask: Mask) -> float:
+    """Distance from a mask's largest component to the one furthest from it, pixels; 0 where there is but one."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count <= 2:
-        cleaned = mask
-    else:
-        areas = stats[:, cv2.CC_STAT_AREA].copy()
-        areas[0] = 0
-        cleaned = (areas >= min_share * areas.max())[labels] & mask
+        return 0.0
+    return float(_gaps(labels, 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()))[1:].max())
+
+
+def clean_mask(mask: Mask, centre: tuple[float, float], size: float, *, min_share: float, max_gap: float) -> Mask:
+    """Keep one target: the main component, and others only if they are large enough and near to it.
+
+    Main is the component with the most pixels, each weighted by a Gaussian around where the target is expected:
+    what looks like the target but lies elsewhere is another one. Parts that an occluder cuts off lie near.
+
+    What is left can be answered: if it still consists of too many runs for the toolkit's writer, only the main
+    component with its holes filled stays.
+
+    Args:
+        mask: H x W.
+        centre: x, y where the target is expected, pixels.
+        size: sqrt(w*h) of the target, pixels: the Gaussian's standard deviation and the unit of `max_gap`.
+        min_share: components below this share of the main one's area are removed.
+        max_gap: components further from the main one than this are removed.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    main, cleaned = 1, mask
+    if count > 2:
+        x, y = (np.exp(-0.5 * ((np.arange(mask.shape[1 - i]) - centre[i]) / size) ** 2) for i in (0, 1))
+        main = 1 + int(np.bincount(labels.ravel(), np.outer(y, x).ravel(), minlength=count)[1:].argmax())
+        areas = stats[:, cv2.CC_STAT_AREA]
+        near = _gaps(labels, main) <= max_gap * size
+        cleaned = ((areas >= min_share * areas[main]) & near)[labels] & mask
     if np.count_nonzero(np.diff(cleaned.ravel())) <= MAX_RUNS:
         return cleaned
-    areas = stats[:, cv2.CC_STAT_AREA].copy()
-    areas[0] = 0
-    largest = (labels == int(areas.argmax())).astype(np.uint8)
+    largest = (labels == main).astype(np.uint8)
     contours, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(np.zeros_like(largest), contours, -1, 1, cv2.FILLED) > 0  # type: ignore[return-value]
 

@@ -20,13 +20,11 @@ MAX_ELLIPSE_RATIO = 1.6  # an ellipse longer than this share of the contour's ow
 MAX_CANVAS = 256  # larger targets are fitted at reduced resolution, pixels; keeps the cost at a few milliseconds
 
 
-def _largest_contour(mask: NDArray[np.uint8]) -> NDArray[np.int32] | None:
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return max(contours, key=cv2.contourArea, default=None)  # type: ignore[arg-type, return-value]
+def _angle(contour: NDArray[np.int32], last: float | None, round_below: float) -> float:
+    """Orientation in degrees: of the fitted ellipse, or of the minimum-area rectangle if the ellipse is no fit.
 
-
-def _angle(contour: NDArray[np.int32]) -> float:
-    """Orientation in degrees: of the fitted ellipse, or of the minimum-area rectangle if the ellipse is no fit."""
+    Of a shape that is nearly round the ellipse points anywhere; the last angle is as good, and does not jitter.
+    """
     rectangle = cv2.minAreaRect(contour)
     if len(contour) < 6 or min(rectangle[1]) < 1:
         return float(rectangle[2])
@@ -34,6 +32,8 @@ def _angle(contour: NDArray[np.int32]) -> float:
     longest = max(rectangle[1])
     if not all(map(math.isfinite, (x, y, *axes))) or max(axes) > MAX_ELLIPSE_RATIO * longest:
         return float(rectangle[2])
+    if last is not None and max(axes) < round_below * min(axes):
+        return last
     return float(angle)
 
 
@@ -65,32 +65,35 @@ def _shrink(mask: NDArray[np.bool_], config: BoxFitConfig) -> tuple[int, int, in
     return sides[0], sides[1], sides[2], sides[3]
 
 
-def fit_rotated_box(mask: NDArray[np.bool_], config: BoxFitConfig) -> NDArray[np.float64] | None:
+def fit_rotated_box(
+    mask: NDArray[np.bool_], config: BoxFitConfig, last_angle: float | None = None
+) -> NDArray[np.float64] | None:
     """Fit a rotated box to a mask.
 
     Args:
         mask: H x W bool.
         config: parameters.
+        last_angle: of the box in the frame before, degrees; kept where the mask is nearly round.
 
     Returns:
         4 x 2 corners (x, y of pixel centres), clockwise from top-left; None if the mask holds nothing of two
         pixels' width.
     """
-    contour = _largest_contour(mask.astype(np.uint8))
-    if contour is None:
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours:
         return None
+    contour = np.concatenate(contours).astype(np.int32)  # of all parts: an occluder may cut a target in two
     left, top, width, height = cv2.boundingRect(contour)
     if width < 2 or height < 2:
         return None
     rectangle = cv2.minAreaRect(contour)
     fallback = order_polygon(cv2.boxPoints(rectangle).astype(np.float64))
-    part = np.zeros((height, width), np.uint8)
-    cv2.drawContours(part, [contour], -1, 1, cv2.FILLED, offset=(-left, -top))
-    part &= mask[top : top + height, left : left + width].astype(np.uint8)
+    part = mask[top : top + height, left : left + width]
     shrink = min(1.0, MAX_CANVAS / math.hypot(width, height))
     size = math.ceil(math.hypot(width, height) * shrink) + 4
     # part pixel -> canvas pixel: turn by the angle around the part's centre, shrink, move to the canvas' centre
-    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), _angle(contour), shrink)
+    angle = _angle(contour, last_angle, config.round_below)
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, shrink)
     turn = turn + np.array([[0, 0, (size - width) / 2], [0, 0, (size - height) / 2]])
     canvas = cv2.warpAffine(part.astype(np.float32), turn, (size, size), flags=cv2.INTER_LINEAR) > 0.5
     if not canvas.any():
