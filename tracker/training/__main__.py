@@ -24,7 +24,7 @@ HELD_OUT = ("bmx-bumps", "breakdance-flare", "car-turn", "dog-agility", "kite-wa
 FIRST_WEIGHTS: tuple[Stage, ...] = (
     Stage(steps=1000, size=128, frames=2, batch=8, factor=(1.8, 2.8)),
     Stage(steps=600, size=192, frames=3, batch=4, factor=(2.4, 4.0)),
-    Stage(steps=600, size=256, frames=3, batch=4, factor=(3.0, 5.0), decay=True),
+    Stage(steps=700, size=256, frames=3, batch=4, factor=(3.0, 5.0), decay=True),
 )
 
 

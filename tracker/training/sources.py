@@ -122,7 +122,7 @@ class MaterialDrawer:
         *,
         video_share: float,
         composite_share: float = 0.65,
-        distractor_share: float = 0.4,
+        distractor_share: float = 0.6,
         max_gap: int = 8,
     ) -> None:
         self.stills = stills
