@@ -18,7 +18,7 @@ class CropConfig:
     """The search region."""
 
     factor: float = 4.5  # side of the square search region, in units of sqrt(w*h) of the target (release, filter crop)
-    size: int = 256  # side of the resampled search region, pixels; a multiple of 16 (paper: 384; see MODEL_CARD.md)
+    size: int = 320  # side of the resampled search region, pixels; a multiple of 16 (paper: 384; see MODEL_CARD.md)
     recentre: bool = False  # crop again at the filter's peak before segmenting (release); costs a second query pass
     max_size_change: float = 1.05  # the size may grow by this factor per frame, or shrink by its inverse (release)
     max_size_change_mask: float = 1.1  # the same when initialised from a mask (release)
