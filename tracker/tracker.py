@@ -265,8 +265,7 @@ class DMB:
         if not np.isfinite(probability).all() or (probability > threshold).sum() < needed:
             return None
         mask = crop.mask_to_image(probability, image_shape) > threshold
-        size = float(np.sqrt(np.prod(self.size)))
-        mask = clean_mask(mask, expected, size, min_share=config.min_component, max_gap=self.max_gap)
+        mask = clean_mask(mask, expected, self.size, min_share=config.min_component, max_gap=self.max_gap)
         polygon = fit_rotated_box(mask, self.config.box_fit, self.angle)
         if polygon is None:
             return None

@@ -74,19 +74,26 @@ def test_specks_go_and_large_parts_stay() -> None:
     mask[28:38, 5:15] = True
     mask[30, 20] = True
     limits = {"min_share": 0.1, "max_gap": 0.25}
-    cleaned = clean_mask(mask, (15, 15), 20, **limits)
+    cleaned = clean_mask(mask, (15, 15), (20, 20), **limits)
     assert not cleaned[30, 20] and cleaned[30, 10] and cleaned[10, 10]
-    assert not clean_mask(mask, (15, 15), 20, min_share=0.5, max_gap=0.25)[30, 10]
-    assert np.array_equal(cleaned, clean_mask(cleaned, (15, 15), 20, **limits))
+    assert not clean_mask(mask, (15, 15), (20, 20), min_share=0.5, max_gap=0.25)[30, 10]
+    assert np.array_equal(cleaned, clean_mask(cleaned, (15, 15), (20, 20), **limits))
 
 
 def test_of_two_alike_the_expected_one_stays_and_its_parts_near_it() -> None:
     mask = np.zeros(SHAPE, bool)
     mask[5:15, 5:15] = mask[5:15, 18:28] = mask[40:50, 60:70] = True
     for centre, kept in (((12, 10), {8, 20}), ((64, 44), {62})):
-        cleaned = clean_mask(mask, centre, 12, min_share=0.1, max_gap=0.4)
+        cleaned = clean_mask(mask, centre, (12, 12), min_share=0.1, max_gap=0.4)
         assert {x for x, y in ((8, 8), (20, 8), (62, 42)) if cleaned[y, x]} == kept
-    assert not clean_mask(mask, (12, 10), 12, min_share=0.1, max_gap=0.2)[8, 20]
+    assert not clean_mask(mask, (12, 10), (12, 12), min_share=0.1, max_gap=0.2)[8, 20]
+
+
+def test_a_fragment_at_the_expected_place_beats_a_larger_neighbour() -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[10:20, 20:28] = True  # what is left of a target 10 wide and 40 high
+    mask[10:50, 40:50] = True
+    assert np.flatnonzero(clean_mask(mask, (24, 30), (10, 40), min_share=0.1, max_gap=0.25).any(0)).max() < 30
 
 
 def test_largest_gap() -> None:
@@ -108,7 +115,7 @@ def test_the_angle_of_a_region() -> None:
 
 def test_a_speckled_mask_becomes_writable() -> None:
     mask = np.random.default_rng(0).random((600, 600)) > 0.35
-    cleaned = clean_mask(mask, (300, 300), 400, min_share=0.1, max_gap=0.25)
+    cleaned = clean_mask(mask, (300, 300), (400, 400), min_share=0.1, max_gap=0.25)
     assert np.count_nonzero(np.diff(cleaned.ravel())) < 65_535
     assert cleaned.any()
 

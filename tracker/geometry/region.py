@@ -142,11 +142,14 @@ def largest_gap(mask: Mask) -> float:
     return float(_gaps(labels, 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()))[1:].max())
 
 
-def clean_mask(mask: Mask, centre: tuple[float, float], size: float, *, min_share: float, max_gap: float) -> Mask:
+def clean_mask(
+    mask: Mask, centre: tuple[float, float], size: tuple[float, float], *, min_share: float, max_gap: float
+) -> Mask:
     """Keep one target: the main component, and others only if they are large enough and near to it.
 
-    Main is the component with the most pixels, each weighted by a Gaussian around where the target is expected:
-    what looks like the target but lies elsewhere is another one. Parts that an occluder cuts off lie near.
+    Main is the component with the most pixels, each weighted by a Gaussian of half the target's size around where
+    the target is expected: what looks like it but stands beside it is another one, even where it is the larger.
+    Parts that an occluder cuts off lie near.
 
     What is left can be answered: if it still consists of too many runs for the toolkit's writer, only the main
     component with its holes filled stays.
@@ -154,17 +157,18 @@ def clean_mask(mask: Mask, centre: tuple[float, float], size: float, *, min_shar
     Args:
         mask: H x W.
         centre: x, y where the target is expected, pixels.
-        size: sqrt(w*h) of the target, pixels: the Gaussian's standard deviation and the unit of `max_gap`.
+        size: w, h of the target, pixels; sqrt(w*h) is the unit of `max_gap`.
         min_share: components below this share of the main one's area are removed.
         max_gap: components further from the main one than this are removed.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     main, cleaned = 1, mask
     if count > 2:
-        x, y = (np.exp(-0.5 * ((np.arange(mask.shape[1 - i]) - centre[i]) / size) ** 2) for i in (0, 1))
+        # the floor lets area decide among components that are all far off
+        x, y = (1e-6 + np.exp(-0.5 * ((np.arange(mask.shape[1 - i]) - centre[i]) / (0.5 * size[i])) ** 2) for i in (0, 1))
         main = 1 + int(np.bincount(labels.ravel(), np.outer(y, x).ravel(), minlength=count)[1:].argmax())
         areas = stats[:, cv2.CC_STAT_AREA]
-        near = _gaps(labels, main) <= max_gap * size
+        near = _gaps(labels, main) <= max_gap * math.sqrt(size[0] * size[1])
         cleaned = ((areas >= min_share * areas[main]) & near)[labels] & mask
     if np.count_nonzero(np.diff(cleaned.ravel())) <= MAX_RUNS:
         return cleaned
