@@ -165,7 +165,8 @@ def clean_mask(
     main, cleaned = 1, mask
     if count > 2:
         # the floor lets area decide among components that are all far off
-        x, y = (1e-6 + np.exp(-0.5 * ((np.arange(mask.shape[1 - i]) - centre[i]) / (0.5 * size[i])) ** 2) for i in (0, 1))
+        away = (2.0 * (np.arange(mask.shape[1 - axis]) - centre[axis]) / size[axis] for axis in (0, 1))
+        x, y = (1e-6 + np.exp(-0.5 * distance**2) for distance in away)
         main = 1 + int(np.bincount(labels.ravel(), np.outer(y, x).ravel(), minlength=count)[1:].argmax())
         areas = stats[:, cv2.CC_STAT_AREA]
         near = _gaps(labels, main) <= max_gap * math.sqrt(size[0] * size[1])
