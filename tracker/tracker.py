@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -16,6 +17,7 @@ from tracker.geometry.distance_map import distance_map
 from tracker.geometry.region import (
     ParsedRegion,
     box_from_mask,
+    box_window,
     clean_mask,
     edge_angle,
     largest_gap,
@@ -32,6 +34,7 @@ from tracker.network.model import STRIDE
 from tracker.shape import Shape, polygon_area
 
 Point = tuple[float, float]
+SOFT_BORDER = 9  # crop pixels; side of the square by which the answered mask is widened before it is remembered
 FAILED_CONFIDENCE = 0.2  # upper bound of the confidence where the answer is only the last shape, moved
 
 
@@ -190,7 +193,8 @@ class DMB:
             self.shape = shape
             self.angle = edge_angle(shape.polygon)
             if decision.remember_appearance and self.appearance.wants(self.frame_index):
-                self.appearance.commit(*self.engine.encode_memory(pixels, probability), self.frame_index)
+                remembered = np.where(self._near(shape.mask, view), probability, np.float32(0.0))
+                self.appearance.commit(*self.engine.encode_memory(pixels, remembered), self.frame_index)
         if decision.remember_filter:
             self.spatial.remember(
                 features.stride16.float(),
@@ -265,11 +269,19 @@ class DMB:
         if not np.isfinite(probability).all() or (probability > threshold).sum() < needed:
             return None
         mask = crop.mask_to_image(probability, image_shape) > threshold
+        if self.frame_index > 0:
+            mask &= box_window(expected, self.size, config.reach, image_shape)
         mask = clean_mask(mask, expected, self.size, min_share=config.min_component, max_gap=self.max_gap)
         polygon = fit_rotated_box(mask, self.config.box_fit, self.angle)
         if polygon is None:
             return None
         return Shape(mask, polygon)
+
+    @staticmethod
+    def _near(mask: NDArray[np.bool_], crop: Crop) -> NDArray[np.bool_]:
+        """Crop pixels S x S on the answered mask or a few pixels beside it: what was cleaned away is not remembered."""
+        kernel = np.ones((SOFT_BORDER, SOFT_BORDER), np.uint8)
+        return np.asarray(cv2.dilate(crop.mask_to_crop(mask), kernel) > 0.0)
 
     def _plausible(self, shape: Shape) -> bool:
         """Whether the mask's area changed by less than the limit since the last frame (release)."""

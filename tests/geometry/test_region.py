@@ -13,6 +13,7 @@ from tracker.geometry.region import (
     box_from_polygon,
     box_of_equal_area,
     box_to_mask,
+    box_window,
     clean_mask,
     largest_gap,
     order_polygon,
@@ -94,6 +95,13 @@ def test_a_fragment_at_the_expected_place_beats_a_larger_neighbour() -> None:
     mask[10:20, 20:28] = True  # what is left of a target 10 wide and 40 high
     mask[10:50, 40:50] = True
     assert np.flatnonzero(clean_mask(mask, (24, 30), (10, 40), min_share=0.1, max_gap=0.25).any(0)).max() < 30
+
+
+def test_box_window() -> None:
+    window = box_window((30, 20), (20, 5), 0.5, SHAPE)
+    rows, columns = np.flatnonzero(window.any(1)), np.flatnonzero(window.any(0))
+    assert (columns[0], columns[-1]) == (15, 45) and (rows[0], rows[-1]) == (13, 27)
+    assert not box_window((-100, -100), (20, 5), 0.5, SHAPE).any()
 
 
 def test_largest_gap() -> None:

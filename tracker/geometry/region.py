@@ -125,6 +125,13 @@ def order_polygon(points: Polygon) -> Polygon:
     return np.roll(ordered, -int(np.argmin(ordered.sum(1))), axis=0)
 
 
+def box_window(centre: tuple[float, float], size: tuple[float, float], reach: float, shape: tuple[int, int]) -> Mask:
+    """A mask H x W of the box w, h around `centre`, widened on each side by `reach` times sqrt(w*h)."""
+    margin = reach * math.sqrt(size[0] * size[1])
+    x, y = (np.abs(np.arange(shape[1 - axis]) - centre[axis]) <= 0.5 * size[axis] + margin for axis in (0, 1))
+    return y[:, None] & x[None, :]
+
+
 def _gaps(labels: NDArray, main: int) -> NDArray[np.float64]:
     """Distance of every component to the component `main`, pixels, by label; the background's is infinite."""
     distances = cv2.distanceTransform((labels != main).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
