@@ -272,6 +272,10 @@ class DMB:
         if self.frame_index > 0:
             mask &= box_window(expected, self.size, config.reach, image_shape)
         mask = clean_mask(mask, expected, self.size, min_share=config.min_component, max_gap=self.max_gap)
+        if self.frame_index > 0:
+            inside = np.count_nonzero(mask & box_window(expected, self.size, 0.0, image_shape))
+            if inside < config.min_inside * np.count_nonzero(mask):
+                return None
         polygon = fit_rotated_box(mask, self.config.box_fit, self.angle)
         if polygon is None:
             return None
