@@ -135,6 +135,35 @@ def test_where_segmentation_fails_the_last_shape_moves_to_the_peak(engine: Colou
     assert max(frames) == seen.frame_index  # what was not segmented is not remembered
 
 
+def test_an_object_beside_the_peak_is_neither_answered_nor_remembered(engine: ColourEngine) -> None:
+    segment = engine.segment
+    remembered: list[np.ndarray] = []
+
+    def with_neighbour(features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: np.ndarray) -> np.ndarray:
+        probability = segment(features, keys, values, spatial_map)
+        probability[:30, :30] = 0.95
+        return probability
+
+    encode = engine.encode_memory
+
+    def spy(image: Tensor, mask: np.ndarray) -> tuple[Tensor, Tensor]:
+        remembered.append(mask)
+        return encode(image, mask)
+
+    engine.segment, engine.encode_memory = with_neighbour, spy  # type: ignore[method-assign]
+    for place, result in zip(PATH, follow(DMB(engine, CONFIG)), strict=True):
+        assert result.segmented and overlap(result.mask, scene(*place)[1]) > 0.8
+    assert len(remembered) == len(PATH)
+    assert all(mask[:25, :25].max() == 0 and mask.max() > 0.8 for mask in remembered)
+
+    engine.sees = False
+    dmb = DMB(engine, CONFIG)
+    dmb.initialize(scene(*PATH[0])[0], scene(*PATH[0])[1])
+    lost = dmb.track(scene(*PATH[1])[0])
+    assert not lost.segmented
+    assert overlap(lost.mask, scene(*PATH[1])[1]) > 0.3
+
+
 def test_never_empty_never_infinite_on_black_and_resized_frames(engine: ColourEngine) -> None:
     dmb = DMB(engine, CONFIG)
     follow(dmb)
