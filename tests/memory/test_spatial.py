@@ -368,3 +368,14 @@ def test_bad_input_is_refused(memory: SpatialMemory) -> None:
         memory.initialise(features[:, :5], centres, SIZE)
     with pytest.raises(ValueError, match="not finite"):
         memory.initialise(features * math.inf, centres, SIZE)
+
+
+def test_low_rank_features_start_a_filter_too() -> None:
+    # a flat image: all cells but a few are equal, so that nearly all eigenvalues are zero
+    features = torch.ones(27, 256, 8, 8)
+    features[:, :128, 3:5, 3:5] = 3.0
+    memory = SpatialMemory(FilterConfig())
+    memory.initialise(features, np.full((27, 2), 3.5), (2.0, 2.0))
+    found = memory.localise(features[:1])
+    assert found.position == pytest.approx((3.5, 3.5), abs=0.6)
+    assert math.isfinite(found.peak) and found.peak > 0.3

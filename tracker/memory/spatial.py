@@ -392,6 +392,19 @@ def _principal_subspace(features: Tensor, channels: int) -> tuple[Tensor | None,
     covariance = moment - torch.outer(rows.mean(1), rows.mean(1))
     basis = None
     if len(moment) > SUBSPACE:
-        basis = torch.linalg.eigh(moment).eigenvectors[:, -SUBSPACE:].T.contiguous()
+        basis = _principal_directions(moment, SUBSPACE)
         covariance = basis @ covariance @ basis.T
-    return basis, torch.linalg.eigh(covariance).eigenvectors[:, -channels:].T.contiguous()
+    return basis, _principal_directions(covariance, channels)
+
+
+def _principal_directions(matrix: Tensor, count: int) -> Tensor:
+    """The eigenvectors of the largest eigenvalues of a symmetric positive matrix D x D, as rows: count x D.
+
+    In float64, and by singular values where that fails: small crops and flat images give matrices of low rank,
+    on whose repeated eigenvalues the float32 solver does not converge.
+    """
+    try:
+        directions = torch.linalg.eigh(matrix.double()).eigenvectors[:, -count:].T
+    except torch.linalg.LinAlgError:
+        directions = torch.linalg.svd(matrix.double()).U[:, :count].T.flip(0)
+    return directions.to(matrix).contiguous()
