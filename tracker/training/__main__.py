@@ -1,7 +1,7 @@
 """Trains DMB from an ImageNet trunk: python -m tracker.training --data DIR --trunk FILE --output DIR.
 
-The stages are made for a few CPU hours: small search regions at the target scale that tracking sees (about 57
-pixels at crop size 256), two frames first, larger regions and recurrent samples later.
+The stages are made for a few CPU hours: small search regions at the target scale that tracking sees (50 to 80
+pixels), two frames first, larger regions and recurrent samples later.
 """
 
 from __future__ import annotations
