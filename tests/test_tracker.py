@@ -20,9 +20,10 @@ from tracker.config import CropConfig, GateConfig, TrackerConfig
 from tracker.engine import Engine
 from tracker.geometry.region import RegionError
 from tracker.network import DMBNet, QueryFeatures
-from tracker.tracker import ImageError, StateError
+from tracker.tracker import FAILED_CONFIDENCE, ImageError, StateError
 
-CONFIG = TrackerConfig(crop=CropConfig(size=128))
+# the rule that segments every frame here; "paper" leaves about half of them to the filter and has its own test
+CONFIG = TrackerConfig(crop=CropConfig(size=128), gate=GateConfig(rule="relative"))
 
 
 class ColourEngine(Engine):
@@ -86,6 +87,20 @@ def test_follows_a_moving_target(engine: ColourEngine, kind: str) -> None:
         assert np.hypot(result.centre[0] - place[0], result.centre[1] - place[1]) < 12
         assert 0.3 < result.confidence <= 1
     assert [result.frame_index for result in results] == list(range(8))
+
+
+def test_the_papers_rule_answers_the_moved_shape_where_it_does_not_segment(engine: ColourEngine) -> None:
+    dmb = DMB(engine, replace(CONFIG, gate=GateConfig(rule="paper")))
+    results = follow(dmb, cv2.boxPoints(((80, 70), (40, 24), 20)))
+    skipped = [index for index, result in enumerate(results) if not result.segmented]
+    assert skipped and len(skipped) < len(results) - 1
+    for index in skipped:
+        before, now = results[index - 1], results[index]
+        assert now.decision is not None and not now.decision.remember_appearance
+        assert overlap(now.mask, scene(*PATH[index])[1]) > 0.5
+        assert now.confidence <= FAILED_CONFIDENCE
+        sides = [np.linalg.norm(np.diff(result.polygon[:3], axis=0), axis=1) for result in (before, now)]
+        assert sides[0] == pytest.approx(sides[1], abs=1e-6)
 
 
 def test_a_second_crop_puts_the_target_in_the_middle(engine: ColourEngine) -> None:

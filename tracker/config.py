@@ -60,7 +60,7 @@ class FilterConfig:
 class GateConfig:
     """Which frames may change the memories (Section III-E, eqs. 9-11)."""
 
-    rule: GateRule = "relative"
+    rule: GateRule = "paper"
     queue_length: int = 25  # L of eq. 10 (release)
     max_uncertainty: float = 10.0  # the threshold of eq. 11; under "relative" the frame is not segmented above it
     remember_below: float = 3.0  # relative: below it the peak enters the mean and the sample the filter (release)
