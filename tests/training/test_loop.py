@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,8 @@ from tests.training.test_synthesis import frame
 from tracker.network import DMBNet
 from tracker.training.__main__ import main
 from tracker.training.data import DataError, read_pairs
-from tracker.training.loop import Stage, Trainer, TrainingConfig, draw_windows
+from tracker.training.loop import Trainer, draw_windows
+from tracker.training.plan import PlanError, Stage, TrainingConfig
 from tracker.training.sources import MaterialDrawer
 from tracker.weights import load_weights
 
@@ -34,25 +34,13 @@ def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def trainer(output: Path, trunk: Path, steps: int = 4) -> Trainer:
+def trainer(output: Path, trunk: Path | None, steps: int = 4, weights: Path | None = None, **facts: float) -> Trainer:
     drawer = MaterialDrawer([frame(seed) for seed in range(3)], {}, video_share=0.0)
     stages = (Stage(steps=2, size=64, frames=2, batch=2, factor=(2.0, 2.5)),)
     stages += (Stage(steps=steps - 2, size=64, frames=3, batch=1, factor=(2.0, 2.5), decay=True),)
-    config = TrainingConfig(stages=stages, warmup=1, seed=3)
-    return Trainer(config, drawer, trunk=trunk, output=output, device=torch.device("cpu"))
-
-
-def test_schedule_warms_up_and_decays_in_the_last_stage_only() -> None:
-    stages = (
-        Stage(steps=10, size=64, frames=2, batch=1, factor=(2, 3)),
-        Stage(steps=10, size=64, frames=2, batch=1, factor=(2, 3), decay=True),
-    )
-    config = TrainingConfig(stages=stages, warmup=5, final_rate=0.1)
-    rates = [config.rate_at(step) for step in range(config.steps)]
-    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-    assert rates[5:11] == pytest.approx([1.0] * 6)
-    assert all(after < before for before, after in pairwise(rates[10:]))
-    assert 0.1 < rates[-1] < 0.15
+    config = TrainingConfig(stages=stages, warmup=1, seed=3, **facts)  # type: ignore[arg-type]
+    device = torch.device("cpu")
+    return Trainer(config, drawer, trunk=trunk, weights=weights, output=output, device=device)
 
 
 def test_windows_stay_inside_and_near_their_targets() -> None:
@@ -64,17 +52,41 @@ def test_windows_stay_inside_and_near_their_targets() -> None:
         assert window.top * 8 <= y <= (window.top + window.height) * 8
 
 
-def test_resuming_continues_the_very_same_losses(tmp_path: Path, trunk: Path) -> None:
-    whole = trainer(tmp_path / "whole", trunk)
+@pytest.mark.parametrize("average", [0.0, 0.5])
+def test_resuming_continues_the_very_same_losses(tmp_path: Path, trunk: Path, average: float) -> None:
+    whole = trainer(tmp_path / "whole", trunk, average=average)
     expected = [whole.train_step()[0] for _ in range(4)]
-    first = trainer(tmp_path / "parts", trunk)
+    first = trainer(tmp_path / "parts", trunk, average=average)
     losses = [first.train_step()[0] for _ in range(2)]
     first.save()
-    second = trainer(tmp_path / "parts", trunk)
+    second = trainer(tmp_path / "parts", None, average=average)
     assert second.step == 2
     losses += [second.train_step()[0] for _ in range(2)]
     assert losses == pytest.approx(expected, rel=1e-6)
+    for ours, theirs in zip(second.average.parameters(), whole.average.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
     assert load_weights(tmp_path / "parts" / "dmb_r50.safetensors").stride_on == "1x1"
+
+
+def test_the_average_is_saved_and_another_run_starts_from_it(tmp_path: Path, trunk: Path) -> None:
+    run = trainer(tmp_path / "first", trunk, average=0.9)
+    start = run.model.decoder.predict.weight.clone()
+    run.train_step()
+    now, mean = run.model.decoder.predict.weight, run.average.decoder.predict.weight
+    # after one step the average has a memory of 2 / 11
+    torch.testing.assert_close(mean, torch.lerp(start, now, 9 / 11))
+    run.save()
+    saved = tmp_path / "first" / "dmb_r50.safetensors"
+    torch.testing.assert_close(load_weights(saved).decoder.predict.weight, mean.detach(), rtol=1e-3, atol=1e-4)
+    second = trainer(tmp_path / "second", None, weights=saved)
+    torch.testing.assert_close(second.model.decoder.predict.weight, mean.detach(), rtol=1e-3, atol=1e-4)
+    second.train_step()
+    assert not torch.equal(second.model.decoder.predict.weight, load_weights(saved).decoder.predict.weight)
+
+
+def test_a_fresh_run_needs_something_to_start_from(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="trunk or weights"):
+        trainer(tmp_path, None)
 
 
 def test_batch_norms_and_the_frozen_query_stages_do_not_move(tmp_path: Path, trunk: Path) -> None:
@@ -92,7 +104,7 @@ def test_batch_norms_and_the_frozen_query_stages_do_not_move(tmp_path: Path, tru
 
 
 def test_missing_data_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--data", str(tmp_path), "--trunk", str(tmp_path / "t"), "--output", str(tmp_path / "o")]
+    arguments = ["first", "--data", str(tmp_path), "--trunk", str(tmp_path / "t"), "--output", str(tmp_path / "o")]
     assert main(arguments) == 1
     assert "no stills-*.tar" in capsys.readouterr().err
 

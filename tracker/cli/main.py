@@ -11,6 +11,7 @@ USAGE = """\
 usage: dmb COMMAND ...
 
 commands:
+  train ...  train the network: dmb train PLAN --data DIR --trunk FILE --output DIR
   vot ...    the VOT toolkit's command line; also understands `dmb vot analysis --format html` as
              analysis and HTML report in one go
 
@@ -27,7 +28,13 @@ def _vot() -> Callable[[Sequence[str]], int]:
     return main
 
 
-COMMANDS = {"vot": _vot}
+def _train() -> Callable[[Sequence[str]], int]:
+    from tracker.training.__main__ import main
+
+    return main
+
+
+COMMANDS = {"train": _train, "vot": _vot}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

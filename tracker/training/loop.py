@@ -7,11 +7,11 @@ remembered for the third, and the loss is summed and propagated through all of i
 from __future__ import annotations
 
 import logging
-import math
 import os
 import signal
 import time
-from dataclasses import asdict, dataclass
+from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,65 +24,12 @@ from tracker.engine import resolve_precision
 from tracker.network import DMBNet, QueryFeatures, Window
 from tracker.training.initialisation import initialise
 from tracker.training.losses import hard_iou, segmentation_loss
+from tracker.training.plan import PlanError, Stage, TrainingConfig
 from tracker.training.sources import MaterialDrawer
 from tracker.training.synthesis import Batch, SynthesisConfig, Synthesiser
-from tracker.weights import load_trunk, save_weights
+from tracker.weights import load_trunk, load_weights, save_weights
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of the training with samples of one shape."""
-
-    steps: int
-    size: int  # side of the search region, pixels
-    frames: int  # frames per sample
-    batch: int  # samples per step
-    factor: tuple[float, float]  # side of the region in target sizes
-    decay: bool = False  # the learning rate falls to `final_rate` by a cosine over this stage
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """What a run needs to be repeated."""
-
-    stages: tuple[Stage, ...]
-    rate: float = 3e-4  # learning rate of new layers
-    encoder_rate: float = 3e-5  # of layers that come from ImageNet
-    final_rate: float = 0.03  # share of the rates at the end of a decaying stage
-    warmup: int = 100  # steps over which the rates rise
-    weight_decay: float = 1e-4
-    gradient_norm: float = 5.0  # gradients are clipped to this norm
-    coarse_weight: float = 0.5  # weight of the stride-8 prediction's loss
-    window: float = 0.6  # side of the refined window, share of the region's
-    video_share: float = 0.35  # share of samples from videos
-    max_gap: int = 8  # most frames between two frames of a video sample
-    query_trained: tuple[str, ...] = ("res4",)  # parts of the query encoder that train; its BatchNorms never do
-    seed: int = 0
-    save_minutes: float = 5.0  # minutes between checkpoints
-
-    @property
-    def steps(self) -> int:
-        """Steps of all stages."""
-        return sum(stage.steps for stage in self.stages)
-
-    def stage_at(self, step: int) -> tuple[Stage, int]:
-        """The stage that `step` belongs to, and the step's number inside it."""
-        for stage in self.stages:
-            if step < stage.steps:
-                return stage, step
-            step -= stage.steps
-        raise IndexError(step)
-
-    def rate_at(self, step: int) -> float:
-        """Share of the learning rates used at `step`."""
-        stage, position = self.stage_at(step)
-        share = min(1.0, (step + 1) / max(1, self.warmup))
-        if stage.decay:
-            cosine = 0.5 * (1.0 + math.cos(math.pi * position / stage.steps))
-            share *= self.final_rate + (1.0 - self.final_rate) * cosine
-        return share
 
 
 def freeze(model: DMBNet, query_trained: tuple[str, ...]) -> None:
@@ -164,13 +111,21 @@ class Trainer:
     Args:
         config: the run.
         drawer: the data.
-        trunk: ImageNet weights that a fresh run starts from.
+        trunk: ImageNet weights that a fresh run starts from, or
+        weights: DMB's own weights that it goes on from.
         output: folder for checkpoints and weights; an existing checkpoint there is continued.
         device: where to train.
     """
 
     def __init__(
-        self, config: TrainingConfig, drawer: MaterialDrawer, *, trunk: Path, output: Path, device: torch.device
+        self,
+        config: TrainingConfig,
+        drawer: MaterialDrawer,
+        *,
+        trunk: Path | None = None,
+        weights: Path | None = None,
+        output: Path,
+        device: torch.device,
     ) -> None:
         self.config, self.drawer, self.output, self.device = config, drawer, output, device
         self.output.mkdir(parents=True, exist_ok=True)
@@ -181,20 +136,38 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.rng = np.random.default_rng(config.seed)
         self.synthesiser = Synthesiser(self._synthesis(config.stages[0]), seed=config.seed + 1, device=device)
-        self.model = DMBNet(stride_on="1x1")
-        if not self.checkpoint.is_file():
-            load_trunk(self.model, trunk)
-            self.model.eval()
-            batches = [self._batch(config.stages[0]) for _ in range(6)]
-            images = torch.cat([batch.images.flatten(0, 1) for batch in batches])
-            kept = initialise(self.model, self.model.normalise(images))
-            log.info("keys start as a PCA of the trunk's features (%.0f%% of the variance)", 100 * kept)
+        self.model = self._start(trunk, weights)
         self.model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.train()
         freeze(self.model, config.query_trained)
         self.optimizer = build_optimizer(self.model, config)
+        self.average = deepcopy(self.model) if config.average else self.model
         if self.checkpoint.is_file():
             self.load()
+
+    def _start(self, trunk: Path | None, weights: Path | None) -> DMBNet:
+        """The network before the first step; what it holds does not matter where a checkpoint is continued."""
+        if weights is not None:
+            return load_weights(weights).requires_grad_(True)
+        model = DMBNet(stride_on="1x1")
+        if not self.checkpoint.is_file():
+            if trunk is None:
+                raise PlanError(f"no checkpoint in '{self.output}' to continue; name a trunk or weights to start from")
+            load_trunk(model, trunk)
+            model.eval()
+            batches = [self._batch(self.config.stages[0]) for _ in range(6)]
+            images = torch.cat([batch.images.flatten(0, 1) for batch in batches]).to("cpu")
+            kept = initialise(model, model.normalise(images))
+            log.info("keys start as a PCA of the trunk's features (%.0f%% of the variance)", 100 * kept)
+        return model
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Move the average towards the weights; its memory grows with the steps, so that the start is forgotten."""
+        decay = min(self.config.average, (1.0 + self.step) / (10.0 + self.step))
+        for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            if value.requires_grad:
+                mean.lerp_(value, 1.0 - decay)
 
     def _synthesis(self, stage: Stage) -> SynthesisConfig:
         return SynthesisConfig(size=stage.size, frames=stage.frames, factor=stage.factor)
@@ -208,6 +181,7 @@ class Trainer:
         state = {
             "step": self.step,
             "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "rng": [self.rng.bit_generator.state, self.synthesiser.rng.bit_generator.state],
             "generator": self.synthesiser.generator.get_state(),
@@ -216,7 +190,7 @@ class Trainer:
         torch.save(state, temporary)
         os.replace(temporary, self.checkpoint)
         facts = {"stage": "stills and video", "steps": str(self.step), "config": str(asdict(self.config))}
-        save_weights(self.model, self.output / "dmb_r50.safetensors", facts)
+        save_weights(self.average, self.output / "dmb_r50.safetensors", facts)
         log.info("step %d saved in %s", self.step, self.output)
 
     def load(self) -> None:
@@ -224,6 +198,8 @@ class Trainer:
         state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
+        if self.average is not self.model:
+            self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.rng.bit_generator.state, self.synthesiser.rng.bit_generator.state = state["rng"]
         self.synthesiser.generator.set_state(state["generator"].cpu())
@@ -247,6 +223,8 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
         self.optimizer.step()
         self.step += 1
+        if self.average is not self.model:
+            self._update_average()
         return float(loss.detach()), ious.nanmean(dim=1).tolist(), batch.padding
 
     def run(self, *, until: int | None = None, report_every: int = 20) -> None:

@@ -112,6 +112,7 @@ class MaterialDrawer:
         video_share: share of samples that come from videos.
         composite_share: share of the stills that get another background.
         distractor_share: share of the samples that get a pasted distractor or occluder.
+        twin_share: share of the stills' distractors that are the target once more.
         max_gap: largest distance between two drawn frames of a video.
     """
 
@@ -123,6 +124,7 @@ class MaterialDrawer:
         video_share: float,
         composite_share: float = 0.65,
         distractor_share: float = 0.6,
+        twin_share: float = 0.0,
         max_gap: int = 8,
     ) -> None:
         self.stills = stills
@@ -133,6 +135,7 @@ class MaterialDrawer:
         self.video_share = video_share if self.videos else 0.0
         self.composite_share = composite_share
         self.distractor_share = distractor_share
+        self.twin_share = twin_share
         self.max_gap = max_gap
 
     def _still(self, rng: np.random.Generator) -> Source:
@@ -159,5 +162,8 @@ class MaterialDrawer:
         video = rng.random() < self.video_share
         target = self._video(count, rng) if video else [self._still(rng)] * count
         background = self._still(rng) if not video and rng.random() < self.composite_share else None
-        distractor = self._still(rng) if rng.random() < self.distractor_share else None
+        distractor = None
+        if rng.random() < self.distractor_share:
+            twin = not video and self.twin_share > 0.0 and rng.random() < self.twin_share
+            distractor = target[0] if twin else self._still(rng)
         return Material(target, background, distractor, video)
