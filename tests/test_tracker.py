@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tracker import DMB, Result
-from tracker.benchmarks.masks import overlap
+from tracker.benchmarks.similarity import overlap
 from tracker.config import CropConfig, GateConfig, TrackerConfig
 from tracker.engine import Engine
 from tracker.geometry.region import RegionError

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.doubles import Answer, StillTracker
-from tracker.benchmarks.masks import SequenceError, frames, main, overlap, run
+from tracker.benchmarks.masks import SequenceError, frames, main, run
 
 SHAPE = (40, 60)
 
@@ -29,13 +29,6 @@ def write(folder: Path, masks: list[NDArray[np.bool_]]) -> Path:
     return folder
 
 
-def test_overlap() -> None:
-    assert overlap(square(0), square(0)) == 1
-    assert overlap(square(0), square(10)) == pytest.approx(1 / 3)
-    assert overlap(square(0), np.zeros(SHAPE, np.bool_)) == 0
-    assert overlap(np.zeros(SHAPE, np.bool_), np.zeros(SHAPE, np.bool_)) == 1
-
-
 def test_frames_are_rgb_and_in_order(tmp_path: Path) -> None:
     folder = write(tmp_path / "a", [square(0), square(5), square(9)])
     images, masks = zip(*frames(folder), strict=True)
@@ -49,6 +42,8 @@ def test_the_first_frame_does_not_count(tmp_path: Path, from_box: bool) -> None:
     score = run(StillTracker(), folder, from_box=from_box, overlays=tmp_path / "overlays", every=2)  # type: ignore[arg-type]
     assert score.overlaps == pytest.approx([1 / 3, 0])
     assert score.mean == score.start == pytest.approx(1 / 6)
+    assert len(score.boundaries) == 2 and score.boundary_mean == pytest.approx(np.mean(score.boundaries))
+    assert score.boundaries[0] > score.boundaries[1]
     assert sorted(path.name for path in (tmp_path / "overlays").iterdir()) == ["a_00000.jpg", "a_00002.jpg"]
 
 

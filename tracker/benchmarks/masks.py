@@ -1,9 +1,9 @@
-"""Region similarity J on sequences with a mask for every frame.
+"""Region similarity J and boundary similarity F on sequences with a mask for every frame.
 
     python -m tracker.benchmarks.masks FOLDER [SEQUENCE ...] --init mask|box [--overlays DIR]
 
 FOLDER holds one folder per sequence with images (`00000.jpg`, `.webp`, ...) and masks of the same name (`.png`,
-object = non-zero). J is the mean IoU of all frames but the first, as DAVIS defines it for one object, except
+object = non-zero). J and F are means over all frames but the first, as DAVIS defines them for one object, except
 that the last frame counts too. A frame whose label is empty counts 1 if the answer is empty, else 0; this
 short-term tracker never answers empty.
 """
@@ -23,6 +23,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.benchmarks.similarity import boundary_similarity, overlap
+
 if TYPE_CHECKING:
     from tracker.tracker import DMB
 
@@ -36,10 +38,11 @@ class SequenceError(ValueError):
 
 @dataclass(frozen=True)
 class Score:
-    """J of one sequence."""
+    """J and F of one sequence."""
 
     name: str
     overlaps: list[float]  # IoU of every frame but the first
+    boundaries: list[float]  # boundary similarity of the same frames
     seconds: float  # spent tracking, initialisation excluded
 
     @property
@@ -48,15 +51,14 @@ class Score:
         return float(np.mean(self.overlaps))
 
     @property
+    def boundary_mean(self) -> float:
+        """F mean."""
+        return float(np.mean(self.boundaries))
+
+    @property
     def start(self) -> float:
         """Mean IoU of frames 1 to 10: below 0.3 the target was lost at once."""
         return float(np.mean(self.overlaps[:10]))
-
-
-def overlap(answer: NDArray[np.bool_], label: NDArray[np.bool_]) -> float:
-    """Intersection over union of two masks; 1 where both are empty."""
-    union = np.count_nonzero(answer | label)
-    return np.count_nonzero(answer & label) / union if union else 1.0
 
 
 def frames(folder: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
@@ -97,6 +99,7 @@ def run(tracker: DMB, folder: Path, *, from_box: bool, overlays: Path | None = N
     from tracker.geometry.region import box_from_mask
 
     overlaps: list[float] = []
+    boundaries: list[float] = []
     seconds = 0.0
     for index, (image, label) in enumerate(frames(folder)):
         if index == 0:
@@ -108,11 +111,12 @@ def run(tracker: DMB, folder: Path, *, from_box: bool, overlays: Path | None = N
             result = tracker.track(image)
             seconds += time.perf_counter() - start
             overlaps.append(overlap(result.mask, label))
+            boundaries.append(boundary_similarity(result.mask, label))
         if overlays is not None and index % every == 0:
             overlays.mkdir(parents=True, exist_ok=True)
             picture = draw(image, result.mask, result.polygon)
             cv2.imwrite(str(overlays / f"{folder.name}_{index:05d}.jpg"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    return Score(folder.name, overlaps, seconds)
+    return Score(folder.name, overlaps, boundaries, seconds)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -140,11 +144,15 @@ def main(arguments: list[str] | None = None) -> int:
             score = run(tracker, options.folder / name, from_box=options.init == "box", overlays=options.overlays)
             scores.append(score)
             speed = len(score.overlaps) / max(score.seconds, 1e-9)
-            print(f"{name:24s} J {score.mean:.3f}  frames 1-10 {score.start:.3f}  {speed:.2f} fps", flush=True)
+            means = f"J {score.mean:.3f}  F {score.boundary_mean:.3f}  J of frames 1-10 {score.start:.3f}"
+            print(f"{name:24s} {means}  {speed:.2f} fps", flush=True)
     except (SequenceError, SettingsError, WeightsError, DeviceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{'mean':24s} J {np.mean([score.mean for score in scores]):.3f}  initialised from the {options.init}")
+    region = np.mean([score.mean for score in scores])
+    contour = np.mean([score.boundary_mean for score in scores])
+    both = (region + contour) / 2
+    print(f"{'mean':24s} J {region:.3f}  F {contour:.3f}  J&F {both:.3f}  initialised from the {options.init}")
     return 0
 
 
