@@ -99,7 +99,7 @@ def test_off_accepts_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "answers"), [("paper", [1, 0, 0, 0, 1]), ("relative", [1, 1, 0, 0, 1]), ("off", [1, 1, 1, 1, 1])]
+    ("rule", "answers"), [("paper", [1, 0, 0, 1, 1]), ("relative", [1, 1, 0, 0, 1]), ("off", [1, 1, 1, 1, 1])]
 )
 def test_a_mask_initialised_tracker_always_segments(rule: GateRule, answers: list[int]) -> None:
     gate = QualityGate(GateConfig(rule=rule))

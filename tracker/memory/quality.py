@@ -62,8 +62,9 @@ class QualityGate:
     "off": everything is accepted; U = 1 / peak is only reported.
 
     A tracker initialised from a mask always segments (release): `reset(mask_initialised=True)`. The mask may
-    then also correct the centre. Under "relative" it enters the appearance memory too, under "paper" eq. 11
-    still bars it.
+    then also correct the centre. Under "relative" it enters the appearance memory too; under "paper" eq. 11
+    still bars it, but the size follows it: a target that grows looks less and less like the filter's samples, and
+    with a size that waits for certainty it would never be certain again.
 
     Args:
         config: rule and limits.
@@ -106,7 +107,7 @@ class QualityGate:
         if uncertainty <= config.max_uncertainty:
             queue.append(uncertainty)
         segment = preserved or self._mask_initialised
-        return Decision(uncertainty, segment, preserved, preserved, preserved, segment, reason)
+        return Decision(uncertainty, segment, preserved, preserved, segment, segment, reason)
 
     def _judge_relative(self, peak: float, valid: bool) -> Decision:
         config, queue = self.config, self._queue
