@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import configparser
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +103,13 @@ def test_a_bad_option_is_named_as_an_option() -> None:
 def test_a_misspelt_variable_is_pointed_out() -> None:
     (complaint,) = complaints({"DMB_DEVCE": "cpu", "DMB_GATE": "off", "DMB_OTHER_THING": "1", "PATH": "x"})
     assert "DMB_DEVCE" in complaint and "DMB_DEVICE" in complaint
+
+
+def test_the_registrys_commented_settings_can_be_uncommented() -> None:
+    text = (Path(__file__).parent.parent / "trackers.ini").read_text()
+    registry = configparser.ConfigParser()
+    registry.read_string(text.replace("\n;env_", "\nenv_"))
+    given = {name.upper().removeprefix("ENV_"): value for name, value in registry["DMB"].items() if name[:4] == "env_"}
+    assert len(given) == len(VARIABLES)
+    settings = from_environment(given)
+    assert settings.tracker_config() == TrackerConfig(), "what the file shows is not the default"

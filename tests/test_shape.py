@@ -37,3 +37,12 @@ def test_never_empty_in_an_image_of_any_size(x: float, y: float, height: int, wi
     assert visible(moved.mask)
     assert np.isfinite(moved.polygon).all()
     assert moved.centre == pytest.approx(centre)
+
+
+def test_moves_from_one_shape_do_not_add_up() -> None:
+    start = box_shape()
+    x, y = start.centre
+    for step in range(1, 11):
+        moved = start.moved_to((x + 0.4 * step, y), (50, 60))
+        assert abs(np.flatnonzero(moved.mask.any(0)).mean() - moved.centre[0]) <= 0.5
+    assert np.array_equal(start.moved_to((x, y), (50, 60)).mask, start.mask)

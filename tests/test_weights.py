@@ -11,7 +11,15 @@ from safetensors.torch import load_file, save_file
 
 from tracker import weights
 from tracker.network import DMBNet
-from tracker.weights import WeightsError, find_weights, load_weights, read_weights, save_weights
+from tracker.weights import (
+    WEIGHTS_NAME,
+    WeightsError,
+    find_weights,
+    load_weights,
+    read_weights,
+    save_weights,
+    weights_directories,
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +116,10 @@ def test_saving_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         save_weights(DMBNet(), path)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["old.safetensors"]
+
+
+def test_the_committed_weights_load_and_are_those_of_the_model_card() -> None:
+    directory = weights_directories()[0]
+    load_weights(directory / WEIGHTS_NAME)
+    _, metadata = read_weights(directory / WEIGHTS_NAME)
+    assert metadata["checksum"] in (directory / "MODEL_CARD.md").read_text()

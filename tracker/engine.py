@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracker.network import DMBNet, QueryFeatures, Window
-from tracker.network.model import STRIDE
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -134,14 +133,6 @@ class Engine:
     @staticmethod
     def _probability(logit: Tensor) -> NDArray[np.float32]:
         return torch.sigmoid(logit[0, 0].float()).cpu().numpy()
-
-    def warm_up(self, size: int) -> None:
-        """Run every part once on an empty crop of side `size`, so that no first frame pays for set-up."""
-        crop = self.normalise(np.zeros((1, size, size, 3), np.uint8))
-        features = self.encode_query(crop)
-        keys, values = self.encode_memory(crop, np.ones((size, size), np.float32))
-        cells = size // STRIDE
-        self.segment(features, keys, values, np.zeros((cells, cells), np.float32))
 
 
 def refinement_window(probability: NDArray[np.float32]) -> Window | None:

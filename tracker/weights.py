@@ -74,8 +74,10 @@ def find_weights(option: str | os.PathLike[str] | None = None, environ: Mapping[
         path = Path(named).expanduser()
         if path.is_file():
             return path
-        source = "the weights option" if option else "DMB_WEIGHTS"
-        raise WeightsError(f"weights file '{path}' ({source}) does not exist; name an existing .safetensors file")
+        raise WeightsError(
+            f"weights file '{path.absolute()}' (named by the weights option or DMB_WEIGHTS) does not exist; name an "
+            "existing .safetensors file, by its absolute path in a trackers.ini"
+        )
     for directory in directories:
         if (directory / WEIGHTS_NAME).is_file():
             return directory / WEIGHTS_NAME

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vot_workspace.scenes import CUT_OUT_SIZE, CutOut, background, cut_out
-from vot_workspace.writer import Annotated, write_sequence, write_workspace
+from vot_workspace.writer import Annotated, WorkspaceError, write_sequence, write_workspace
 
+LARGEST = (640, 480)  # size that every background covers, pixels
 FORMS = {"vot2018": "polygon", "vot2020": "mask"}  # folder and stack -> region format
 
 
@@ -169,9 +170,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, nargs=2, default=(320, 240), metavar=("W", "H"), help="pixels")
     parser.add_argument("--sequences", nargs="+", choices=sorted(SCRIPTS), default=sorted(SCRIPTS))
     options = parser.parse_args(arguments)
-    if options.frames < 2 or min(options.size) < 64:
-        parser.error("give at least 2 frames of at least 64 x 64 pixels")
-    write_demo(options.directory, names=options.sequences, frames=options.frames, size=tuple(options.size))
+    width, height = options.size
+    if options.frames < 2 or min(width, height) < 64 or width > LARGEST[0] or height > LARGEST[1]:
+        parser.error(f"give at least 2 frames of 64 x 64 to {LARGEST[0]} x {LARGEST[1]} pixels")
+    try:
+        write_demo(options.directory, names=options.sequences, frames=options.frames, size=(width, height))
+    except (WorkspaceError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

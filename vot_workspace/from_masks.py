@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tracker.benchmarks.masks import SequenceError, frames
-from vot_workspace.writer import Annotated, write_sequence, write_workspace
+from vot_workspace.writer import Annotated, WorkspaceError, write_sequence, write_workspace
 
 FORMS = {"vot2018": ("dev.yaml", "polygon"), "vot2020": ("masks.yaml", "mask")}
 
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name in names:
             write_sequence(options.workspace / "sequences" / name, _annotated(options.folder / name), kind=kind)
             print(f"wrote {name}")
-    except (SequenceError, OSError) as error:
+    except (SequenceError, WorkspaceError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -123,7 +123,12 @@ def write_workspace(directory: Path, *, stack: str, sequences: list[str]) -> Non
         directory: the workspace; results that are there already stay.
         stack: name of a file in vot_workspace/stacks; it is copied, since the toolkit looks for stacks there.
         sequences: names of its sequences.
+
+    Raises:
+        WorkspaceError: this is no checkout, and the trackers' registry is not there.
     """
+    if not REGISTRY.is_file():
+        raise WorkspaceError(f"'{REGISTRY}' is missing; make workspaces from a checkout of the repository")
     (directory / "sequences").mkdir(parents=True, exist_ok=True)
     (directory / "results").mkdir(exist_ok=True)
     shutil.copyfile(STACKS / stack, directory / stack)

@@ -165,3 +165,9 @@ def test_bad_regions_are_one_clear_sentence(region: object, sentence: str) -> No
     with pytest.raises(RegionError, match=sentence) as caught:
         parse_region(region, SHAPE)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("box", [(-10, 20, 10.3, 30), (10.6, 10, 0.3, 5)])
+def test_a_box_that_covers_no_pixel_is_refused(box: tuple[float, ...]) -> None:
+    with pytest.raises(RegionError, match="covers no pixel of the image of 64 x 48"):
+        parse_region(box, (48, 64))

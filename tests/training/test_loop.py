@@ -34,7 +34,7 @@ def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def trainer(output: Path, trunk: Path | None, steps: int = 4, weights: Path | None = None, **facts: float) -> Trainer:
+def trainer(output: Path, trunk: Path | None, steps: int = 4, weights: Path | None = None, **facts: object) -> Trainer:
     drawer = MaterialDrawer([frame(seed) for seed in range(3)], {}, video_share=0.0)
     stages = (Stage(steps=2, size=64, frames=2, batch=2, factor=(2.0, 2.5)),)
     stages += (Stage(steps=steps - 2, size=64, frames=3, batch=1, factor=(2.0, 2.5), decay=True),)
@@ -86,6 +86,15 @@ def test_the_average_is_saved_and_another_run_starts_from_it(tmp_path: Path, tru
 
 def test_a_fresh_run_needs_something_to_start_from(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="trunk or weights"):
+        trainer(tmp_path, None)
+
+
+def test_a_checkpoint_that_cannot_be_continued_is_named(tmp_path: Path, trunk: Path) -> None:
+    trainer(tmp_path, trunk).save()
+    with pytest.raises(PlanError, match=r"checkpoint\.pt.*cannot be continued"):
+        trainer(tmp_path, None, query_trained=("res3", "res4"))
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK damaged")
+    with pytest.raises(PlanError, match=r"checkpoint\.pt.*cannot be continued"):
         trainer(tmp_path, None)
 
 

@@ -123,3 +123,15 @@ def test_masks_become_a_workspace(tmp_path: Path, capsys: pytest.CaptureFixture[
     (folder / "00001.png").unlink()
     assert from_masks([str(tmp_path / "davis"), str(tmp_path / "w2")]) == 1
     assert "00001.jpg" in capsys.readouterr().err
+
+
+def test_a_size_beyond_the_backgrounds_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--size", "1280", "720"])
+    assert "640 x 480" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main([str(tmp_path / "file" / "demo"), "--sequences", "cat", "--frames", "2"]) == 1
+    assert capsys.readouterr().err.startswith("error: ")

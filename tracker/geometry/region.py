@@ -209,11 +209,11 @@ def parse_region(region: object, shape: tuple[int, int]) -> ParsedRegion:
     if not np.isfinite(numbers).all():
         raise RegionError(f"the region {numbers.ravel().tolist()} holds NaN or infinity; give finite numbers")
     if numbers.shape == (4,):
-        return _parse_box(numbers, shape)
+        return _check_covers(_parse_box(numbers, shape), shape)
     if numbers.ndim == 1 and numbers.size >= 6 and numbers.size % 2 == 0:
         numbers = numbers.reshape(-1, 2)
     if numbers.ndim == 2 and numbers.shape[1] == 2 and len(numbers) >= 3:
-        return _parse_polygon(numbers, shape)
+        return _check_covers(_parse_polygon(numbers, shape), shape)
     raise RegionError(
         f"a region of shape {values.shape} is not understood; give x, y, w, h, n x 2 points with n >= 3, or a mask "
         f"of the image's size {shape[0]} x {shape[1]}"
@@ -224,6 +224,16 @@ def _check_inside(box: Box, shape: tuple[int, int], what: str) -> None:
     x, y, width, height = box
     if x > shape[1] - 1 or y > shape[0] - 1 or x + width <= 0 or y + height <= 0:
         raise RegionError(f"the {what} lies outside the image of {shape[1]} x {shape[0]} pixels; give one inside it")
+
+
+def _check_covers(parsed: ParsedRegion, shape: tuple[int, int]) -> ParsedRegion:
+    if not parsed.to_mask(shape).any():
+        box = ", ".join(f"{value:g}" for value in parsed.box)
+        raise RegionError(
+            f"the {parsed.kind} around {box} covers no pixel of the image of {shape[1]} x {shape[0]} pixels; "
+            "give a larger one, or one further inside"
+        )
+    return parsed
 
 
 def _parse_box(numbers: NDArray[np.float64], shape: tuple[int, int]) -> ParsedRegion:

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config, drawer, trunk=options.trunk, weights=options.weights, output=options.output, device=device
         )
         trainer.run(until=options.until, report_every=options.report_every)
-    except (DataError, DeviceError, PlanError, WeightsError) as error:
+    except (DataError, DeviceError, PlanError, WeightsError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
     return 0

@@ -13,6 +13,7 @@ import time
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from types import FrameType
 from typing import Any
 
@@ -194,15 +195,24 @@ class Trainer:
         log.info("step %d saved in %s", self.step, self.output)
 
     def load(self) -> None:
-        """Continue from the checkpoint in the output folder."""
-        state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        self.step = state["step"]
-        self.model.load_state_dict(state["model"])
-        if self.average is not self.model:
-            self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.rng.bit_generator.state, self.synthesiser.rng.bit_generator.state = state["rng"]
-        self.synthesiser.generator.set_state(state["generator"].cpu())
+        """Continue from the checkpoint in the output folder.
+
+        Raises:
+            PlanError: it is damaged, or was made by a plan that trains other parts.
+        """
+        remedy = "continue it with the plan that it was made with, or name another output folder"
+        try:
+            state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            if self.average is not self.model:
+                self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.rng.bit_generator.state, self.synthesiser.rng.bit_generator.state = state["rng"]
+            self.synthesiser.generator.set_state(state["generator"].cpu())
+            self.step = state["step"]
+        except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise PlanError(f"checkpoint '{self.checkpoint}' cannot be continued ({reason}); {remedy}") from error
         log.info("continuing from step %d", self.step)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
