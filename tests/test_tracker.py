@@ -20,6 +20,7 @@ from tracker.config import CropConfig, GateConfig, TrackerConfig
 from tracker.engine import Engine
 from tracker.geometry.region import RegionError
 from tracker.network import DMBNet, QueryFeatures
+from tracker.shape import Shape
 from tracker.tracker import FAILED_CONFIDENCE, ImageError, StateError
 
 # the rule that segments every frame here; "paper" leaves about half of them to the filter and has its own test
@@ -101,6 +102,29 @@ def test_the_papers_rule_answers_the_moved_shape_where_it_does_not_segment(engin
         assert now.confidence <= FAILED_CONFIDENCE
         sides = [np.linalg.norm(np.diff(result.polygon[:3], axis=0), axis=1) for result in (before, now)]
         assert sides[0] == pytest.approx(sides[1], abs=1e-6)
+
+
+def test_a_target_that_crept_out_of_sight_comes_back_whole(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    first = dmb.initialize(*scene(*PATH[0]))
+    image = scene(*PATH[0])[0]
+    engine.sees = False
+    peaks = iter([(80.4, 70.0), (80.8, 70.0), (81.2, 70.0), (2.0, 70.0), (80.0, 70.0)])
+    dmb._to_image = lambda crop, cell: next(peaks)  # type: ignore[method-assign]
+    results = [dmb.track(image) for _ in range(5)]
+    assert not any(result.segmented for result in results)
+    assert abs(np.flatnonzero(results[2].mask.any(0)).mean() - results[2].polygon[:, 0].mean()) < 1.5
+    assert overlap(results[4].mask, first.mask) > 0.9
+
+
+def test_the_aspect_ratio_stays_at_the_smallest_size(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    result = dmb.initialize(*scene(*PATH[0]))
+    dmb.size = (4.2, 16.8)
+    small = Shape(result.mask, result.polygon.mean(0) + 0.1 * (result.polygon - result.polygon.mean(0)))
+    for _ in range(10):
+        dmb._follow_size(small)
+    assert dmb.size == pytest.approx((4.0, 16.0))
 
 
 def test_a_second_crop_puts_the_target_in_the_middle(engine: ColourEngine) -> None:

@@ -113,6 +113,7 @@ class DMB:
         self.angle: float | None = None  # of the last rotated box, degrees
         self.max_gap = self.config.mask.max_gap  # between the target's parts; what a first mask shows is allowed
         self.shape = Shape.empty()
+        self.segmented_shape = Shape.empty()  # the last one that was segmented; moves start from it, so none adds up
         self.initial_area = 1.0  # of the rotated box in the first frame, in units of `initial_size`'s product
         self.initial_size: Point = (0.0, 0.0)
 
@@ -147,6 +148,7 @@ class DMB:
         self._start_filter(image, crop)
         self.gate.reset(mask_initialised=self.from_mask)
         self.shape = self._first_shape(image, parsed, crop, probability)
+        self.segmented_shape = self.shape
         self.angle = edge_angle(self.shape.polygon) if self.angle is None else self.angle
         self.initial_area = max(polygon_area(self.shape.polygon), 1.0)
         return self._result(1.0, segmented=True, decision=None, peak=self.centre)
@@ -183,14 +185,14 @@ class DMB:
         segmented = shape is not None
         self.centre = self._clamp(peak, image.shape[:2])
         if shape is None:
-            self.shape = self.shape.moved_to(self.centre, image.shape[:2])
+            self.shape = self.segmented_shape.moved_to(self.centre, image.shape[:2])
         else:
             assert probability is not None
             if decision.correct_centre and self._plausible(shape):
                 self.centre = shape.centre
             if decision.follow_size:
                 self._follow_size(shape)
-            self.shape = shape
+            self.shape = self.segmented_shape = shape
             self.angle = edge_angle(shape.polygon)
             if decision.remember_appearance and self.appearance.wants(self.frame_index):
                 remembered = np.where(self._near(shape.mask, view), probability, np.float32(0.0))
@@ -298,8 +300,8 @@ class DMB:
         wanted = np.sqrt(polygon_area(shape.polygon) / self.initial_area) * np.sqrt(np.prod(self.initial_size))
         limit = config.max_size_change_mask if self.from_mask else config.max_size_change
         factor = float(np.clip(wanted / np.sqrt(np.prod(self.size)), 1 / limit, limit))
-        smallest = config.min_target
-        self.size = (max(self.size[0] * factor, smallest), max(self.size[1] * factor, smallest))
+        factor = max(factor, config.min_target / min(self.size))
+        self.size = (self.size[0] * factor, self.size[1] * factor)
 
     def _confidence(
         self, decision: Decision, probability: NDArray[np.float32] | None, segmented: bool
