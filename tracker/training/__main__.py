@@ -1,19 +1,29 @@
-"""Trains DMB: dmb train PLAN --data DIR --trunk FILE --output DIR (or python -m tracker.training, the same)."""
+"""Trains DMB: dmb train PLAN --data DIR --trunk FILE --output DIR (or python -m tracker.training, the same).
+
+On several GPUs or machines: torchrun --nproc-per-node N -m tracker.training PLAN ...
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from tracker.engine import DeviceError, resolve_device
 from tracker.training.data import DataError, read_stills, read_videos
+from tracker.training.distributed import World, join, leave
 from tracker.training.loop import Trainer
 from tracker.training.plan import PLANS, PlanError, TrainingConfig, read_plan
 from tracker.training.sources import MaterialDrawer
 from tracker.weights import WeightsError
+
+log = logging.getLogger(__name__)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,6 +39,8 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument("--weights", type=Path, help="start from DMB weights")
     result.add_argument("--output", type=Path, required=True, help="checkpoint and weights; continued if it exists")
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<number> (default: auto)")
+    result.add_argument("--workers", type=int, help="processes that decode samples (default: 0; up to 8 with a GPU)")
+    result.add_argument("--accumulate", type=int, default=1, help="parts a batch is computed in, where memory is short")
     result.add_argument("--until", type=int, help="stop after this step, to be continued later")
     result.add_argument("--report-every", type=int, default=20, help="steps between two lines of the log")
     return result
@@ -56,22 +68,65 @@ def build_drawer(config: TrainingConfig, data: Path) -> MaterialDrawer:
     )
 
 
+def start_log(world: World, output: Path) -> None:
+    """Log to the terminal and to `output`/train.log; processes that do not lead only warn."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    if world.leads:
+        output.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(output / "train.log"))
+    level = logging.INFO if world.leads else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
+
+
+def choose_device(name: str, world: World) -> torch.device:
+    """The device of this process: with several GPUs each process takes its own."""
+    device = resolve_device(name)
+    if device.type == "cuda" and world.size > 1:
+        device = torch.device("cuda", world.local_rank)
+        torch.cuda.set_device(device)
+    return device
+
+
+def choose_workers(asked: int | None, device: torch.device, world: World) -> int:
+    """Worker processes: as asked, else none on the CPU, which the network itself needs, and up to 8 with a GPU."""
+    if asked is not None:
+        return asked
+    if device.type == "cpu":
+        return 0
+    return min(8, max(1, (os.cpu_count() or 1) // world.size - 1))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the training; returns the exit code."""
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
+    if options.accumulate < 1 or (options.workers or 0) < 0:
+        print("training: --accumulate must be at least 1 and --workers at least 0", file=sys.stderr)
+        return 2
     try:
         config = read_plan(options.plan)
+        world = join(cuda=resolve_device(options.device).type == "cuda")
+        start_log(world, options.output)
         drawer = build_drawer(config, options.data)
-        logging.info("%d stills, %d videos", len(drawer.stills), len(drawer.videos))
-        device = resolve_device(options.device)
+        log.info("%d stills, %d videos", len(drawer.stills), len(drawer.videos))
+        device = choose_device(options.device, world)
         trainer = Trainer(
-            config, drawer, trunk=options.trunk, weights=options.weights, output=options.output, device=device
+            config,
+            drawer,
+            trunk=options.trunk,
+            weights=options.weights,
+            output=options.output,
+            device=device,
+            world=world,
+            accumulate=options.accumulate,
+            workers=choose_workers(options.workers, device, world),
         )
-        trainer.run(until=options.until, report_every=options.report_every)
+        with logging_redirect_tqdm():
+            trainer.run(until=options.until, report_every=options.report_every)
     except (DataError, DeviceError, PlanError, WeightsError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
+    finally:
+        leave()
     return 0
 
 

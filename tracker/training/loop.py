@@ -1,8 +1,4 @@
-"""The training loop: samples in, checkpoints and weights out, resumable at any step.
-
-Recurrent as in Section IV-A: the first frame is remembered with its label, the prediction of the second one is
-remembered for the third, and the loss is summed and propagated through all of it.
-"""
+"""The training loop: samples in, checkpoints and weights out, resumable at any step."""
 
 from __future__ import annotations
 
@@ -10,6 +6,8 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -20,17 +18,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from tracker.engine import resolve_precision
-from tracker.network import DMBNet, QueryFeatures, Window
+from tracker.network import DMBNet
+from tracker.training.distributed import World
 from tracker.training.initialisation import initialise
-from tracker.training.losses import hard_iou, segmentation_loss
-from tracker.training.plan import PlanError, Stage, TrainingConfig
+from tracker.training.loader import SYNTHESIS, WINDOWS, MaterialDataset, Stream, seed_of
+from tracker.training.packing import Packed
+from tracker.training.plan import PlanError, TrainingConfig
+from tracker.training.report import Facts, Report
 from tracker.training.sources import MaterialDrawer
+from tracker.training.step import StepConfig, TrainingStep
 from tracker.training.synthesis import Batch, SynthesisConfig, Synthesiser
 from tracker.weights import load_trunk, load_weights, save_weights
 
 log = logging.getLogger(__name__)
+
+HEAD_START_STEPS = 6  # steps whose images the keys' PCA is computed from
 
 
 def freeze(model: DMBNet, query_trained: tuple[str, ...]) -> None:
@@ -56,56 +61,6 @@ def build_optimizer(model: DMBNet, config: TrainingConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay)
 
 
-def draw_windows(centres: np.ndarray, cells: int, share: float, rng: np.random.Generator) -> list[Window]:
-    """Windows of stride-8 cells around targets at `centres` (N x 2, pixels), jittered, inside the region."""
-    side = max(2, round(share * cells))
-    slack = 0.25 * side
-    corners = centres / 8.0 - side / 2 + rng.uniform(-slack, slack, size=centres.shape)
-    corners = np.clip(np.round(corners), 0, cells - side).astype(int)
-    return [Window(int(top), int(left), side, side) for left, top in corners]
-
-
-def cut(tensor: Tensor, windows: list[Window], factor: int) -> Tensor:
-    """Cut one window per sample from a grid `factor` times as fine as stride 8, and stack them."""
-    parts = []
-    for index, window in enumerate(windows):
-        rows, columns = window.slices(factor)
-        parts.append(tensor[index, :, rows, columns])
-    return torch.stack(parts)
-
-
-def run_batch(model: DMBNet, batch: Batch, config: TrainingConfig, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Forward pass over the frames of a batch.
-
-    Returns:
-        The summed loss, and the IoU of each later frame: (T-1) x B, NaN where the target is absent.
-    """
-    count, frames = batch.images.shape[:2]
-    images = model.normalise(batch.images.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
-    images = images.unflatten(0, (count, frames))
-    keys, values = model.encode_memory(images[:, 0], batch.memory_mask)
-    later = images[:, 1:].flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    features = [part.unflatten(0, (count, frames - 1)) for part in model.encode_query(later)]
-    loss, ious = torch.zeros((), device=images.device), []
-    for frame in range(1, frames):
-        query = QueryFeatures(*(part[:, frame - 1] for part in features))
-        features8, coarse = model.decode_coarse(query, keys, values, batch.maps[:, frame])
-        windows = draw_windows(batch.centres[:, frame], features8.shape[-1], config.window, rng)
-        refined = 2.0 * model.decoder.refine(cut(query.stride4, windows, 2), cut(features8, windows, 1)).diff(dim=1)
-        label = batch.labels[:, frame]
-        loss = loss + segmentation_loss(refined.float(), cut(label, windows, 8))
-        loss = loss + config.coarse_weight * segmentation_loss(coarse.float(), label)
-        logit = coarse.float().clone()
-        for index, window in enumerate(windows):
-            rows, columns = window.slices(8)
-            logit[index, :, rows, columns] = refined[index].to(logit.dtype)
-        ious.append(hard_iou(logit.detach(), label))
-        if frame + 1 < frames:
-            more_keys, more_values = model.encode_memory(images[:, frame], torch.sigmoid(logit))
-            keys, values = torch.cat([keys, more_keys], 1), torch.cat([values, more_values], 1)
-    return loss / (frames - 1), torch.stack(ious)
-
-
 class Trainer:
     """Holds everything that a run changes.
 
@@ -116,6 +71,13 @@ class Trainer:
         weights: DMB's own weights that it goes on from.
         output: folder for checkpoints and weights; an existing checkpoint there is continued.
         device: where to train.
+        world: this process among all that train.
+        accumulate: parts that each process computes its share of a batch in, where memory is short.
+        workers: processes that decode samples ahead; 0 decodes in this one.
+
+    Raises:
+        PlanError: the plan's batches cannot be divided so, nothing to start from, or a checkpoint that does not fit.
+        WeightsError: the trunk or weights cannot be read.
     """
 
     def __init__(
@@ -127,16 +89,28 @@ class Trainer:
         weights: Path | None = None,
         output: Path,
         device: torch.device,
+        world: World | None = None,
+        accumulate: int = 1,
+        workers: int = 0,
     ) -> None:
-        self.config, self.drawer, self.output, self.device = config, drawer, output, device
+        self.config, self.output, self.device = config, output, device
+        self.world, self.accumulate, self.workers = world or World(), accumulate, workers
+        parts = self.world.size * accumulate
+        for number, stage in enumerate(config.stages, 1):
+            if stage.batch % parts:
+                raise PlanError(
+                    f"stage {number} has batches of {stage.batch}, which {self.world.size} processes with "
+                    f"{accumulate} parts each cannot share evenly; choose a multiple of {parts}"
+                )
         self.output.mkdir(parents=True, exist_ok=True)
         self.checkpoint = output / "checkpoint.pt"
         self.bfloat16 = resolve_precision("auto", device) == torch.bfloat16
         self.step = 0
         self.stopping = False
         torch.manual_seed(config.seed)
-        self.rng = np.random.default_rng(config.seed)
-        self.synthesiser = Synthesiser(self._synthesis(config.stages[0]), seed=config.seed + 1, device=device)
+        self.dataset = MaterialDataset(config, drawer, parts)
+        self.parts = range(self.world.rank * accumulate, (self.world.rank + 1) * accumulate)
+        self.synthesiser = Synthesiser(SynthesisConfig(), device=device)
         self.model = self._start(trunk, weights)
         self.model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.train()
@@ -145,21 +119,27 @@ class Trainer:
         self.average = deepcopy(self.model) if config.average else self.model
         if self.checkpoint.is_file():
             self.load()
+        forward = TrainingStep(self.model, StepConfig(config.coarse_weight, config.window))
+        self.forward: nn.Module = DistributedDataParallel(forward) if self.world.size > 1 else forward
 
     def _start(self, trunk: Path | None, weights: Path | None) -> DMBNet:
         """The network before the first step; what it holds does not matter where a checkpoint is continued."""
+        if self.checkpoint.is_file():
+            if trunk or weights:
+                log.info("'%s' is continued; %s is not read again", self.checkpoint, trunk or weights)
+            return DMBNet(stride_on="1x1")
         if weights is not None:
             return load_weights(weights).requires_grad_(True)
+        if trunk is None:
+            raise PlanError(f"no checkpoint in '{self.output}' to continue; name a trunk or weights to start from")
         model = DMBNet(stride_on="1x1")
-        if not self.checkpoint.is_file():
-            if trunk is None:
-                raise PlanError(f"no checkpoint in '{self.output}' to continue; name a trunk or weights to start from")
-            load_trunk(model, trunk)
-            model.eval()
-            batches = [self._batch(self.config.stages[0]) for _ in range(6)]
-            images = torch.cat([batch.images.flatten(0, 1) for batch in batches]).to("cpu")
-            kept = initialise(model, model.normalise(images))
-            log.info("keys start as a PCA of the trunk's features (%.0f%% of the variance)", 100 * kept)
+        load_trunk(model, trunk)
+        model.eval()
+        steps = range(min(HEAD_START_STEPS, self.config.steps))
+        batches = [self._batch(self.dataset[step, 0], step, 0) for step in steps]
+        images = torch.cat([batch.images.flatten(0, 1) for batch in batches]).to("cpu")
+        kept = initialise(model, model.normalise(images))
+        log.info("keys start as a PCA of the trunk's features (%.0f%% of the variance)", 100 * kept)
         return model
 
     @torch.no_grad()
@@ -170,22 +150,22 @@ class Trainer:
             if value.requires_grad:
                 mean.lerp_(value, 1.0 - decay)
 
-    def _synthesis(self, stage: Stage) -> SynthesisConfig:
-        return SynthesisConfig(size=stage.size, frames=stage.frames, factor=stage.factor)
-
-    def _batch(self, stage: Stage) -> Batch:
-        self.synthesiser.config = self._synthesis(stage)
-        return self.synthesiser.compose([self.drawer.draw(stage.frames, self.rng) for _ in range(stage.batch)])
+    def _batch(self, packed: Packed, step: int, part: int) -> Batch:
+        stage, _ = self.config.stage_at(step)
+        self.synthesiser.config = SynthesisConfig(size=stage.size, frames=stage.frames, factor=stage.factor)
+        return self.synthesiser.compose(packed, seed_of(self.config, step, part, SYNTHESIS))
 
     def save(self) -> None:
-        """Write the resumable state and the weights, each atomically."""
+        """Write the resumable state and the weights, each atomically; only the leading process does."""
+        if not self.world.leads:
+            return
         state = {
             "step": self.step,
+            "plan": str(asdict(self.config)),
+            "stride_on": self.model.stride_on,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "rng": [self.rng.bit_generator.state, self.synthesiser.rng.bit_generator.state],
-            "generator": self.synthesiser.generator.get_state(),
         }
         temporary = self.checkpoint.with_suffix(".tmp")
         torch.save(state, temporary)
@@ -198,18 +178,21 @@ class Trainer:
         """Continue from the checkpoint in the output folder.
 
         Raises:
-            PlanError: it is damaged, or was made by a plan that trains other parts.
+            PlanError: it is damaged, or was made by another plan.
         """
         remedy = "continue it with the plan that it was made with, or name another output folder"
         try:
             state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            if state["plan"] != str(asdict(self.config)):
+                raise PlanError(f"checkpoint '{self.checkpoint}' was made by another plan; {remedy}")
+            self.model.stride_on = state["stride_on"]
             self.model.load_state_dict(state["model"])
             if self.average is not self.model:
                 self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.rng.bit_generator.state, self.synthesiser.rng.bit_generator.state = state["rng"]
-            self.synthesiser.generator.set_state(state["generator"].cpu())
             self.step = state["step"]
+        except PlanError:
+            raise
         except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise PlanError(f"checkpoint '{self.checkpoint}' cannot be continued ({reason}); {remedy}") from error
@@ -219,52 +202,63 @@ class Trainer:
         log.info("signal %d: saving after this step", number)
         self.stopping = True
 
-    def train_step(self) -> tuple[float, list[float], float]:
-        """One optimisation step; returns the loss, the mean IoU of each later frame, and the padded share."""
+    def train_part(self, packed: Packed, part: int) -> tuple[Tensor, Tensor, Batch, Tensor]:
+        """Add the gradients of one part of a step; returns loss, IoUs (T-1) x B, the batch and its last logit."""
+        batch = self._batch(packed, self.step, part)
+        rng = np.random.default_rng(seed_of(self.config, self.step, part, WINDOWS))
+        waits = isinstance(self.forward, DistributedDataParallel) and part != self.parts[-1]
+        # gradients are exchanged once a step, with its last part
+        with self.forward.no_sync() if waits else nullcontext():  # type: ignore[operator]
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
+                loss, ious, logit = self.forward(batch, rng)
+            (loss / self.accumulate).backward()
+        return loss.detach(), ious, batch, logit
+
+    def train_step(self, material: Iterator[Packed]) -> tuple[Facts, Batch, Tensor]:
+        """One optimisation step; returns its facts, and the last part's batch and logit to be shown."""
         share = self.config.rate_at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * share
         stage, _ = self.config.stage_at(self.step)
-        batch = self._batch(stage)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-            loss, ious = run_batch(self.model, batch, self.config, self.rng)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
+        parts = [self.train_part(next(material), part) for part in self.parts]
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
         self.optimizer.step()
         self.step += 1
         if self.average is not self.model:
             self._update_average()
-        return float(loss.detach()), ious.nanmean(dim=1).tolist(), batch.padding
+        loss = torch.stack([part[0] for part in parts]).mean()
+        ious = torch.cat([part[1] for part in parts], dim=1).nanmean(dim=1)
+        padding = float(np.mean([part[2].padding for part in parts]))
+        values = self.world.mean([float(loss), float(norm), padding, *ious.tolist()], self.device)
+        facts = Facts(values[0], values[3:], values[2], values[1], self.config.rate * share, stage.size, stage.batch)
+        return facts, parts[-1][2], parts[-1][3]
 
     def run(self, *, until: int | None = None, report_every: int = 20) -> None:
         """Train to the last step (or `until`); SIGTERM and Ctrl-C save and return."""
         previous = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
         last = min(self.config.steps, until or self.config.steps)
-        saved = reported = time.monotonic()
-        losses: list[float] = []
-        ious: list[float] = []
-        padding: list[float] = []
-        samples = 0
+        folder = self.output if self.world.leads else None
+        stream = Stream(
+            self.dataset,
+            range(self.step, last),
+            self.parts,
+            workers=self.workers,
+            pin=self.device.type == "cuda",
+        )
+        saved = time.monotonic()
         try:
-            while self.step < last and not self.stopping:
-                stage, _ = self.config.stage_at(self.step)
-                loss, iou, padded = self.train_step()
-                losses.append(loss)
-                ious.append(float(np.nanmean(iou)))
-                padding.append(padded)
-                samples += stage.batch
-                now = time.monotonic()
-                if len(losses) >= report_every:
-                    speed = samples / (now - reported)
-                    log.info(
-                        "step %d/%d  size %d  loss %.3f  IoU %.3f  padding %.2f  %.2f samples/s",
-                        *(self.step, last, stage.size, np.mean(losses), np.nanmean(ious), np.mean(padding), speed),
-                    )
-                    losses, ious, padding, samples, reported = [], [], [], 0, now
-                if now - saved > 60 * self.config.save_minutes:
-                    self.save()
-                    saved = time.monotonic()
+            with Report(folder, first=self.step, last=last, every=report_every) as report:
+                material = iter(stream)
+                while self.step < last and not self.world.any(self.stopping, self.device):
+                    facts, batch, logit = self.train_step(material)
+                    report.step(self.step, facts, stream.waited)
+                    if time.monotonic() - saved > 60 * self.config.save_minutes:
+                        self.save()
+                        report.picture(self.step, batch, logit)
+                        saved = time.monotonic()
+                    elif self.step == last:
+                        report.picture(self.step, batch, logit)
         finally:
             self.save()
             for number, handler in previous.items():

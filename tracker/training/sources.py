@@ -6,17 +6,21 @@ the scale of its file where the target is small and shrinks it where the target 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.training.data import VOID, Frame
+from tracker.training.data import VOID, DataError, Frame
+
+log = logging.getLogger(__name__)
 
 SOURCE_SIZE = 288  # side of the padded source images, pixels: the longest side of the stills
 TARGET_SIZE = 72.0  # video frames are shrunk until sqrt(w*h) of their target comes down to this, pixels
 MIN_TARGET_AREA = 80  # smaller objects are not drawn as targets, pixels
+MAX_DRAWS = 200  # so many unusable samples in a row end the training
 
 
 @dataclass
@@ -137,15 +141,27 @@ class MaterialDrawer:
         self.distractor_share = distractor_share
         self.twin_share = twin_share
         self.max_gap = max_gap
+        self.damaged: set[str] = set()  # samples that did not decode
+
+    def _damaged(self, error: DataError) -> None:
+        """Report a sample that does not decode, once; another one is drawn in its place."""
+        if str(error) not in self.damaged:
+            log.warning("%s; it is skipped", error)
+            self.damaged.add(str(error))
 
     def _still(self, rng: np.random.Generator) -> Source:
-        while True:
-            source = still_source(self.stills[rng.integers(len(self.stills))])
+        for _ in range(MAX_DRAWS):
+            try:
+                source = still_source(self.stills[rng.integers(len(self.stills))])
+            except DataError as error:
+                self._damaged(error)
+                continue
             if (source.mask == 1).sum() >= MIN_TARGET_AREA:
                 return source
+        raise DataError(f"{MAX_DRAWS} stills in a row hold no object of {MIN_TARGET_AREA} pixels; check the data")
 
     def _video(self, count: int, rng: np.random.Generator) -> list[Source]:
-        while True:
+        for _ in range(MAX_DRAWS):
             frames = self.videos[rng.choice(len(self.videos), p=self.video_weights)]
             gaps = rng.integers(1, self.max_gap + 1, size=count - 1)
             gaps = np.minimum(gaps, max(1, (len(frames) - 1) // (count - 1)))
@@ -153,9 +169,14 @@ class MaterialDrawer:
             indices = start + np.concatenate([[0], np.cumsum(gaps)])
             if rng.random() < 0.5:
                 indices = indices[::-1]
-            sources = video_sources([frames[index] for index in indices], rng)
+            try:
+                sources = video_sources([frames[index] for index in indices], rng)
+            except DataError as error:
+                self._damaged(error)
+                continue
             if sources is not None:
                 return sources
+        raise DataError(f"{MAX_DRAWS} videos in a row hold no object of {MIN_TARGET_AREA} pixels; check the data")
 
     def draw(self, count: int, rng: np.random.Generator) -> Material:
         """Draw the material of one sample of `count` frames."""

@@ -7,6 +7,7 @@ them is labelled), and the share of padded pixels is measured in every batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,9 @@ from torch.nn import functional
 
 from tracker.geometry.distance_map import distance_map
 from tracker.network.model import STRIDE
-from tracker.training.sources import SOURCE_SIZE, Material, Source, box_of
+from tracker.training.data import VOID
+from tracker.training.packing import Packed
+from tracker.training.warp import View, boxes_of, elastic_field, outside, sample, view_grid
 
 IGNORE = -1.0  # label value of pixels that enter no loss
 
@@ -51,174 +54,154 @@ class Batch:
     padding: float  # share of padded pixels
 
 
-@dataclass
-class View:
-    """Where one frame looks at one source."""
-
-    centre: NDArray[np.float64]  # x, y in the source, pixels
-    side: float  # of the region, source pixels
-    angle: float  # radians
-    flip: bool
-
-
-def view_grid(views: list[View], size: int, device: torch.device) -> Tensor:
-    """Source coordinates of every region pixel: N x size x size x 2 (x, y in source pixels)."""
-    axis = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) / size - 0.5
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    grids = []
-    for view in views:
-        cos, sin = np.cos(view.angle) * view.side, np.sin(view.angle) * view.side
-        u = -x if view.flip else x
-        grids.append(torch.stack([view.centre[0] + cos * u - sin * y, view.centre[1] + sin * u + cos * y], dim=-1))
-    return torch.stack(grids)
-
-
-def elastic_field(count: int, size: int, amplitude: Tensor, generator: torch.Generator) -> Tensor:
-    """Smooth random displacements N x size x size x 2; `amplitude` (N) is their deviation in source pixels."""
-    noise = torch.randn(count, 2, 4, 4, generator=generator).to(amplitude.device) * amplitude.view(-1, 1, 1, 1)
-    return functional.interpolate(noise, (size, size), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
-
-
-def sample(source: Tensor, extent: Tensor, grid: Tensor, *, mirror: bool) -> Tensor:
-    """Sample sources N x C x S x S at source coordinates N x s x s x 2.
-
-    Beyond the source's `extent` (N x 2: width, height) it is mirrored, or its border is repeated.
-    """
-    limit = (extent - 1.0).view(-1, 1, 1, 2)
-    if mirror:
-        grid = limit - (limit - grid.abs().remainder(2.0 * limit)).abs()
-    grid = torch.minimum(grid.clamp(min=0.0), limit)
-    # a region that shows the source smaller than half its size skips pixels: smooth the source first
-    step = (grid[:, 0, 1:] - grid[:, 0, :-1]).norm(dim=-1).median(dim=1).values
-    smooth = functional.avg_pool2d(source, 3, stride=1, padding=1, count_include_pad=False)
-    source = torch.where((step > 1.6).view(-1, 1, 1, 1), smooth, source)
-    normalised = (grid + 0.5) * (2.0 / SOURCE_SIZE) - 1.0
-    return functional.grid_sample(source, normalised, mode="bilinear", padding_mode="border", align_corners=False)
-
-
 class Synthesiser:
-    """Turns material into batches; the random state is explicit, so that training can be resumed exactly."""
+    """Turns packed material into batches; what it draws is a function of the seed that it is given."""
 
-    def __init__(self, config: SynthesisConfig, *, seed: int, device: torch.device) -> None:
+    def __init__(self, config: SynthesisConfig, *, device: torch.device) -> None:
         self.config = config
         self.device = device
-        self.rng = np.random.default_rng(seed)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.rng = np.random.default_rng()
+        self.generator = torch.Generator(device)
 
-    def compose(self, materials: list[Material]) -> Batch:
-        """Compose one batch from the material of its samples."""
-        config, size = self.config, self.config.size
-        count, frames = len(materials), config.frames
-        targets = [source for material in materials for source in material.target[:frames]]
-        factors = [self._factor(material) for material in materials]
-        copies = [self.rng.random() < config.box_mask_share for _ in materials]
+    def compose(self, packed: Packed, seed: Sequence[int]) -> Batch:
+        """Compose one batch of B samples.
+
+        Args:
+            packed: the samples' material.
+            seed: any numbers; the same ones give the same batch on the same kind of device.
+        """
+        config, size, frames = self.config, self.config.size, self.config.frames
+        self.rng = np.random.default_rng(list(seed))
+        self.generator.manual_seed(int(self.rng.integers(2**62)))
+        count = len(packed.target)
+        packed = packed.to(self.device)
+        factors = [self._factor(packed, index) for index in range(count)]
+        copies = [bool(self.rng.random() < config.box_mask_share) for _ in range(count)]
+        chosen = packed.target[:, :frames].copy()
         views = []
-        for material, factor, copied in zip(materials, factors, copies, strict=True):
-            views += self._target_views(material, factor)
-            if copied and frames > 1 and self.rng.random() < 0.5:
+        for index in range(count):
+            views += self._target_views(packed, index, factors[index])
+            if copies[index] and frames > 1 and self.rng.random() < 0.5:
                 # Box2Seg at work: the frame that is segmented is the one whose box was remembered
                 views[-frames + 1] = views[-frames]
-                targets[len(views) - frames + 1] = targets[len(views) - frames]
+                chosen[index, 1] = chosen[index, 0]
+        images, masks, extent = packed.take(chosen.ravel())
         grid = view_grid(views, size, self.device)
-        amplitude = torch.tensor([config.elastic * view.side for view in views], device=self.device)
-        still = torch.tensor([not material.video for material in materials for _ in range(frames)], device=self.device)
-        grid = grid + elastic_field(len(views), size, amplitude * still, self.generator)
-        images, masks, extent = self._stack(targets)
-        padded = ((grid < 0) | (grid > extent.view(-1, 1, 1, 2) - 1)).any(-1)
-        layer = sample(torch.cat([images, masks == 1, masks == 255], 1), extent, grid, mirror=False)
+        # a video moves by itself, a still is bent
+        bend = np.repeat(~packed.video, frames) * [config.elastic * view.side for view in views]
+        amplitude = torch.from_numpy(bend.astype(np.float32)).to(self.device)
+        grid = grid + elastic_field(size, amplitude, self.generator)
+        padded = outside(grid, extent)
+        layer = sample(torch.cat([images, masks == 1, masks == VOID], 1), extent, grid, mirror=False)
         inside = (~padded).unsqueeze(1)
         colour, alpha, void = layer[:, :3], layer[:, 3:4] * inside, layer[:, 4:5] * inside
-        for index, material in enumerate(materials):
-            rows = slice(index * frames, (index + 1) * frames)
-            if material.background is not None:
-                under = self._background(material.background, frames)
-                colour[rows] = torch.lerp(under, colour[rows], alpha[rows])
-                padded[rows] = False
+        rows = self._rows(packed.background)
+        if len(rows):
+            colour[rows] = torch.lerp(self._backgrounds(packed), colour[rows], alpha[rows])
+            padded[rows] = False
         whole = alpha.clone()  # before occlusion: the filter sees the centre of the whole target
-        for index, material in enumerate(materials):
-            if material.distractor is not None:
-                rows = slice(index * frames, (index + 1) * frames)
-                self._paste_distractor(colour[rows], alpha[rows], material.distractor, factors[index])
+        rows = self._rows(packed.distractor)
+        if len(rows):
+            self._paste_distractors(packed, factors, colour, alpha, rows)
         label = torch.where(void > 0.5, IGNORE, (alpha > 0.5).float())
         shape = (count, frames)
+        label = label.reshape(*shape, 1, size, size)
         centres = self._centres(whole).reshape(*shape, 2)
         return Batch(
             self._photometric(colour).reshape(*shape, 3, size, size),
-            label.reshape(*shape, 1, size, size),
-            self._memory_mask(label.reshape(*shape, 1, size, size)[:, 0].clamp(min=0.0), copies),
+            label,
+            self._memory_mask(label[:, 0].clamp(min=0.0), copies),
             self._maps(centres, factors),
             centres,
             float(padded.float().mean()),
         )
 
-    def _factor(self, material: Material) -> float:
+    def _rows(self, sources: NDArray[np.int64]) -> Tensor:
+        """Rows of the flattened batch (B*T) whose sample has a source in `sources` (B, -1 where it has none)."""
+        present = np.flatnonzero(sources >= 0)
+        rows = present[:, None] * self.config.frames + np.arange(self.config.frames)
+        return torch.from_numpy(rows.ravel()).to(self.device)
+
+    def _factor(self, packed: Packed, index: int) -> float:
         low, high = self.config.factor
         factor = float(np.exp(self.rng.uniform(np.log(low), np.log(high))))
-        if material.background is None:
-            source = material.target[0]
+        if packed.background[index] < 0:
+            source = packed.target[index, 0]
             # the region and the image overlap in at most extent/side of each axis
             while factor > 1.3:
-                shares = [min(1.0, extent / (factor * source.size)) for extent in source.extent]
+                shares = np.minimum(1.0, packed.extents[source] / (factor * packed.sizes[source]))
                 if 1.0 - shares[0] * shares[1] <= self.config.max_padding:
                     break
                 factor *= 0.93
         return factor
 
-    def _target_views(self, material: Material, factor: float) -> list[View]:
-        config, rng = self.config, self.rng
+    def _target_views(self, packed: Packed, sample_index: int, factor: float) -> list[View]:
+        config, rng, video = self.config, self.rng, packed.video[sample_index]
         flip, angle = bool(rng.random() < 0.5), rng.normal(0.0, 0.1)
         views = []
-        for index, source in enumerate(material.target[: config.frames]):
-            size, turn, offset = source.size, 0.0, np.zeros(2)
+        for index, source in enumerate(packed.target[sample_index, : config.frames]):
+            own = size = float(packed.sizes[source])
+            turn, offset = 0.0, np.zeros(2)
             if index > 0:
                 limit = min(config.offset, max(0.0, 0.5 * factor - 0.5))
                 # half of the frames stay near the centre, as most frames of a video do
                 spread = limit if rng.random() < 0.5 else 0.3 * limit
                 offset = rng.uniform(-spread, spread, size=2) * size
-                size *= float(np.exp(config.size_jitter * (0.6 if material.video else 1.0) * rng.normal()))
-                turn = 0.0 if material.video else rng.normal(0.0, 0.18)
-            size = float(np.clip(size, 0.6 * source.size, 1.7 * source.size))
-            centre = np.asarray(source.centre) + offset
-            views.append(View(centre, factor * size, angle + turn, flip))
+                size *= float(np.exp(config.size_jitter * (0.6 if video else 1.0) * rng.normal()))
+                turn = 0.0 if video else rng.normal(0.0, 0.18)
+            size = float(np.clip(size, 0.6 * own, 1.7 * own))
+            views.append(View(packed.centres[source] + offset, factor * size, angle + turn, flip))
         return views
 
-    def _stack(self, sources: list[Source]) -> tuple[Tensor, Tensor, Tensor]:
-        images = torch.from_numpy(np.stack([source.image for source in sources])).to(self.device)
-        masks = torch.from_numpy(np.stack([source.mask for source in sources])).to(self.device)
-        extent = torch.tensor([source.extent for source in sources], dtype=torch.float32, device=self.device)
-        return images.permute(0, 3, 1, 2).float(), masks.unsqueeze(1), extent
+    def _backgrounds(self, packed: Packed) -> Tensor:
+        """Slowly moving views of the background stills, for the samples that have one: N*T x 3 x S x S."""
+        rng, frames = self.rng, self.config.frames
+        views: list[View] = []
+        sources = packed.background[packed.background >= 0]
+        for source in sources:
+            extent = packed.extents[source]
+            side = float(extent.min() * rng.uniform(0.6, 1.0))
+            centre = rng.uniform(0.3, 0.7, size=2) * extent
+            angle, flip = rng.normal(0.0, 0.05), bool(rng.random() < 0.5)
+            drift = rng.normal(0.0, 0.06, size=(frames, 2)) * side
+            turns = rng.normal(0.0, 0.03, size=frames)
+            views += [View(centre + drift[i], side, angle + turns[i], flip) for i in range(frames)]
+        images, _, extents = packed.take(np.repeat(sources, frames))
+        return sample(images, extents, view_grid(views, self.config.size, self.device), mirror=True)
 
-    def _background(self, source: Source, frames: int) -> Tensor:
-        """A slowly moving view of another still: T x 3 x S x S."""
-        rng, extent = self.rng, np.asarray(source.extent, np.float64)
-        side = float(extent.min() * rng.uniform(0.6, 1.0))
-        centre = rng.uniform(0.3, 0.7, size=2) * extent
-        angle, flip = rng.normal(0.0, 0.05), bool(rng.random() < 0.5)
-        drift = rng.normal(0.0, 0.06, size=(frames, 2)) * side
-        turns = rng.normal(0.0, 0.03, size=frames)
-        views = [View(centre + drift[i], side, angle + turns[i], flip) for i in range(frames)]
-        images, _, limits = self._stack([source] * frames)
-        return sample(images, limits, view_grid(views, self.config.size, self.device), mirror=True)
+    def _paste_distractors(
+        self, packed: Packed, factors: list[float], colour: Tensor, alpha: Tensor, rows: Tensor
+    ) -> None:
+        """Paste another object beside, under or over the target, in place.
 
-    def _paste_distractor(self, colour: Tensor, alpha: Tensor, source: Source, factor: float) -> None:
-        """Paste another object beside, under or over the target, in place; T x C x S x S."""
-        rng, frames = self.rng, len(colour)
-        occludes = rng.random() < 0.35
-        side = factor * source.size * float(np.exp(rng.normal(0.0, 0.3)))
-        place = rng.uniform(-0.45, 0.45, size=2) * side
-        velocity = rng.normal(0.0, 0.08, size=2) * side
-        angle, flip = rng.normal(0.0, 0.2), bool(rng.random() < 0.5)
-        views = [View(np.asarray(source.centre) - place - velocity * i, side, angle, flip) for i in range(frames)]
-        images, masks, extent = self._stack([source] * frames)
+        Args:
+            packed: the material.
+            factors: of each sample.
+            colour: B*T x 3 x S x S.
+            alpha: B*T x 1 x S x S, of the targets.
+            rows: the rows of those that have a distractor.
+        """
+        rng, frames = self.rng, self.config.frames
+        views: list[View] = []
+        occludes, present = [], np.flatnonzero(packed.distractor >= 0)
+        sources = packed.distractor[present]
+        for index, source in zip(present, sources, strict=True):
+            occludes.append(bool(rng.random() < 0.35))
+            side = factors[index] * float(packed.sizes[source]) * float(np.exp(rng.normal(0.0, 0.3)))
+            place = rng.uniform(-0.45, 0.45, size=2) * side
+            velocity = rng.normal(0.0, 0.08, size=2) * side
+            angle, flip = rng.normal(0.0, 0.2), bool(rng.random() < 0.5)
+            views += [View(packed.centres[source] - place - velocity * i, side, angle, flip) for i in range(frames)]
+        images, masks, extents = packed.take(np.repeat(sources, frames))
         grid = view_grid(views, self.config.size, self.device)
-        outside = ((grid < 0) | (grid > extent.view(-1, 1, 1, 2) - 1)).any(-1).unsqueeze(1)
-        layer = sample(torch.cat([images, masks == 1], 1), extent, grid, mirror=False)
-        cover = layer[:, 3:4] * ~outside
-        cover[0] *= 1.0 - alpha[0]  # the first frame shows the target whole
-        if not occludes:
-            cover = cover * (1.0 - alpha)
-        colour.copy_(torch.lerp(colour, layer[:, :3], cover))
-        alpha.mul_(1.0 - cover)
+        layer = sample(torch.cat([images, masks == 1], 1), extents, grid, mirror=False)
+        cover = layer[:, 3:4] * ~outside(grid, extents).unsqueeze(1)
+        # the first frame shows the target whole; in the others an occluder lies over it
+        over = np.array([[occluding and frame > 0 for frame in range(frames)] for occluding in occludes])
+        free = torch.from_numpy(over.ravel().astype(np.float32)).to(self.device).view(-1, 1, 1, 1)
+        cover = cover * (1.0 - alpha[rows] * (1.0 - free))
+        colour[rows] = torch.lerp(colour[rows], layer[:, :3], cover)
+        alpha[rows] *= 1.0 - cover
 
     def _photometric(self, images: Tensor) -> Tensor:
         """Vary brightness, contrast, colour and sharpness frame by frame; N x 3 x S x S, 0..255."""
@@ -238,25 +221,24 @@ class Synthesiser:
                 images[index] = functional.avg_pool2d(
                     images[index], kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2), count_include_pad=False
                 )
-        noise = torch.randn(images.shape, generator=self.generator).to(self.device) * uniform(0.0, 5.0)
-        return (images + noise).clamp(0.0, 255.0)
+        noise = torch.randn(images.shape, generator=self.generator, device=self.device)
+        return (images + noise * uniform(0.0, 5.0)).clamp(0.0, 255.0)
 
     def _centres(self, alpha: Tensor) -> NDArray[np.float32]:
         """Centre of the target's box in each region N x 2; the region's centre where the target is not in view."""
-        middle = (self.config.size - 1) / 2
-        boxes = [box_of(mask) for mask in (alpha[:, 0] > 0.5).cpu().numpy()]
-        return np.array([(middle, middle) if box is None else box[0] for box in boxes], np.float32)
+        boxes = boxes_of(alpha[:, 0] > 0.5)
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        return np.where(np.isnan(centres), (self.config.size - 1) / 2, centres).astype(np.float32)
 
     def _memory_mask(self, first: Tensor, boxes: list[bool]) -> Tensor:
         """The first frame's mask B x 1 x S x S, filled to its box where `boxes` says so."""
-        masks = first.clone()
-        for index, as_box in enumerate(boxes):
-            box = box_of(masks[index, 0].cpu().numpy() > 0.5) if as_box else None
-            if box is not None:
-                (x, y), (width, height) = box
-                left, top = int(x - (width - 1) / 2), int(y - (height - 1) / 2)
-                masks[index, 0, top : top + int(height), left : left + int(width)] = 1.0
-        return masks
+        ends = boxes_of(first[:, 0] > 0.5)
+        ends[~np.array(boxes)] = np.nan  # no pixel lies in a box of NaN
+        x0, y0, x1, y1 = torch.from_numpy(ends.T.astype(np.float32)).to(self.device)[:, :, None, None]
+        axis = torch.arange(self.config.size, device=self.device, dtype=torch.float32)
+        across, down = axis.view(1, 1, -1), axis.view(1, -1, 1)
+        filled = (across >= x0) & (across <= x1) & (down >= y0) & (down <= y1)
+        return torch.where(filled.unsqueeze(1), 1.0, first)
 
     def _maps(self, centres: NDArray[np.float32], factors: list[float]) -> Tensor:
         """Distance maps B x T x 1 x g x g with the errors that the filter makes."""

@@ -1,0 +1,110 @@
+"""Several processes: they train what one process trains, and a run that is killed goes on where it stopped."""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import clean_environment
+from tests.training.test_synthesis import frame
+from tracker.network import DMBNet
+from tracker.training.distributed import World, join
+from tracker.weights import save_weights
+
+PLAN = """
+rate = 1e-3
+warmup = 1
+video_share = 0.0
+query_trained = []
+save_minutes = 10
+
+[[stages]]
+steps = 6
+size = 64
+frames = 2
+batch = 2
+factor = [2.0, 2.5]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a shard of stills, a plan and weights to start from."""
+    with tarfile.open(tmp_path / "stills-000.tar", "w") as archive:
+        for seed in range(4):
+            still = frame(seed)
+            for suffix, content in ((".webp", still.image), (".png", still.mask)):
+                member = tarfile.TarInfo(f"{seed}{suffix}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    (tmp_path / "plan.toml").write_text(PLAN)
+    torch.manual_seed(0)
+    save_weights(DMBNet(), tmp_path / "start.safetensors", {"stage": "none: random"})
+    return tmp_path
+
+
+def command(folder: Path, output: str, *more: str, launcher: Sequence[str] = ()) -> list[str]:
+    words = [sys.executable, *launcher, "-m", "tracker.training", str(folder / "plan.toml"), "--data", str(folder)]
+    words += ["--weights", str(folder / "start.safetensors"), "--output", str(folder / output), "--device", "cpu"]
+    return [*words, "--report-every", "1", *more]
+
+
+def run(words: list[str]) -> str:
+    environment = clean_environment(OMP_NUM_THREADS="1")
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def losses(log: str) -> list[str]:
+    return re.findall(r"loss (\d+\.\d+)", log)
+
+
+def test_alone_without_torchrun() -> None:
+    assert join({}, cuda=False) == World(rank=0, size=1, local_rank=0)
+    assert World().mean([1.0, float("nan")], torch.device("cpu"))[0] == 1.0
+    assert World().any(True, torch.device("cpu")) and World().leads
+
+
+def test_two_processes_train_what_one_trains_in_two_parts(folder: Path) -> None:
+    alone = run(command(folder, "alone", "--accumulate", "2"))
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29617"]
+    together = run(command(folder, "together", launcher=launcher))
+    assert len(losses(together)) == 6, "one log, not one per process"
+    assert [float(loss) for loss in losses(together)] == pytest.approx(
+        [float(loss) for loss in losses(alone)], abs=0.02
+    )
+    ours, theirs = (load_file(folder / name / "dmb_r50.safetensors") for name in ("together", "alone"))
+    moved = load_file(folder / "start.safetensors")
+    name = "decoder.predict.weight"
+    change = (ours[name].float() - moved[name].float()).norm()
+    assert change > 0
+    assert (ours[name].float() - theirs[name].float()).norm() < 0.3 * change
+
+
+def test_a_killed_run_goes_on_with_the_same_losses(folder: Path) -> None:
+    expected = losses(run(command(folder, "whole")))
+    environment = clean_environment(OMP_NUM_THREADS="1")
+    process = subprocess.Popen(command(folder, "parts"), env=environment, stdout=subprocess.PIPE, text=True)
+    log = folder / "parts" / "train.log"
+    limit = time.monotonic() + 120
+    while time.monotonic() < limit and not (log.is_file() and len(losses(log.read_text())) >= 2):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    run(command(folder, "parts"))
+    text = log.read_text()
+    assert "signal 15: saving after this step" in text and "continuing from step" in text
+    assert losses(text) == expected

@@ -1,0 +1,87 @@
+"""The forward pass of a training step, recurrent as in Section IV-A.
+
+The first frame is remembered with its label, the prediction of the second one is remembered for the third, and the
+loss is summed and propagated through all of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tracker.network import DMBNet, QueryFeatures, Window
+from tracker.training.losses import hard_iou, segmentation_loss
+from tracker.training.synthesis import Batch
+
+
+@dataclass(frozen=True)
+class StepConfig:
+    """How the predictions count."""
+
+    coarse_weight: float  # weight of the stride-8 prediction's loss
+    window: float  # side of the refined window, share of the region's
+
+
+def draw_windows(
+    centres: NDArray[np.float32], cells: int, share: float, rng: np.random.Generator
+) -> list[Window]:
+    """Windows of stride-8 cells around targets at `centres` (N x 2, pixels), jittered, inside the region."""
+    side = max(2, round(share * cells))
+    slack = 0.25 * side
+    corners = centres / 8.0 - side / 2 + rng.uniform(-slack, slack, size=centres.shape)
+    corners = np.clip(np.round(corners), 0, cells - side).astype(int)
+    return [Window(int(top), int(left), side, side) for left, top in corners]
+
+
+def cut(tensor: Tensor, windows: list[Window], factor: int) -> Tensor:
+    """Cut one window per sample from a grid `factor` times as fine as stride 8, and stack them."""
+    parts = []
+    for index, window in enumerate(windows):
+        rows, columns = window.slices(factor)
+        parts.append(tensor[index, :, rows, columns])
+    return torch.stack(parts)
+
+
+class TrainingStep(nn.Module):
+    """The network with its loss: one `forward` for all that is differentiated, as DistributedDataParallel needs it."""
+
+    def __init__(self, model: DMBNet, config: StepConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def forward(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict the later frames of a batch of B samples of T frames.
+
+        Returns:
+            The loss; the IoU of each later frame, (T-1) x B, NaN where the target is absent; and the last frame's
+            logit B x 1 x S x S, detached.
+        """
+        model, config = self.model, self.config
+        count, frames = batch.images.shape[:2]
+        images = model.normalise(batch.images.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
+        images = images.unflatten(0, (count, frames))
+        keys, values = model.encode_memory(images[:, 0], batch.memory_mask)
+        later = images[:, 1:].flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        features = [part.unflatten(0, (count, frames - 1)) for part in model.encode_query(later)]
+        loss, ious = torch.zeros((), device=images.device), []
+        for frame in range(1, frames):
+            query = QueryFeatures(*(part[:, frame - 1] for part in features))
+            features8, coarse = model.decode_coarse(query, keys, values, batch.maps[:, frame])
+            windows = draw_windows(batch.centres[:, frame], features8.shape[-1], config.window, rng)
+            refined = 2.0 * model.decoder.refine(cut(query.stride4, windows, 2), cut(features8, windows, 1)).diff(dim=1)
+            label = batch.labels[:, frame]
+            loss = loss + segmentation_loss(refined.float(), cut(label, windows, 8))
+            loss = loss + config.coarse_weight * segmentation_loss(coarse.float(), label)
+            logit = coarse.float().clone()
+            for index, window in enumerate(windows):
+                rows, columns = window.slices(8)
+                logit[index, :, rows, columns] = refined[index].to(logit.dtype)
+            ious.append(hard_iou(logit.detach(), label))
+            if frame + 1 < frames:
+                more_keys, more_values = model.encode_memory(images[:, frame], torch.sigmoid(logit))
+                keys, values = torch.cat([keys, more_keys], 1), torch.cat([values, more_values], 1)
+        return loss / (frames - 1), torch.stack(ious), logit.detach()
