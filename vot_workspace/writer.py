@@ -116,22 +116,23 @@ def write_sequence(folder: Path, frames: Iterable[Annotated], *, kind: str, fps:
     (folder / "anchor.value").write_text("".join(f"{value}\n" for value in anchors(visible)))
 
 
-def write_workspace(directory: Path, *, stack: str, sequences: list[str]) -> None:
+def write_workspace(directory: Path, *, stack: str, sequences: list[str], registry: Path = REGISTRY) -> None:
     """Write a workspace's configuration: the toolkit finds our stack and our trackers from it.
 
     Args:
         directory: the workspace; results that are there already stay.
         stack: name of a file in vot_workspace/stacks; it is copied, since the toolkit looks for stacks there.
-        sequences: names of its sequences.
+        sequences: names of its sequences, or absolute paths of sequences that lie elsewhere.
+        registry: the trackers.ini.
 
     Raises:
-        WorkspaceError: this is no checkout, and the trackers' registry is not there.
+        WorkspaceError: the registry is not there; ours is only in a checkout.
     """
-    if not REGISTRY.is_file():
-        raise WorkspaceError(f"'{REGISTRY}' is missing; make workspaces from a checkout of the repository")
+    if not registry.is_file():
+        raise WorkspaceError(f"'{registry}' is missing; make workspaces from a checkout of the repository")
     (directory / "sequences").mkdir(parents=True, exist_ok=True)
     (directory / "results").mkdir(exist_ok=True)
     shutil.copyfile(STACKS / stack, directory / stack)
-    registry = os.path.relpath(REGISTRY, directory.resolve())
-    (directory / "config.yaml").write_text(f"registry:\n- {registry}\nstack: {stack}\nsequences: sequences\n")
+    relative = os.path.relpath(registry, directory.resolve())
+    (directory / "config.yaml").write_text(f"registry:\n- {relative}\nstack: {stack}\nsequences: sequences\n")
     (directory / "sequences" / "list.txt").write_text("".join(name + "\n" for name in sequences))

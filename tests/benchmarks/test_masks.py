@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.doubles import Answer, StillTracker
-from tracker.benchmarks.masks import SequenceError, frames, main, run
+from tracker.benchmarks.masks import Score, main, run
+from tracker.benchmarks.sequences import MaskSequence, SequenceError, open_sequences
 
 SHAPE = (40, 60)
 
@@ -29,22 +30,49 @@ def write(folder: Path, masks: list[NDArray[np.bool_]]) -> Path:
     return folder
 
 
-def test_frames_are_rgb_and_in_order(tmp_path: Path) -> None:
-    folder = write(tmp_path / "a", [square(0), square(5), square(9)])
-    images, masks = zip(*frames(folder), strict=True)
-    assert np.allclose(images[0][0, 0], (200, 20, 10), atol=3)
-    assert [int(mask.any(0).argmax()) for mask in masks] == [0, 5, 9]
+def sequence(folder: Path) -> MaskSequence:
+    with open_sequences(folder.parent) as sequences:
+        return sequences[folder.name]
+
+
+def score_of(folder: Path, tracker: StillTracker | None = None, **options: object) -> Score:
+    return run(tracker or StillTracker(), sequence(folder), **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("from_box", [False, True])
 def test_the_first_frame_does_not_count(tmp_path: Path, from_box: bool) -> None:
     folder = write(tmp_path / "a", [square(0), square(10), square(40)])
-    score = run(StillTracker(), folder, from_box=from_box, overlays=tmp_path / "overlays", every=2)  # type: ignore[arg-type]
+    score = score_of(folder, from_box=from_box, overlays=tmp_path / "overlays", every=2)
     assert score.overlaps == pytest.approx([1 / 3, 0])
     assert score.mean == score.start == pytest.approx(1 / 6)
     assert len(score.boundaries) == 2 and score.boundary_mean == pytest.approx(np.mean(score.boundaries))
     assert score.boundaries[0] > score.boundaries[1]
     assert sorted(path.name for path in (tmp_path / "overlays").iterdir()) == ["a_00000.jpg", "a_00002.jpg"]
+
+
+def test_only_the_first_frames_where_that_is_asked(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", [square(0), square(0), square(40)])
+    assert score_of(folder, from_box=False, limit=2).overlaps == [1]
+
+
+def test_the_first_answer_is_compared_with_the_filled_box(tmp_path: Path) -> None:
+    corner = square(0)
+    corner[10:20, 10:20] = False
+    folder = write(tmp_path / "a", [corner] * 2)
+    from_box, from_mask = (score_of(folder, from_box=choice) for choice in (True, False))
+    assert from_box.filled_box == from_mask.filled_box == pytest.approx(0.75)
+    assert from_box.first == pytest.approx(0.75)  # this tracker answers the box; Box2Seg should do better
+    assert from_mask.first == 1
+
+
+def test_void_pixels_count_neither_for_nor_against(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", [square(0)] * 2)
+    ids = np.zeros(SHAPE, np.uint8)
+    ids[10:30, :15] = 7
+    ids[10:30, 15:25] = 255  # half of it on the answer
+    cv2.imwrite(str(folder / "00001.png"), ids)
+    score = score_of(folder, from_box=False)
+    assert score.overlaps == [1] and score.boundaries == [1]
 
 
 class BoxTracker(StillTracker):
@@ -59,22 +87,22 @@ class BoxTracker(StillTracker):
 
 def test_from_a_box_the_mask_is_not_given_away(tmp_path: Path) -> None:
     tracker = BoxTracker()
-    run(tracker, write(tmp_path / "a", [square(7)] * 2), from_box=True)  # type: ignore[arg-type]
+    score_of(write(tmp_path / "a", [square(7)] * 2), tracker, from_box=True)
     assert tuple(np.asarray(tracker.given)) == (7, 10, 20, 20)
 
 
-def test_damaged_sequences_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = write(tmp_path / "a", [square(0)] * 3)
-    (folder / "00001.png").unlink()
-    with pytest.raises(SequenceError, match=r"00001\.jpg"):
-        list(frames(folder))
-    with pytest.raises(SequenceError, match="fewer than two images"):
-        list(frames(tmp_path))
-    with pytest.raises(SequenceError, match="empty; there is nothing to track"):
-        run(StillTracker(), write(tmp_path / "b", [np.zeros(SHAPE, np.bool_)] * 2), from_box=False)  # type: ignore[arg-type]
+def test_a_sequence_without_a_target_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SequenceError, match="a' is empty; there is nothing to track"):
+        score_of(write(tmp_path / "x" / "a", [np.zeros(SHAPE, np.bool_)] * 2), from_box=False)
+
+
+def test_wrong_folders_and_names_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "none").mkdir()
     assert main([str(tmp_path / "none")]) == 1
     assert "holds no sequences" in capsys.readouterr().err
+    write(tmp_path / "some" / "a", [square(0)] * 2)
+    assert main([str(tmp_path / "some"), "b"]) == 1
+    assert "there is no sequence 'b'" in capsys.readouterr().err
 
 
 def test_the_command_scores_with_the_real_tracker(

@@ -2,10 +2,10 @@
 
     python -m tracker.benchmarks.masks FOLDER [SEQUENCE ...] --init mask|box [--overlays DIR]
 
-FOLDER holds one folder per sequence with images (`00000.jpg`, `.webp`, ...) and masks of the same name (`.png`,
-object = non-zero). J and F are means over all frames but the first, as DAVIS defines them for one object, except
-that the last frame counts too. A frame whose label is empty counts 1 if the answer is empty, else 0; this
-short-term tracker never answers empty.
+FOLDER (or a tar file) holds one folder per sequence with images (`00000.jpg`, `.webp`, ...) and masks of the same name
+(`.png`, object = non-zero; see tracker/benchmarks/sequences.py). J and F are means over all frames but the first, as
+DAVIS defines them for one object, except that the last frame counts too. A frame whose label is empty counts 1 if the
+answer is empty, else 0; this short-term tracker never answers empty.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,17 +22,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.benchmarks.sequences import MaskSequence, SequenceError, choose, open_sequences
 from tracker.benchmarks.similarity import boundary_similarity, overlap
+from tracker.geometry.region import box_from_mask, box_to_mask
 
 if TYPE_CHECKING:
     from tracker.tracker import DMB
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp")
 COLOUR = (255, 64, 32)  # of the drawn mask, RGB
-
-
-class SequenceError(ValueError):
-    """A sequence is missing or damaged; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,8 @@ class Score:
     overlaps: list[float]  # IoU of every frame but the first
     boundaries: list[float]  # boundary similarity of the same frames
     seconds: float  # spent tracking, initialisation excluded
+    first: float  # IoU of the mask that `initialize` answers; from a box, of Box2Seg's pseudo mask
+    filled_box: float  # IoU of the first label's bounding box, filled
 
     @property
     def mean(self) -> float:
@@ -60,22 +58,15 @@ class Score:
         """Mean IoU of frames 1 to 10: below 0.3 the target was lost at once."""
         return float(np.mean(self.overlaps[:10]))
 
+    @property
+    def fps(self) -> float:
+        """Frames per second of tracking."""
+        return len(self.overlaps) / max(self.seconds, 1e-9)
 
-def frames(folder: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
-    """Yield image H x W x 3 RGB and mask H x W of every frame, in the order of the names.
-
-    Raises:
-        SequenceError: no images, a mask is missing, or a file does not decode.
-    """
-    images = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    if len(images) < 2:
-        raise SequenceError(f"'{folder}' holds fewer than two images ({', '.join(IMAGE_SUFFIXES)}); name a sequence")
-    for path in images:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        mask = cv2.imread(str(path.with_suffix(".png")), cv2.IMREAD_GRAYSCALE)
-        if image is None or mask is None or mask.shape != image.shape[:2]:
-            raise SequenceError(f"'{path}' or its mask (.png) is missing, damaged or of another size")
-        yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB), mask > 0  # type: ignore[misc]
+    def line(self) -> str:
+        """The numbers as text."""
+        means = f"J {self.mean:.3f}  F {self.boundary_mean:.3f}  J of frames 1-10 {self.start:.3f}"
+        return f"{means}  {self.fps:.2f} fps"
 
 
 def draw(image: NDArray[np.uint8], mask: NDArray[np.bool_], polygon: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -86,43 +77,58 @@ def draw(image: NDArray[np.uint8], mask: NDArray[np.bool_], polygon: NDArray[np.
     return drawn
 
 
-def run(tracker: DMB, folder: Path, *, from_box: bool, overlays: Path | None = None, every: int = 10) -> Score:
+def run(
+    tracker: DMB,
+    sequence: MaskSequence,
+    *,
+    from_box: bool,
+    limit: int | None = None,
+    overlays: Path | None = None,
+    every: int = 10,
+) -> Score:
     """Track one sequence and score it.
 
     Args:
         tracker: a `DMB`.
-        folder: the sequence.
+        sequence: the sequence.
         from_box: initialise with the mask's bounding box instead of the mask.
+        limit: most frames, at least 2; None for all.
         overlays: folder for a picture of every `every`-th frame.
         every: see `overlays`.
-    """
-    from tracker.geometry.region import box_from_mask
 
+    Raises:
+        SequenceError: damaged, or without a target in the first frame.
+    """
     overlaps: list[float] = []
     boundaries: list[float] = []
-    seconds = 0.0
-    for index, (image, label) in enumerate(frames(folder)):
+    seconds = first = filled_box = 0.0
+    for index, frame in enumerate(sequence.frames(limit)):
+        label = frame.mask
         if index == 0:
             if not label.any():
-                raise SequenceError(f"the first mask of '{folder}' is empty; there is nothing to track")
-            result = tracker.initialize(image, box_from_mask(label) if from_box else label)
+                raise SequenceError(f"the first mask of '{sequence.where}' is empty; there is nothing to track")
+            box = box_from_mask(label)
+            result = tracker.initialize(frame.image, box if from_box else label)
+            first = overlap(frame.known(result.mask), label)
+            filled_box = overlap(frame.known(box_to_mask(box, (label.shape[0], label.shape[1]))), label)
         else:
             start = time.perf_counter()
-            result = tracker.track(image)
+            result = tracker.track(frame.image)
             seconds += time.perf_counter() - start
-            overlaps.append(overlap(result.mask, label))
-            boundaries.append(boundary_similarity(result.mask, label))
+            answer = frame.known(result.mask)
+            overlaps.append(overlap(answer, label))
+            boundaries.append(boundary_similarity(answer, label))
         if overlays is not None and index % every == 0:
             overlays.mkdir(parents=True, exist_ok=True)
-            picture = draw(image, result.mask, result.polygon)
-            cv2.imwrite(str(overlays / f"{folder.name}_{index:05d}.jpg"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    return Score(folder.name, overlaps, boundaries, seconds)
+            picture = draw(frame.image, result.mask, result.polygon)
+            cv2.imwrite(str(overlays / f"{sequence.name}_{index:05d}.jpg"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    return Score(sequence.name, overlaps, boundaries, seconds, first, filled_box)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tracker.benchmarks.masks", description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="folder of sequences")
+    parser.add_argument("folder", type=Path, help="folder of sequences, or a tar file of them")
     parser.add_argument("sequences", nargs="*", help="names of sequences (default: all)")
     parser.add_argument("--init", choices=("mask", "box"), default="mask", help="what the tracker starts from")
     parser.add_argument("--overlays", type=Path, help="folder for pictures of every tenth frame")
@@ -133,19 +139,16 @@ def main(arguments: list[str] | None = None) -> int:
     from tracker.tracker import DMB
     from tracker.weights import WeightsError
 
+    scores = []
     try:
-        names = options.sequences or sorted(path.name for path in options.folder.glob("*") if path.is_dir())
-        if not names:
-            raise SequenceError(f"'{options.folder}' holds no sequences")
-        settings = from_environment(os.environ)
-        tracker = DMB(build_engine(settings)[0], settings.tracker_config())
-        scores = []
-        for name in names:
-            score = run(tracker, options.folder / name, from_box=options.init == "box", overlays=options.overlays)
-            scores.append(score)
-            speed = len(score.overlaps) / max(score.seconds, 1e-9)
-            means = f"J {score.mean:.3f}  F {score.boundary_mean:.3f}  J of frames 1-10 {score.start:.3f}"
-            print(f"{name:24s} {means}  {speed:.2f} fps", flush=True)
+        with open_sequences(options.folder) as sequences:
+            chosen = choose(sequences, options.sequences, options.folder)
+            settings = from_environment(os.environ)
+            tracker = DMB(build_engine(settings)[0], settings.tracker_config())
+            for sequence in chosen:
+                score = run(tracker, sequence, from_box=options.init == "box", overlays=options.overlays)
+                scores.append(score)
+                print(f"{score.name:24s} {score.line()}", flush=True)
     except (SequenceError, SettingsError, WeightsError, DeviceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -11,12 +11,13 @@ USAGE = """\
 usage: dmb COMMAND ...
 
 commands:
-  train ...  train the network: dmb train PLAN --data DIR --trunk FILE --output DIR
-  vot ...    the VOT toolkit's command line; also understands `dmb vot analysis --format html` as
-             analysis and HTML report in one go
+  train ...     train the network: dmb train PLAN --data DIR --trunk FILE --output DIR
+  validate ...  J, F and EAO of a weights file: dmb validate --masks SOURCE --vot DIR
+  vot ...       the VOT toolkit's command line; also understands `dmb vot analysis --format html` as
+                analysis and HTML report in one go
 
-  --help     this text
-  --version  the version
+  --help        this text
+  --version     the version
 
 Every command has its own --help.
 """
@@ -34,7 +35,13 @@ def _train() -> Callable[[Sequence[str]], int]:
     return main
 
 
-COMMANDS = {"train": _train, "vot": _vot}
+def _validate() -> Callable[[Sequence[str]], int]:
+    from tracker.cli.validate import main
+
+    return main
+
+
+COMMANDS = {"train": _train, "validate": _validate, "vot": _vot}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

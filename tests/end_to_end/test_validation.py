@@ -1,0 +1,67 @@
+"""`dmb validate --vot` drives the official toolkit in several processes and merges what they find."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CHECKOUT, clean_environment
+from tests.end_to_end.workspace import Video, straight
+from vot_workspace.evaluation import RESULTS, Job, evaluate_sequences
+from vot_workspace.toolkit import EvaluationError
+
+pytestmark = pytest.mark.end_to_end
+
+LENGTH = 42  # frames: the curve of the demo's stack ends at 40
+NOWHERE = "http://127.0.0.1:9"  # the toolkit asks the network for its newest version; tests do not
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Two sequences: in one the target leaves the place that a still tracker answers, in the other it does not."""
+    for name, step in (("leaving", 3.0), ("staying", 0.1)):
+        video = Video(name, {"object": straight(LENGTH, (40, 60), (step, 0))}, "polygon")
+        video.write(tmp_path / "vot" / name)
+    return tmp_path / "vot"
+
+
+def job(source: Path, double: str = "still") -> Job:
+    settings = {"DOUBLE": double}
+    return Job(source, None, settings, stack="demo_vot2018.yaml", command="tests.doubles", packages=CHECKOUT)
+
+
+def environment() -> dict[str, str]:
+    return clean_environment(HTTPS_PROXY=NOWHERE, https_proxy=NOWHERE)
+
+
+def test_two_workers_find_what_one_finds(source: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    kept = tmp_path / "kept"
+    both = evaluate_sequences(job(source), workers=2, keep=kept, environ=environment(), say=said.append)
+    results = sorted(path.relative_to(kept / RESULTS) for path in (kept / RESULTS).glob("*/*.txt"))
+    assert [str(path) for path in results] == ["leaving/leaving_001.txt", "staying/staying_001.txt"]
+    assert len(list((kept / "parts").iterdir())) == 2
+    assert sorted(line.split(":")[0] for line in said) == ["leaving", "staying"] and "2 of 2 done" in said[1]
+    assert both.lengths == {"leaving": LENGTH, "staying": LENGTH}
+    assert both.failures["leaving"] > 1 and both.failures["staying"] == 0
+    assert both.scores["failures per sequence"] == pytest.approx(both.failures["leaving"] / 2)
+
+    one = evaluate_sequences(job(source), workers=1, environ=environment())
+    assert one.scores == both.scores and one.failures == both.failures
+    assert 0 < one.scores["EAO"] < 1
+
+    (kept / RESULTS / "leaving" / "leaving_001_time.value").unlink()  # as if it had been interrupted
+    said.clear()
+    again = evaluate_sequences(job(source), keep=kept, environ=environment(), say=said.append)
+    assert said == ["already done: staying", "leaving: 2 of 2 done"]
+    assert again.scores == both.scores
+
+
+def test_a_tracker_that_fails_is_one_sentence(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError) as caught:
+        evaluate_sequences(job(source, "broken"), environ=environment() | {"TMPDIR": str(tmp_path)})
+    sentence = str(caught.value)
+    assert sentence.startswith("the VOT toolkit stopped before it had finished leaving, staying: ")
+    assert "encountered an error at sequence" in sentence and "KeyError: 'no such thing'" in sentence
+    assert "\n" not in sentence

@@ -1,0 +1,90 @@
+"""What an evaluation decides by itself; with the toolkit it is tested end to end."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+
+import pytest
+
+from vot_workspace import evaluation
+from vot_workspace.evaluation import Job, evaluate_sequences
+from vot_workspace.toolkit import EvaluationError, Toolkit
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A sequence as far as its name goes."""
+    folder = tmp_path / "vot" / "car"
+    folder.mkdir(parents=True)
+    (folder / "groundtruth.txt").write_text("0,0,9,9\n")
+    (folder / "sequence").write_text("")
+    return tmp_path / "vot"
+
+
+def test_sequences_are_dealt_by_their_frames() -> None:
+    lengths = {"a": 100, "b": 350, "c": 100, "d": 200}
+    assert evaluation._deal(lengths, 2) == [["b"], ["d", "a", "c"]]
+    assert evaluation._deal({"a": 1}, 3) == [["a"]]
+    assert evaluation._deal({}, 3) == []
+
+
+def test_the_registry_is_what_the_toolkit_reads(tmp_path: Path, source: Path) -> None:
+    job = Job(source, None, {"DMB_LOG": "/50%/$none/log"}, tmp_path / "w.safetensors", "weights c0ffee")
+    registry = configparser.ConfigParser()
+    registry.read_string(job.registry(tmp_path / "work"))
+    section = registry["DMB"]
+    assert section["env_dmb_log"] == "/50%/$none/log"
+    assert section["env_dmb_weights"] == str(tmp_path / "work" / "weights.safetensors")
+    assert section["command"] == "tracker.trax_server" and (Path(section["paths"]) / "tracker").is_dir()
+    assert "c0ffee" in job.registry(tmp_path)
+    with pytest.raises(EvaluationError, match=r"DMB_LOG is '\$HOME/log'; the toolkit would expand"):
+        Job(source, None, {"DMB_LOG": "$HOME/log"}).registry(tmp_path)
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path, source: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "thesis.txt").write_text("")
+    with pytest.raises(EvaluationError, match="holds other files"):
+        evaluate_sequences(Job(source, None, {}), keep=kept)
+    (kept / "trackers.ini").write_text(Job(source, None, {}, identity="weights 1").registry(kept))
+    with pytest.raises(EvaluationError, match="results of other weights, settings or sequences"):
+        evaluate_sequences(Job(source, None, {}, identity="weights 2"), keep=kept)
+    assert sorted(path.name for path in kept.iterdir()) == ["thesis.txt", "trackers.ini"]
+
+
+def test_only_finished_results_are_collected(tmp_path: Path) -> None:
+    for number, name, endings in (
+        ("1", "done", (".txt", "_time.value")),
+        ("2", "cut", (".txt",)),
+        ("2", "both", (".txt", "_time.value")),
+    ):
+        folder = tmp_path / "parts" / number / evaluation.RESULTS / name
+        folder.mkdir(parents=True)
+        for ending in endings:
+            (folder / f"{name}_001{ending}").write_text("1\n")
+    (tmp_path / evaluation.RESULTS / "cut").mkdir(parents=True)
+    evaluation._collect(tmp_path)
+    assert sorted(path.name for path in (tmp_path / evaluation.RESULTS).iterdir()) == ["both", "done"]
+
+
+def test_a_failure_tells_what_the_log_says(tmp_path: Path) -> None:
+    red, plain = "\x1b[31m", "\x1b[0m"
+    log = f"50 %\n{red}Tracker DMB encountered an error at sequence car: no weights{plain}\nTracker output in /tmp\n"
+    (tmp_path / "vot.log").write_text(log)
+    error = str(Toolkit({}, tmp_path, kept=True).failure(tmp_path, "stopped"))
+    assert error == (
+        "the VOT toolkit stopped: Tracker DMB encountered an error at sequence car: no weights "
+        f"(its log is '{tmp_path / 'vot.log'}')"
+    )
+    (tmp_path / "vot.log").write_text("one\ntwo\nthree\nfour\n")
+    error = str(Toolkit({}, tmp_path, kept=False).failure(tmp_path, "stopped"))
+    assert error.endswith("two / three / four (--keep DIR keeps its log)")
+
+
+def test_settings_of_others_do_not_reach_the_toolkit(tmp_path: Path) -> None:
+    environ = {"DMB_GATE": "off", "TRAX": "1", "VOT_RESULTS_BINARY": "1", "PATH": "/bin"}
+    environment = Toolkit(environ, tmp_path, kept=False).environment
+    assert environment["PATH"] == "/bin" and environment["VOT_RESULTS_BINARY"] == "0"
+    assert not {"DMB_GATE", "TRAX"} & set(environment)

@@ -1,0 +1,162 @@
+"""Sequences with a mask for every frame, read from a folder of folders or straight from a tar file.
+
+Both hold `SEQUENCE/00000.jpg` (or `.jpeg`, `.webp`) and a mask of the same name, `SEQUENCE/00000.png`: the object is
+what is not zero. Folders around SEQUENCE in a tar file do not matter. Where a mask holds several ids, 255 is void:
+nobody knows what is there, and it counts neither for nor against an answer. Masks of 0 and 255 alone (1-bit images,
+too) have no void, and in images with a palette only zero or not zero matters, since decoding turns their ids into
+shades of grey.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp")
+VOID = 255  # id of the pixels that do not count
+READ_ERRORS = (OSError, tarfile.TarError, EOFError, zlib.error)
+COLOUR_TYPE, PALETTE = 25, 3  # byte of a PNG file that holds its colour type, and the one with a palette
+
+
+class SequenceError(ValueError):
+    """A sequence is missing or damaged; the message names it."""
+
+
+@dataclass(frozen=True)
+class LabelledFrame:
+    """One frame: RGB image H x W x 3, the target's mask H x W, and the void pixels H x W (None: there are none)."""
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    void: NDArray[np.bool_] | None = None
+
+    def known(self, answer: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """An answer H x W without its void pixels. The label has none, so both are compared outside of the void."""
+        return answer if self.void is None else answer & ~self.void
+
+
+def split_label(ids: NDArray[np.uint8], *, palette: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
+    """Turn a label H x W into the object's mask and the void pixels, see the top of this file."""
+    void = ids == VOID
+    if palette or not void.any() or not np.any((ids > 0) & ~void):
+        return ids > 0, None
+    return (ids > 0) & ~void, void
+
+
+@dataclass(frozen=True)
+class MaskSequence:
+    """One sequence.
+
+    Attributes:
+        name: of the sequence.
+        where: folder, or tar file and folder in it; for messages.
+        files: names of its files.
+        read: returns a file's bytes; raises OSError where that fails.
+    """
+
+    name: str
+    where: str
+    files: frozenset[str]
+    read: Callable[[str], bytes]
+
+    def frames(self, limit: int | None = None) -> Iterator[LabelledFrame]:
+        """Yield the frames in the order of their names, at most `limit` of them.
+
+        Raises:
+            SequenceError: fewer than two images, a mask is missing, or a file does not decode.
+        """
+        images = sorted(name for name in self.files if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES)
+        if len(images) < 2:
+            raise SequenceError(
+                f"'{self.where}' holds fewer than two images ({', '.join(IMAGE_SUFFIXES)}); name a sequence"
+            )
+        for name in images[:limit]:
+            label = str(PurePosixPath(name).with_suffix(".png"))
+            data = self._bytes(label) if label in self.files else b""
+            image, ids = _decode(self._bytes(name), cv2.IMREAD_COLOR), _decode(data, cv2.IMREAD_GRAYSCALE)
+            if image is None or ids is None or ids.shape != image.shape[:2]:
+                raise SequenceError(f"'{self.where}/{name}' or its mask (.png) is missing, damaged or of another size")
+            mask, void = split_label(ids, palette=data[COLOUR_TYPE] == PALETTE)
+            yield LabelledFrame(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), mask, void)
+
+    def _bytes(self, name: str) -> bytes:
+        try:
+            return self.read(name)
+        except READ_ERRORS as error:
+            raise SequenceError(f"'{self.where}/{name}' cannot be read ({error}); restore it") from error
+
+
+def _decode(data: bytes, flags: int) -> NDArray[np.uint8] | None:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None  # type: ignore[return-value]
+
+
+def _folder_sequence(folder: Path) -> MaskSequence:
+    files = frozenset(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return MaskSequence(folder.name, str(folder), files, lambda name: (folder / name).read_bytes())
+
+
+def _tar_sequences(path: Path, tar: tarfile.TarFile) -> list[MaskSequence]:
+    members: dict[str, dict[str, tarfile.TarInfo]] = {}
+    for member in tar:
+        inside = PurePosixPath(member.name)
+        folder = inside.parent.name
+        if not member.isfile() or inside.name.startswith(".") or folder in ("", ".."):
+            continue
+        files = members.setdefault(folder, {})
+        if inside.name in files:
+            raise SequenceError(f"'{path}' holds '{folder}/{inside.name}' more than once; name a tar file of one set")
+        files[inside.name] = member
+
+    def reader(files: Mapping[str, tarfile.TarInfo]) -> Callable[[str], bytes]:
+        def read(name: str) -> bytes:
+            stream = tar.extractfile(files[name])
+            return stream.read() if stream is not None else b""
+
+        return read
+
+    return [
+        MaskSequence(name, f"{path}/{name}", frozenset(files), reader(files)) for name, files in sorted(members.items())
+    ]
+
+
+@contextmanager
+def open_sequences(source: Path) -> Iterator[dict[str, MaskSequence]]:
+    """Open a folder of sequence folders, or a tar file of them; yields the sequences by name.
+
+    Raises:
+        SequenceError: no such folder or file, no tar file, or no sequences in it.
+    """
+    with ExitStack() as resources:
+        try:
+            if source.is_dir():
+                folders = sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith("."))
+                found = [_folder_sequence(folder) for folder in folders]
+            else:
+                found = _tar_sequences(source, resources.enter_context(tarfile.open(source)))
+        except FileNotFoundError:
+            raise SequenceError(f"'{source}' does not exist; name a folder of sequences or a tar file") from None
+        except READ_ERRORS as error:
+            raise SequenceError(f"'{source}' is no readable folder or tar file ({error}); name another one") from error
+        if not found:
+            raise SequenceError(f"'{source}' holds no sequences; name the folder or tar file that holds their folders")
+        yield {sequence.name: sequence for sequence in found}
+
+
+def choose(sequences: Mapping[str, MaskSequence], names: Sequence[str] | None, source: Path) -> list[MaskSequence]:
+    """Pick sequences by name; without names, all of them.
+
+    Raises:
+        SequenceError: there is no such sequence; the message lists those that are there.
+    """
+    for name in names or ():
+        if name not in sequences:
+            raise SequenceError(f"there is no sequence '{name}' in '{source}'; it holds: {', '.join(sequences)}")
+    return [sequences[name] for name in dict.fromkeys(names or sequences)]

@@ -1,0 +1,230 @@
+"""`dmb validate`: J, F and EAO of a weights file by one command, fast enough for the pauses of a training.
+
+What is measured on images is the tracker itself: its `initialize` and `track` on sequences with masks, its TraX process
+in the VOT toolkit on sequences in the toolkit's format.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from tracker.settings import Settings
+    from tracker.tracker import DMB
+    from vot_workspace.evaluation import Job
+
+DESCRIPTION = """\
+Scores of a weights file.
+
+With --masks: region similarity J and boundary similarity F on sequences with a mask for every frame
+(SEQUENCE/00000.jpg or .webp with SEQUENCE/00000.png, in a folder or a tar file), started from the first mask and from
+its box, and what Box2Seg makes of that box. With --vot: expected average overlap, accuracy and failures of the VOT
+toolkit's reset-based evaluation (vot_workspace/stacks/dev.yaml). Give one of them or both.
+
+Settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
+"""
+FAILURE = 1  # exit code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dmb validate", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    parser.add_argument("--masks", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
+    parser.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
+    parser.add_argument("--init", choices=("mask", "box", "both"), help="what to start from (default: both)")
+    parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
+    parser.add_argument("--vot", type=Path, metavar="DIR", help="folder or tar file of sequences in the VOT format")
+    parser.add_argument("--vot-sequences", nargs="+", metavar="NAME", help="of them, those to evaluate (default: all)")
+    parser.add_argument("--workers", type=int, metavar="N", help="evaluate in N processes (default: 1)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the workspace here; an evaluation goes on in it")
+    parser.add_argument("--output", type=Path, metavar="FILE.json", help="write all numbers and conditions")
+    return parser
+
+
+def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End the process with code 2 where options are missing or have no effect."""
+    if options.masks is None and options.vot is None:
+        parser.error("give --masks, --vot or both")
+    for needed, names in (("masks", ("sequences", "init", "frames")), ("vot", ("vot_sequences", "workers", "keep"))):
+        for name in names:
+            if getattr(options, needed) is None and getattr(options, name) is not None:
+                parser.error(f"--{name.replace('_', '-')} has no effect without --{needed}")
+
+
+def load_tracker(settings: Settings) -> DMB:
+    """Load the weights and make a tracker.
+
+    Raises:
+        WeightsError: no usable weights file.
+        DeviceError: no such device.
+    """
+    from tracker.assembly import build_engine
+    from tracker.tracker import DMB
+
+    return DMB(build_engine(settings)[0], settings.tracker_config())
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _tracker_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings as environment variables of the TraX process; its weights are given apart."""
+    from tracker.settings import VARIABLES
+
+    chosen = {variable.name: environ.get(variable.name, "").strip() for variable in VARIABLES}
+    return {name: text for name, text in chosen.items() if text and name != "DMB_WEIGHTS"}
+
+
+@contextmanager
+def _copied(weights: Path) -> Iterator[Path]:
+    """A copy of the weights: a training that runs may write new ones before everything is measured."""
+    with tempfile.TemporaryDirectory(prefix="dmb_weights_") as folder:
+        yield Path(shutil.copyfile(weights, Path(folder, weights.name)))
+
+
+def _masks(
+    options: argparse.Namespace, settings: Settings, load: Callable[[Settings], DMB]
+) -> dict[str, Any]:
+    """The part on sequences with masks; prints, and returns what goes into the JSON file."""
+    from tracker.benchmarks.sequences import choose, open_sequences
+    from tracker.benchmarks.validation import INITS, validate_masks
+
+    inits = (options.init,) if options.init in INITS else INITS
+    with open_sequences(options.masks) as sequences:
+        chosen = choose(sequences, options.sequences, options.masks)
+        result = validate_masks(load(settings), chosen, inits, limit=options.frames, say=_say)
+    for line in (*result.mean_lines(), *result.box2seg_lines()):
+        _say(line)
+    return {"source": options.masks.name, "first_frames": options.frames} | result.document()
+
+
+def _vot(options: argparse.Namespace, job: Job, environ: Mapping[str, str], threads: int) -> dict[str, Any]:
+    """The part in the toolkit; prints, and returns what goes into the JSON file."""
+    from vot_workspace.evaluation import evaluate_sequences
+
+    workers = options.workers or 1
+    found = evaluate_sequences(job, workers=workers, keep=options.keep, environ=environ, say=_say)
+    for line in found.table.lines():
+        _say(line)
+    lost = [f"{name} {count}" for name, count in found.failures.items() if count]
+    _say(f"failures: {', '.join(lost) or 'none'}")
+    if math.isnan(found.scores.get("EAO", 0.0)):
+        _say(f"EAO is not defined: these sequences are too short for the bounds in {job.stack}")
+    rows = [
+        {"sequence": name, "frames": found.lengths[name], "failures": count} for name, count in found.failures.items()
+    ]
+    facts: dict[str, Any] = {"source": job.source.name, "stack": job.stack, "workers": workers}
+    return facts | {"threads_per_worker": found.threads or threads, "sequences": rows, "scores": found.scores}
+
+
+def _validate(
+    options: argparse.Namespace, load: Callable[[Settings], DMB], environ: Mapping[str, str]
+) -> None:
+    """Check everything that can be checked at once, then measure."""
+    from tracker.benchmarks.sequences import choose, open_sequences
+    from tracker.benchmarks.validation import conditions, write_document
+    from tracker.settings import complaints, from_environment
+    from tracker.weights import find_weights, read_weights
+    from vot_workspace.dataset import choose as choose_vot
+    from vot_workspace.evaluation import Job
+
+    settings = from_environment(environ, {"weights": options.weights})
+    for complaint in complaints(environ):
+        print(f"warning: {complaint}", file=sys.stderr)
+    if options.output is not None and (options.output.is_dir() or not options.output.absolute().parent.is_dir()):
+        raise OSError(f"--output is '{options.output}', which is a folder or in none; name a file in a folder")
+    if options.masks is not None:
+        with open_sequences(options.masks) as sequences:
+            choose(sequences, options.sequences, options.masks)
+    names = choose_vot(options.vot, options.vot_sequences) if options.vot is not None else []
+    weights = find_weights(settings.weights)
+    read_weights(weights)  # here, so that a complaint names this file and not the copy
+    with _copied(weights) as copy:
+        settings = replace(settings, weights=str(copy))
+        checksum = read_weights(copy)[1]["checksum"]
+        document = conditions(settings, weights, checksum)
+        arithmetic = f"{document['device']}, {document['precision']}, threads {document['threads']}"
+        _say(f"{weights.name} {checksum[:12]}, {arithmetic}")
+        if options.masks is not None:
+            document["masks"] = _masks(options, settings, load)
+            if options.output is not None:
+                write_document(options.output, document)  # at once: what follows takes long
+        if options.vot is not None:
+            job = Job(options.vot, names, _tracker_settings(environ), copy, f"weights {checksum}")
+            document["vot"] = _vot(options, job, environ, document["threads"])
+    if options.output is not None:
+        write_document(options.output, document)
+
+
+@contextmanager
+def _ending_orderly() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that processes are ended and temporary folders removed."""
+
+    def stop(number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main(
+    arguments: Sequence[str],
+    *,
+    load: Callable[[Settings], DMB] = load_tracker,
+    environ: Mapping[str, str] = os.environ,
+) -> int:
+    """Run the command.
+
+    Args:
+        arguments: of the command line.
+        load: makes the tracker (tests put another one here).
+        environ: holds the settings.
+
+    Returns:
+        The exit code: 0, 1 after an error; wrong usage ends the process with 2.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    _check_usage(parser, options)
+    for name, smallest in (("frames", 2), ("workers", 1)):
+        value = getattr(options, name)
+        if value is not None and value < smallest:
+            print(f"error: --{name} is {value}; it must be at least {smallest}", file=sys.stderr)
+            return FAILURE
+    from tracker.benchmarks.sequences import SequenceError
+    from tracker.engine import DeviceError
+    from tracker.settings import SettingsError
+    from tracker.weights import WeightsError
+    from vot_workspace.dataset import DatasetError
+    from vot_workspace.toolkit import EvaluationError
+    from vot_workspace.writer import WorkspaceError
+
+    expected = (SequenceError, DeviceError, SettingsError, WeightsError, DatasetError, EvaluationError, WorkspaceError)
+    try:
+        with _ending_orderly():
+            _validate(options, load, environ)
+    except (*expected, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILURE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return 0

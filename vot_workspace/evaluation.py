@@ -1,0 +1,257 @@
+"""Evaluates DMB with the VOT toolkit on chosen sequences, in several processes at once.
+
+The toolkit evaluates one sequence after the other, all that a workspace has. So every process gets a workspace of its
+own, with sequences that no other has; what they find is moved into one workspace, and that is analysed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from vot_workspace.dataset import choose, frame_count, provide
+from vot_workspace.scores import ScoresError, Table, read_scores
+from vot_workspace.toolkit import EvaluationError, Toolkit
+from vot_workspace.writer import write_workspace
+
+TRACKER = "DMB"
+STACK = "dev.yaml"
+TRAX_SERVER = "tracker.trax_server"
+PACKAGES = Path(__file__).resolve().parent.parent  # the folder that holds the tracker's packages
+WEIGHTS = "weights.safetensors"  # below a workspace
+RESULTS = Path("results", TRACKER, "baseline")  # below a workspace
+ANALYSIS = "validation"
+FAILURE = "2"  # line of a result where the target was lost
+TIMEOUT = 300  # seconds for one frame
+POLL = 0.2  # seconds
+HEADER = "; Written by `dmb validate`; the results beside this file belong to"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation has found.
+
+    Attributes:
+        table: expected average overlap, accuracy and failures, as `vot analysis` has them.
+        failures: by sequence, how often the target was lost.
+        lengths: by sequence, frames.
+        threads: per process, where this evaluation has chosen them.
+    """
+
+    table: Table
+    failures: dict[str, int]
+    lengths: dict[str, int]
+    threads: int | None
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The numbers by name: "EAO", "accuracy", "failures per sequence"."""
+        return self.table.scores[TRACKER]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is evaluated.
+
+    Attributes:
+        source: folder or tar file of sequences, see `vot_workspace.dataset`.
+        names: of the sequences; None for all.
+        settings: environment variables of the tracker, DMB_DEVICE and the like.
+        weights: weights file of the tracker, which becomes its DMB_WEIGHTS; None for none of its own.
+        identity: what the results depend on besides the settings, e.g. the weights' checksum.
+        stack: file in vot_workspace/stacks.
+        command: module that is the TraX process.
+        packages: folder from which it is imported.
+    """
+
+    source: Path
+    names: Sequence[str] | None
+    settings: Mapping[str, str]
+    weights: Path | None = None
+    identity: str = ""
+    stack: str = STACK
+    command: str = TRAX_SERVER
+    packages: Path = PACKAGES
+
+    def registry(self, directory: Path) -> str:
+        """Text of the trackers.ini for a workspace, which holds a copy of the weights.
+
+        Raises:
+            EvaluationError: the toolkit would change a value.
+        """
+        settings = dict(self.settings)
+        if self.weights is not None:
+            settings["DMB_WEIGHTS"] = str(directory / WEIGHTS)
+        lines = [f"{HEADER} {self.identity}, {self.stack}, {self.source.resolve()}", f"[{TRACKER}]"]
+        lines += [f"label = {TRACKER}", "protocol = traxpython", f"command = {self.command}"]
+        lines += [f"paths = {self.packages}", f"python = {shlex.quote(sys.executable)}", f"timeout = {TIMEOUT}"]
+        for name, text in settings.items():
+            if os.path.expandvars(text) != text or "\n" in text:
+                raise EvaluationError(f"{name} is '{text}'; the toolkit would expand its $, use a value without")
+            lines.append(f"env_{name} = {text}")
+        return "\n".join(lines).replace("%", "%%") + "\n"
+
+
+def evaluate_sequences(
+    job: Job,
+    *,
+    workers: int = 1,
+    keep: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    say: Callable[[str], None] = lambda line: None,
+) -> Evaluation:
+    """Evaluate a tracker with resets and analyse what came out.
+
+    Args:
+        job: what is evaluated.
+        workers: processes at once.
+        keep: folder for the workspace, in which an interrupted evaluation goes on; None for a temporary one.
+        environ: environment of the toolkit, from which other settings of DMB, TraX and the toolkit are removed.
+        say: is called with a line whenever a sequence is finished.
+
+    Raises:
+        EvaluationError: the toolkit or the tracker failed, or `keep` holds something else.
+        DatasetError: no such sequences.
+    """
+    names = choose(job.source, job.names)
+    with ExitStack() as resources:
+        if keep is None:
+            temporary = tempfile.TemporaryDirectory(prefix="dmb_validate_", ignore_cleanup_errors=True)
+            directory = Path(resources.enter_context(temporary)).resolve()
+        else:
+            directory = keep.resolve()
+        _claim(directory, job)
+        scratch = tempfile.TemporaryDirectory(prefix="tmp_", dir=directory, ignore_cleanup_errors=True)
+        toolkit = Toolkit(environ, Path(resources.enter_context(scratch)), kept=keep is not None)
+        threads = None
+        if workers > 1 and "DMB_THREADS" not in job.settings and "OMP_NUM_THREADS" not in environ:
+            threads = max(1, (os.cpu_count() or 1) // workers)  # else each would use all cores, and wait for the others
+            toolkit.environment["DMB_THREADS"] = str(threads)
+        sequences = provide(job.source, names, directory / "sequences")
+        write_workspace(directory, stack=job.stack, sequences=_paths(sequences), registry=directory / "trackers.ini")
+        _collect(directory)
+        _evaluate(directory, job.stack, sequences, workers, toolkit, say)
+        table = _analyse(directory, toolkit)
+        results = {name: _result(directory, name).read_text(encoding="utf-8").split() for name in names}
+    failures = {name: lines.count(FAILURE) for name, lines in results.items()}
+    return Evaluation(table, failures, {name: len(lines) for name, lines in results.items()}, threads)
+
+
+def _claim(directory: Path, job: Job) -> None:
+    """Make the workspace's folder, or check that what it holds is an evaluation of the same tracker."""
+    registry = directory / "trackers.ini"
+    text = job.registry(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if registry.is_file() and registry.read_text(encoding="utf-8") != text:
+            raise EvaluationError(
+                f"'{directory}' holds results of other weights, settings or sequences; name another folder or delete it"
+            )
+        if not registry.is_file() and any(directory.iterdir()):
+            raise EvaluationError(f"'{directory}' holds other files; name a new folder")
+        registry.write_text(text, encoding="utf-8")
+        (directory / "sequences").mkdir(exist_ok=True)
+        if job.weights is not None:  # a copy, since a training may write new ones while this evaluation runs
+            shutil.copyfile(job.weights, directory / WEIGHTS)
+    except OSError as error:
+        raise EvaluationError(f"folder '{directory}' cannot be used ({error}); name another one") from error
+
+
+def _paths(sequences: Mapping[str, Path]) -> list[str]:
+    return [str(folder) for folder in sequences.values()]  # the toolkit's list.txt may hold absolute paths
+
+
+def _result(workspace: Path, name: str) -> Path:
+    """File with the result of one sequence, a line per frame."""
+    return workspace / RESULTS / name / f"{name}_001.txt"
+
+
+def _finished(workspace: Path, name: str) -> bool:
+    """Whether a sequence's result is complete: the toolkit writes the times after it has closed the result."""
+    return _result(workspace, name).is_file() and (workspace / RESULTS / name / f"{name}_001_time.value").is_file()
+
+
+def _collect(directory: Path) -> None:
+    """Move finished results from the processes' workspaces into the common one; the rest is dropped."""
+    for workspace in (directory, *sorted(directory.glob("parts/*"))):
+        for folder in sorted((workspace / RESULTS).glob("*")):
+            target = directory / RESULTS / folder.name
+            if not _finished(workspace, folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
+            elif folder != target:
+                shutil.rmtree(target, ignore_errors=True)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(folder, target)
+
+
+def _deal(lengths: Mapping[str, int], hands: int) -> list[list[str]]:
+    """Distribute sequences so that every hand has about as many frames: the longest first, to the least loaded."""
+    dealt: list[list[str]] = [[] for _ in range(min(hands, len(lengths)))]
+    for name in sorted(lengths, key=lambda name: (-lengths[name], name)):
+        min(dealt, key=lambda hand: sum(lengths[other] for other in hand)).append(name)
+    return dealt
+
+
+def _evaluate(
+    directory: Path,
+    stack: str,
+    sequences: Mapping[str, Path],
+    workers: int,
+    toolkit: Toolkit,
+    say: Callable[[str], None],
+) -> None:
+    """Run `vot evaluate` for every sequence that has no result yet, and collect the results."""
+    finished = [name for name in sequences if _finished(directory, name)]
+    if finished:
+        say(f"already done: {', '.join(finished)}")
+    lengths = {name: frame_count(folder) for name, folder in sequences.items() if name not in finished}
+    shutil.rmtree(directory / "parts", ignore_errors=True)
+    running: dict[Path, tuple[subprocess.Popen[bytes], list[str]]] = {}
+    try:
+        for number, hand in enumerate(_deal(lengths, workers), 1):
+            part = directory / "parts" / str(number)
+            paths = _paths({name: sequences[name] for name in hand})
+            write_workspace(part, stack=stack, sequences=paths, registry=directory / "trackers.ini")
+            running[part] = toolkit.start(part, "evaluate", TRACKER), hand
+        while running:
+            time.sleep(POLL)
+            for part, (process, hand) in list(running.items()):
+                ended = process.poll() is not None
+                for name in hand:
+                    if name not in finished and _finished(part, name):
+                        finished.append(name)
+                        say(f"{name}: {len(finished)} of {len(sequences)} done")
+                left = [name for name in hand if name not in finished]
+                if ended and left:
+                    raise toolkit.failure(part, f"stopped before it had finished {', '.join(left)}")
+                if ended:
+                    del running[part]
+    finally:
+        for process, _ in running.values():
+            process.terminate()
+        for process, _ in running.values():
+            process.wait()
+        _collect(directory)
+
+
+def _analyse(directory: Path, toolkit: Toolkit) -> Table:
+    """Run `vot analysis` on the collected results."""
+    path = directory / "analysis" / f"{ANALYSIS}.json"
+    path.unlink(missing_ok=True)
+    code = toolkit.start(directory, "analysis", "--name", ANALYSIS, TRACKER).wait()
+    if code or not path.is_file():
+        raise toolkit.failure(directory, f"could not analyse the results (exit code {code})")
+    try:
+        (table,) = read_scores(path)
+    except (ScoresError, ValueError) as error:
+        raise EvaluationError(f"the VOT toolkit's analysis cannot be read ({error}); evaluate again") from error
+    return table
