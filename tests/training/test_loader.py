@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
+from tests.conftest import clean_environment
 from tests.training.test_synthesis import frame
 from tracker.training.data import DataError, Frame
 from tracker.training.loader import MaterialDataset, Stream, seed_of
@@ -82,3 +85,17 @@ def test_data_without_a_usable_sample_end_in_one_sentence(workers: int) -> None:
     with pytest.raises(DataError, match=r"^200 stills in a row hold no object") as caught:
         list(Stream(dataset([damaged()]), range(1), [0], workers=workers, pin=False))
     assert "\n" not in str(caught.value)
+
+
+HELD = """
+from tests.training import test_loader as tests
+stream = iter(tests.Stream(tests.dataset(), range(3), [0], workers=1, pin=False))
+next(stream)
+held = stream.gi_frame.f_locals["source"]
+"""
+
+
+def test_workers_that_are_still_held_do_not_keep_the_process_from_ending() -> None:
+    words = [sys.executable, "-c", HELD]
+    done = subprocess.run(words, env=clean_environment(), capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")

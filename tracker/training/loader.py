@@ -7,9 +7,13 @@ process sees that takes two parts in turn.
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from multiprocessing.process import BaseProcess
+from weakref import WeakSet
 
 import cv2
 import numpy as np
@@ -70,6 +74,20 @@ def _start_worker(number: int) -> None:
     torch.set_num_threads(1)
 
 
+_workers: WeakSet[BaseProcess] = WeakSet()
+
+
+@atexit.register
+def _end_workers() -> None:
+    # An iterator that an exception's traceback still holds has not ended its workers, and they ignore the SIGTERM with
+    # which multiprocessing would, and then wait for them. DataLoader's own SIGCHLD handler takes their end for a crash.
+    living = [process for process in _workers if process.is_alive()]
+    if living:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for process in living:
+        process.kill()
+
+
 class Stream:
     """Iterates over the material from a step on, and measures how long that kept the training waiting.
 
@@ -96,7 +114,9 @@ class Stream:
         )
 
     def __iter__(self) -> Iterator[Packed]:
+        others = set(multiprocessing.active_children())
         source = iter(self._loader)
+        _workers.update(set(multiprocessing.active_children()) - others)
         while True:
             start = time.perf_counter()
             try:
