@@ -44,6 +44,8 @@ class Frame:
         mask = cv2.imdecode(np.frombuffer(self.mask, np.uint8), cv2.IMREAD_GRAYSCALE)
         if image is None or mask is None or image.shape[:2] != mask.shape:
             raise DataError(f"training sample '{self.name}' is damaged: its image and mask do not decode to one size")
+        if self.mask[24] == 1:  # bits per pixel in the PNG's header: one object, which OpenCV decodes to 255, not 1
+            mask = np.minimum(mask, 1)
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), mask  # type: ignore[return-value]
 
 
