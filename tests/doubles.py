@@ -35,7 +35,7 @@ class StillTracker:
     def __init__(self) -> None:
         self.answer: Answer | None = None
 
-    def initialize(self, image: NDArray[np.uint8], region: object) -> Answer:
+    def initialize(self, image: NDArray[np.uint8], region: object, *, masks: bool = True) -> Answer:
         parsed = parse_region(region, image.shape[:2])
         polygon = polygon_from_box(parsed.box) if parsed.polygon is None else parsed.polygon
         box = parsed.box if parsed.kind == "box" else box_from_mask(parsed.to_mask(image.shape[:2]))
@@ -52,9 +52,9 @@ class StillTracker:
 class ColourTracker(StillTracker):
     """Tells what it sees: its box is mean red, mean green, mean blue + 1, height of the image."""
 
-    def initialize(self, image: NDArray[np.uint8], region: object) -> Answer:
+    def initialize(self, image: NDArray[np.uint8], region: object, *, masks: bool = True) -> Answer:
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
-        answer = super().initialize(image, region)
+        answer = super().initialize(image, region, masks=masks)
         red, green, blue = (float(image[..., channel].mean()) for channel in range(3))
         return Answer(answer.mask, answer.polygon, (red, green, blue + 1, float(image.shape[0])), 0.5)
 

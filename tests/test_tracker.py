@@ -19,6 +19,7 @@ from tracker.benchmarks.similarity import overlap
 from tracker.config import CropConfig, GateConfig, TrackerConfig
 from tracker.engine import Engine
 from tracker.geometry.region import RegionError
+from tracker.memory.quality import QualityGate
 from tracker.network import DMBNet, QueryFeatures
 from tracker.shape import Shape
 from tracker.tracker import FAILED_CONFIDENCE, ImageError, StateError
@@ -67,9 +68,9 @@ def scene(x: float, y: float, angle: float = 20.0, width: int = 40) -> tuple[np.
 PATH = [(80 + 5 * step, 70 + 3 * step, 20 + 2 * step) for step in range(8)]
 
 
-def follow(dmb: DMB, region: object = None) -> list[Result]:
+def follow(dmb: DMB, region: object = None, *, masks: bool = True) -> list[Result]:
     first, mask = scene(*PATH[0])
-    results = [dmb.initialize(first, mask if region is None else region)]
+    results = [dmb.initialize(first, mask if region is None else region, masks=masks)]
     return results + [dmb.track(scene(*place)[0]) for place in PATH[1:]]
 
 
@@ -79,7 +80,7 @@ def test_follows_a_moving_target(engine: ColourEngine, kind: str) -> None:
     if kind == "box":
         region = (58.0, 50.0, 45.0, 40.0)
     elif kind == "polygon":
-        region = cv2.boxPoints(((80, 70), (40, 24), 20))
+        region = POLYGON
     results = follow(DMB(engine, CONFIG), region)
     for place, result in zip(PATH[1:], results[1:], strict=True):
         _, label = scene(*place)
@@ -90,9 +91,19 @@ def test_follows_a_moving_target(engine: ColourEngine, kind: str) -> None:
     assert [result.frame_index for result in results] == list(range(8))
 
 
+POLYGON = cv2.boxPoints(((80, 70), (40, 24), 20))
+
+
+def test_where_masks_are_wanted_every_frame_is_segmented(engine: ColourEngine) -> None:
+    results = follow(DMB(engine, replace(CONFIG, gate=GateConfig(rule="paper"))), POLYGON)
+    assert all(result.segmented for result in results)
+    remembered = [result.decision.remember_appearance for result in results if result.decision is not None]
+    assert not all(remembered), "eq. 11 keeps uncertain frames out of the memories, wanted masks or not"
+
+
 def test_the_papers_rule_answers_the_moved_shape_where_it_does_not_segment(engine: ColourEngine) -> None:
     dmb = DMB(engine, replace(CONFIG, gate=GateConfig(rule="paper")))
-    results = follow(dmb, cv2.boxPoints(((80, 70), (40, 24), 20)))
+    results = follow(dmb, POLYGON, masks=False)
     skipped = [index for index, result in enumerate(results) if not result.segmented]
     assert skipped and len(skipped) < len(results) - 1
     for index in skipped:
@@ -141,13 +152,57 @@ def test_a_second_crop_puts_the_target_in_the_middle(engine: ColourEngine) -> No
     distances = []
     for recentre in (False, True):
         seen.clear()
-        crop = replace(CONFIG.crop, recentre=recentre)
+        crop = replace(CONFIG.crop, recentre=recentre, segment_factor=CONFIG.crop.factor)
         for place, result in zip(PATH, follow(DMB(engine, replace(CONFIG, crop=crop))), strict=True):
             assert overlap(result.mask, scene(*place)[1]) > 0.8
         distances.append(np.mean([distance for distance, _ in seen]))
     assert distances[1] < 0.8 * distances[0]
     for _, spatial_map in seen:
         assert set(np.unravel_index(spatial_map.argmin(), spatial_map.shape)) <= {3, 4}
+
+
+def test_the_second_crop_is_closer_and_its_map_keeps_the_unit(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    dmb.initialize(*scene(*PATH[0]))
+    search, closer = dmb._search_crop(dmb.centre), dmb._segment_crop(dmb.centre)
+    assert search.side / closer.side == pytest.approx(CONFIG.crop.factor / CONFIG.crop.segment_factor)
+    target = np.sqrt(np.prod(dmb.size))
+    for crop in (search, closer):
+        spatial_map = dmb._spatial_map(crop, dmb.centre)
+        edge = 0.5 * crop.side - 0.5 * crop.side / dmb.cells  # of the outermost cell's centre, image pixels
+        assert spatial_map[0, 0] == pytest.approx(np.sqrt(2) * edge / (CONFIG.crop.factor * target), rel=1e-4)
+
+
+@pytest.mark.parametrize(("peak", "away_is_surer", "stays"), [(0.8, False, True), (0.8, True, False), (0.1, True, True)])
+def test_a_far_peak_moves_the_target_only_to_a_surer_mask(
+    engine: ColourEngine, peak: float, away_is_surer: bool, stays: bool
+) -> None:
+    """Two red objects; the filter's peak jumps from the target to the other one."""
+    image, mask = scene(60, 90)
+    other, other_mask = scene(130, 90)
+    image[other_mask] = other[other_mask]
+    dmb = DMB(engine, CONFIG)
+    dmb.initialize(image, mask)
+    segment, localise = engine.segment, dmb.spatial.localise
+
+    def unsure_of_one(features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: np.ndarray) -> np.ndarray:
+        probability = segment(features, keys, values, spatial_map)
+        surer = (looked[-1] == (130.0, 90.0)) == away_is_surer
+        return probability if surer else probability * np.float32(0.7)
+
+    looked: list[tuple[float, float]] = []
+    spatial_map_of = dmb._spatial_map
+    dmb._spatial_map = lambda crop, centre: looked.append(centre) or spatial_map_of(crop, centre)  # type: ignore
+    dmb._to_image = lambda crop, cell: (130.0, 90.0)  # type: ignore[method-assign]
+    dmb.spatial.localise = lambda features: replace(localise(features), peak=peak)  # type: ignore[method-assign]
+    engine.segment = unsure_of_one  # type: ignore[method-assign]
+    # one accepted peak of 0.8 makes 0.1 eight times as uncertain as usual
+    dmb.gate = QualityGate(replace(CONFIG.gate, trusted_frames=0))
+    dmb.gate.reset(every_frame=True)
+    dmb.gate.judge(0.8)
+    result = dmb.track(image)
+    assert len(looked) == 2
+    assert overlap(result.mask, mask if stays else other_mask) > 0.8
 
 
 def test_repetitions_are_identical_to_the_bit(engine: ColourEngine) -> None:

@@ -18,8 +18,11 @@ class CropConfig:
     """The search region."""
 
     factor: float = 4.5  # side of the square search region, in units of sqrt(w*h) of the target (release, filter crop)
-    size: int = 320  # side of the resampled search region, pixels; a multiple of 16 (paper: 384; see MODEL_CARD.md)
-    recentre: bool = False  # crop again at the filter's peak before segmenting (release); costs a second query pass
+    segment_factor: float = 3.0  # side of the second crop, which is segmented (release: 4.0, at 384 pixels)
+    size: int = 256  # side of both, resampled, pixels; a multiple of 16 (release: 256 and 384; see MODEL_CARD.md)
+    recentre: bool = True  # segment a second, closer crop at the filter's peak (release); else the search region
+    confirm_jump: float = 0.35  # a peak further off than this, in sqrt(w*h), is weighed against staying
+    confirm_below: float = 4.0  # a peak more uncertain than this does not move the target away from a mask at hand
     max_size_change: float = 1.05  # the size may grow by this factor per frame, or shrink by its inverse (release)
     max_size_change_mask: float = 1.1  # the same when initialised from a mask (release)
     min_target: float = 4.0  # smallest target side that is tracked, image pixels

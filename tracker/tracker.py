@@ -71,6 +71,33 @@ class Result:
     centre: Point
 
 
+@dataclass(frozen=True)
+class View:
+    """What one crop showed.
+
+    Attributes:
+        expected: x, y where the target was expected, image pixels.
+        crop: the crop.
+        pixels: its pixels, normalised, 1 x 3 x S x S.
+        probability: the decoded mask S x S.
+        shape: the target's shape in the image; None where there is too little of it.
+    """
+
+    expected: Point
+    crop: Crop
+    pixels: Tensor
+    probability: NDArray[np.float32]
+    shape: Shape | None
+
+    @property
+    def certainty(self) -> float:
+        """Mean probability of the mask's pixels, 0.5 to 1; 0 without a shape."""
+        if self.shape is None:
+            return 0.0
+        inside = self.probability > 0.5
+        return float(self.probability[inside].mean()) if inside.any() else 0.5
+
+
 def check_image(image: object) -> NDArray[np.uint8]:
     """Return an image as H x W x 3 uint8 (grey images are repeated).
 
@@ -122,12 +149,15 @@ class DMB:
         """Cells per side of the attention and filter grids."""
         return self.config.crop.size // STRIDE
 
-    def initialize(self, image: NDArray[np.uint8], region: object) -> Result:
+    def initialize(self, image: NDArray[np.uint8], region: object, *, masks: bool = True) -> Result:
         """Start on a target.
 
         Args:
             image: H x W x 3 RGB uint8 (or H x W grey).
             region: box (x, y, w, h), polygon (n x 2) or mask (H x W), see `parse_region`.
+            masks: masks are wanted, so every frame is segmented. False where only boxes will be read, after a box or
+                a polygon: then a frame that eq. 11 removes shows the last shape, moved; that drifts less, and the
+                boxes of VOT2014 fit better.
 
         Raises:
             ImageError: unusable image.
@@ -143,10 +173,10 @@ class DMB:
         self.size = self.initial_size = (max(width, smallest), max(height, smallest))
         self.angle = parsed.angle
         self.max_gap = self.config.mask.max_gap
-        crop = self._search_crop(self.centre)
+        crop = self._segment_crop(self.centre)
         probability = self._remember_first(image, crop, parsed)
-        self._start_filter(image, crop)
-        self.gate.reset(mask_initialised=self.from_mask)
+        self._start_filter(image, self._search_crop(self.centre))
+        self.gate.reset(every_frame=masks or self.from_mask)
         self.shape = self._first_shape(image, parsed, crop, probability)
         self.segmented_shape = self.shape
         self.angle = edge_angle(self.shape.polygon) if self.angle is None else self.angle
@@ -165,29 +195,24 @@ class DMB:
         image = check_image(image)
         self.frame_index += 1
         crop = self._search_crop(self.centre)
-        pixels, features = self._look(image, crop)
-        where = self.spatial.localise(features.stride16.float())
+        pixels = self._pixels(image, crop)
+        query = None if self.config.crop.recentre else self.engine.encode_query(pixels)
+        features = self.engine.filter_features(pixels) if query is None else query.stride16.float()
+        where = self.spatial.localise(features)
         decision = self.gate.judge(where.peak)
-        peak_cell = where.position
-        peak = self._to_image(crop, peak_cell)
+        peak = self._to_image(crop, where.position)
 
-        probability = None
-        shape = None
-        if decision.segment:
-            view, query = crop, features
-            if self.config.crop.recentre:
-                view = self._search_crop(peak)
-                pixels, query = self._look(image, view)
-            spatial_map = distance_map(self.cells, self._to_cells(view, peak), self.cells)
-            keys, values = self.appearance.rows()
-            probability = self.engine.segment(query, keys, values, spatial_map)
-            shape = self._shape_of(probability, view, peak, image.shape[:2])
-        segmented = shape is not None
-        self.centre = self._clamp(peak, image.shape[:2])
-        if shape is None:
+        view = None
+        if decision.segment and query is not None:
+            view = self._segment(image, crop, pixels, query, peak)
+        elif decision.segment:
+            view = self._segment_closer(image, peak, decision.uncertainty)
+        expected = peak if view is None else view.expected
+        shape = None if view is None else view.shape
+        self.centre = self._clamp(expected, image.shape[:2])
+        if view is None or shape is None:
             self.shape = self.segmented_shape.moved_to(self.centre, image.shape[:2])
         else:
-            assert probability is not None
             if decision.correct_centre and self._plausible(shape):
                 self.centre = shape.centre
             if decision.follow_size:
@@ -195,26 +220,62 @@ class DMB:
             self.shape = self.segmented_shape = shape
             self.angle = edge_angle(shape.polygon)
             if decision.remember_appearance and self.appearance.wants(self.frame_index):
-                remembered = np.where(self._near(shape.mask, view), probability, np.float32(0.0))
-                self.appearance.commit(*self.engine.encode_memory(pixels, remembered), self.frame_index)
+                remembered = np.where(self._near(shape.mask, view.crop), view.probability, np.float32(0.0))
+                self.appearance.commit(*self.engine.encode_memory(view.pixels, remembered), self.frame_index)
         if decision.remember_filter:
             self.spatial.remember(
-                features.stride16.float(),
+                features,
                 self._to_cells(crop, self.centre),
                 self._size_in_cells(crop),
                 hard_negative=where.hard_negative,
             )
         self.spatial.maybe_update(self.frame_index, where.hard_negative)
-        confidence = self._confidence(decision, probability, segmented)
-        return self._result(confidence, segmented=segmented, decision=decision, peak=peak)
+        return self._result(
+            self._confidence(decision, view), segmented=shape is not None, decision=decision, peak=expected
+        )
 
     def _search_crop(self, centre: Point) -> Crop:
         return search_crop(centre, self.size, self.config.crop.factor, self.config.crop.size)
 
-    def _look(self, image: NDArray[np.uint8], crop: Crop) -> tuple[Tensor, QueryFeatures]:
-        """One pass of the query encoder: the crop's normalised pixels and its features."""
-        pixels = self.engine.normalise(crop.extract(image)[None])
-        return pixels, self.engine.encode_query(pixels)
+    def _segment_crop(self, centre: Point) -> Crop:
+        """What the decoder and the appearance memory see; with one crop a frame, the search region itself."""
+        config = self.config.crop
+        return search_crop(centre, self.size, config.segment_factor if config.recentre else config.factor, config.size)
+
+    def _pixels(self, image: NDArray[np.uint8], crop: Crop) -> Tensor:
+        """The crop's pixels, normalised, 1 x 3 x S x S."""
+        return self.engine.normalise(crop.extract(image)[None])
+
+    def _segment(
+        self, image: NDArray[np.uint8], crop: Crop, pixels: Tensor, query: QueryFeatures, expected: Point
+    ) -> View:
+        """Read the memory and decode the mask of one crop, the target being expected at `expected`."""
+        keys, values = self.appearance.rows()
+        probability = self.engine.segment(query, keys, values, self._spatial_map(crop, expected))
+        return View(expected, crop, pixels, probability, self._shape_of(probability, crop, expected, image.shape[:2]))
+
+    def _segment_closer(self, image: NDArray[np.uint8], peak: Point, uncertainty: float) -> View:
+        """Segment a closer crop at the filter's peak; one that is far away is weighed against where the target was.
+
+        The filter jumps when another object looks more like its samples than the deformed or hidden target does. The
+        appearance memory has the last word then: the surer mask is answered, and the one at hand if the filter itself
+        is unsure.
+        """
+        config = self.config.crop
+        views = []
+        jump = float(np.hypot(peak[0] - self.centre[0], peak[1] - self.centre[1]) / np.sqrt(np.prod(self.size)))
+        for expected in (peak, self.centre) if jump > config.confirm_jump else (peak,):
+            crop = self._segment_crop(expected)
+            pixels = self._pixels(image, crop)
+            views.append(self._segment(image, crop, pixels, self.engine.encode_query(pixels), expected))
+        there, here = views[0], views[-1]
+        stay = here.shape is not None and (uncertainty > config.confirm_below or here.certainty >= there.certainty)
+        return here if stay else there
+
+    def _spatial_map(self, crop: Crop, centre: Point) -> NDArray[np.float32]:
+        """Distances to the target's `centre`, in sides of the search region whatever the crop shows (as trained)."""
+        side = self.config.crop.factor * float(np.sqrt(np.prod(self.size)))
+        return distance_map(self.cells, self._to_cells(crop, centre), side * crop.scale / STRIDE)
 
     @staticmethod
     def _to_image(crop: Crop, cell: Point) -> Point:
@@ -237,11 +298,11 @@ class DMB:
         self, image: NDArray[np.uint8], crop: Crop, parsed: ParsedRegion
     ) -> NDArray[np.float32]:
         """Fill the appearance memory with the first frame; returns its mask on the crop, S x S."""
-        pixels, features = self._look(image, crop)
+        pixels = self._pixels(image, crop)
         mask = crop.mask_to_crop(parsed.to_mask(image.shape[:2]))
         if not self.from_mask and self.config.box2seg.enabled:
-            spatial_map = distance_map(self.cells, self._to_cells(crop, self.centre), self.cells)
-            mask = pseudo_mask(self.engine, pixels, features, mask, spatial_map, self.config.box2seg)
+            query, spatial_map = self.engine.encode_query(pixels), self._spatial_map(crop, self.centre)
+            mask = pseudo_mask(self.engine, pixels, query, mask, spatial_map, self.config.box2seg)
         self.appearance.reset(*self.engine.encode_memory(pixels, mask))
         return mask
 
@@ -303,14 +364,13 @@ class DMB:
         factor = max(factor, config.min_target / min(self.size))
         self.size = (self.size[0] * factor, self.size[1] * factor)
 
-    def _confidence(
-        self, decision: Decision, probability: NDArray[np.float32] | None, segmented: bool
-    ) -> float:
+    @staticmethod
+    def _confidence(decision: Decision, view: View | None) -> float:
         """Certainty of the localisation times that of the mask."""
         located = min(1.0, 1.0 / max(decision.uncertainty, 1e-6))
-        if not segmented or probability is None:
+        if view is None or view.shape is None:
             return FAILED_CONFIDENCE * located
-        return located * float(probability[probability > 0.5].mean()) if (probability > 0.5).any() else 0.5 * located
+        return located * view.certainty
 
     def _result(self, confidence: float, *, segmented: bool, decision: Decision | None, peak: Point) -> Result:
         shape = self.shape

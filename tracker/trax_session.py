@@ -34,8 +34,8 @@ State = tuple[trax.Region, dict[str, str]]
 class Tracker(Protocol):
     """What is served, see `tracker.tracker.DMB`."""
 
-    def initialize(self, image: Image, region: object) -> Result:
-        """Start on a target."""
+    def initialize(self, image: Image, region: object, *, masks: bool = True) -> Result:
+        """Start on a target; `masks` says that masks are wanted, not boxes or polygons."""
 
     def track(self, image: Image) -> Result:
         """Find it in the next frame."""
@@ -142,7 +142,7 @@ class Session:
         if len(self._pool) == len(self._targets):
             self._pool.append(self.create())
         target = Target(self._pool[len(self._targets)], kind)
-        result = target.tracker.initialize(image, value)
+        result = target.tracker.initialize(image, value, masks=kind == "mask")
         self._targets.append(target)
         self.initialisations += 1
         return result

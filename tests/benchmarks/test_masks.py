@@ -79,16 +79,19 @@ class BoxTracker(StillTracker):
     """Remembers what it was given."""
 
     given: object = None
+    masks = False
 
-    def initialize(self, image: NDArray[np.uint8], region: object) -> Answer:
+    def initialize(self, image: NDArray[np.uint8], region: object, *, masks: bool = True) -> Answer:
         self.given = region
-        return super().initialize(image, region)
+        self.masks = masks
+        return super().initialize(image, region, masks=masks)
 
 
 def test_from_a_box_the_mask_is_not_given_away(tmp_path: Path) -> None:
     tracker = BoxTracker()
     score_of(write(tmp_path / "a", [square(7)] * 2), tracker, from_box=True)
     assert tuple(np.asarray(tracker.given)) == (7, 10, 20, 20)
+    assert tracker.masks, "masks are scored, so masks must be asked for"
 
 
 def test_a_sequence_without_a_target_is_named(tmp_path: Path) -> None:

@@ -101,9 +101,9 @@ def test_off_accepts_everything() -> None:
 @pytest.mark.parametrize(
     ("rule", "answers"), [("paper", [1, 0, 0, 1, 1]), ("relative", [1, 1, 0, 0, 1]), ("off", [1, 1, 1, 1, 1])]
 )
-def test_a_mask_initialised_tracker_always_segments(rule: GateRule, answers: list[int]) -> None:
+def test_where_every_frame_must_show_a_mask_each_is_segmented(rule: GateRule, answers: list[int]) -> None:
     gate = QualityGate(GateConfig(rule=rule))
-    gate.reset(mask_initialised=True)
+    gate.reset(every_frame=True)
     gate.judge(0.5)
     assert accepted(gate.judge(0.0)) == [bool(answer) for answer in answers]
     gate.reset()

@@ -61,10 +61,10 @@ class QualityGate:
 
     "off": everything is accepted; U = 1 / peak is only reported.
 
-    A tracker initialised from a mask always segments (release): `reset(mask_initialised=True)`. The mask may
-    then also correct the centre. Under "relative" it enters the appearance memory too; under "paper" eq. 11
-    still bars it, but the size follows it: a target that grows looks less and less like the filter's samples, and
-    with a size that waits for certainty it would never be certain again.
+    Where every frame must show a mask, each is segmented, however uncertain: `reset(every_frame=True)`. The release
+    does so whenever it starts from a mask. The mask may then also correct the centre. Under "relative" it enters the
+    appearance memory too; under "paper" eq. 11 still bars it, but the size follows it: a target that grows looks less
+    and less like the filter's samples, and with a size that waits for certainty it would never be certain again.
 
     Args:
         config: rule and limits.
@@ -74,13 +74,13 @@ class QualityGate:
         self.config = config
         self._queue: deque[float] = deque(maxlen=config.queue_length)
         self._judged = 0
-        self._mask_initialised = False
+        self._every_frame = False
 
-    def reset(self, *, mask_initialised: bool = False) -> None:
-        """Forget all frames; `mask_initialised` says that the first frame came with a mask."""
+    def reset(self, *, every_frame: bool = False) -> None:
+        """Forget all frames; `every_frame` asks to segment all that come, however uncertain."""
         self._queue.clear()
         self._judged = 0
-        self._mask_initialised = mask_initialised
+        self._every_frame = every_frame
 
     def judge(self, peak: float) -> Decision:
         """Judge the next frame by the peak of its windowed scores."""
@@ -106,7 +106,7 @@ class QualityGate:
             preserved, reason = False, "uncertainty not below the average"
         if uncertainty <= config.max_uncertainty:
             queue.append(uncertainty)
-        segment = preserved or self._mask_initialised
+        segment = preserved or self._every_frame
         return Decision(uncertainty, segment, preserved, preserved, segment, segment, reason)
 
     def _judge_relative(self, peak: float, valid: bool) -> Decision:
@@ -124,7 +124,7 @@ class QualityGate:
             reason = "too uncertain for the filter's memory"
         else:
             reason = "lost: too uncertain to segment"
-        segment = uncertainty < config.max_uncertainty or self._mask_initialised
+        segment = uncertainty < config.max_uncertainty or self._every_frame
         return Decision(
             uncertainty=uncertainty,
             segment=segment,

@@ -17,8 +17,8 @@ from tracker.training.data import VOID, DataError, Frame
 
 log = logging.getLogger(__name__)
 
-SOURCE_SIZE = 288  # side of the padded source images, pixels: the longest side of the stills
-TARGET_SIZE = 72.0  # video frames are shrunk until sqrt(w*h) of their target comes down to this, pixels
+SOURCE_SIZE = 320  # side of the padded source images, pixels; the stills are 288 wide or high
+TARGET_SIZE = 96.0  # video frames are shrunk until sqrt(w*h) of their target comes down to this, pixels
 MIN_TARGET_AREA = 80  # smaller objects are not drawn as targets, pixels
 MAX_DRAWS = 200  # so many unusable samples in a row end the training
 
