@@ -49,12 +49,12 @@ def test_all_values_are_read() -> None:
 
 
 def test_the_tracker_config_gets_what_was_chosen_and_keeps_the_rest() -> None:
-    settings = Settings(gate="off", crop_size=128, recentre=True, sampling_interval=3, max_frames=7, box2seg=False)
+    settings = Settings(gate="off", crop_size=128, recentre=False, sampling_interval=3, max_frames=7, box2seg=False)
     config = settings.tracker_config()
     default = TrackerConfig()
     assert config.gate.rule == "off"
     assert config.gate.max_uncertainty == default.gate.max_uncertainty
-    assert (config.crop.size, config.crop.recentre) == (128, True)
+    assert (config.crop.size, config.crop.recentre) == (128, False)
     assert config.crop.factor == default.crop.factor
     assert (config.appearance.sampling_interval, config.appearance.max_frames) == (3, 7)
     assert not config.box2seg.enabled

@@ -173,7 +173,9 @@ def test_the_second_crop_is_closer_and_its_map_keeps_the_unit(engine: ColourEngi
         assert spatial_map[0, 0] == pytest.approx(np.sqrt(2) * edge / (CONFIG.crop.factor * target), rel=1e-4)
 
 
-@pytest.mark.parametrize(("peak", "away_is_surer", "stays"), [(0.8, False, True), (0.8, True, False), (0.1, True, True)])
+@pytest.mark.parametrize(
+    ("peak", "away_is_surer", "stays"), [(0.8, False, True), (0.8, True, False), (0.1, True, True)]
+)
 def test_a_far_peak_moves_the_target_only_to_a_surer_mask(
     engine: ColourEngine, peak: float, away_is_surer: bool, stays: bool
 ) -> None:

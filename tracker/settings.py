@@ -35,8 +35,8 @@ class Settings:
         weights: a weights file; None for the project's own.
         threads: CPU threads; None leaves PyTorch's choice.
         gate: rule of the quality gate.
-        crop_size: side of the resampled search region, pixels, a multiple of 16.
-        recentre: whether a second crop, at the filter's peak, is segmented instead of the first.
+        crop_size: side of the crops as the network sees them, pixels, a multiple of 16.
+        recentre: whether a second, closer crop at the filter's peak is segmented instead of the search region.
         sampling_interval: every n-th frame stays in the appearance memory; 0 keeps the first only.
         max_frames: most frames in the appearance memory.
         box2seg: whether a box or polygon is turned into a mask at initialisation.
@@ -150,9 +150,11 @@ VARIABLES = (
         "crop_size",
         _integer(4 * CROP_STEP, CROP_STEP),
         f"a multiple of {CROP_STEP} from {4 * CROP_STEP}",
-        "side of the search region in network pixels; smaller is faster and less accurate",
+        "side of the crops in network pixels; smaller is faster and less accurate",
     ),
-    Variable("recentre", _switch, "on or off", "segment a second crop, at the filter's peak; slower (default: off)"),
+    Variable(
+        "recentre", _switch, "on or off", "segment a closer crop at the filter's peak; off is faster (default: on)"
+    ),
     Variable(
         "sampling_interval",
         _integer(0),

@@ -6,6 +6,7 @@ import itertools
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,14 +18,14 @@ from tracker.training.data import DataError, Frame
 from tracker.training.loader import MaterialDataset, Stream, seed_of
 from tracker.training.packing import NONE, Packed
 from tracker.training.plan import Stage, TrainingConfig
-from tracker.training.sources import MaterialDrawer
+from tracker.training.sources import SOURCE_SIZE, MaterialDrawer
 
 CONFIG = TrainingConfig(stages=(Stage(steps=3, size=64, frames=2, batch=4, factor=(2.0, 2.5)),), seed=7)
 
 
 def dataset(stills: list[Frame] | None = None, parts: int = 2) -> MaterialDataset:
     stills = [frame(seed) for seed in range(4)] if stills is None else stills
-    return MaterialDataset(CONFIG, MaterialDrawer(stills, {}, video_share=0.0), parts)
+    return MaterialDataset(CONFIG, MaterialDrawer(stills, {}), parts)
 
 
 def same(ours: Packed, theirs: Packed) -> bool:
@@ -46,6 +47,16 @@ def test_parts_differ_and_repeat_themselves() -> None:
     assert not same(data[1, 1], data[1, 0]) and not same(data[1, 1], data[2, 1])
 
 
+def test_a_stage_draws_its_own_share_of_videos() -> None:
+    stages = tuple(replace(CONFIG.stages[0], steps=1, video_share=share) for share in (0.0, 1.0, None))
+    videos = {"moving": [frame(seed, {1: 1}) for seed in range(3)]}
+    data = MaterialDataset(replace(CONFIG, stages=stages, video_share=1.0), MaterialDrawer([frame(9)], videos), 1)
+    assert [data[step, 0].video.all() for step in range(3)] == [False, True, True]
+    assert not data[0, 0].video.any()
+    data = MaterialDataset(replace(CONFIG, stages=stages), MaterialDrawer([frame(9)], {}), 1)
+    assert not data[1, 0].video.any(), "without videos there are only stills"
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stream_goes_through_its_parts_in_order(workers: int) -> None:
     data = dataset()
@@ -64,7 +75,8 @@ def test_a_still_is_packed_once_however_often_it_is_used() -> None:
     used = np.concatenate([packed.target.ravel(), packed.background, packed.distractor])
     assert set(used) - {NONE} == set(range(len(packed.images)))
     images, masks, extents = packed.take(packed.target[:, 0])
-    assert images.shape == (4, 3, 288, 288) and masks.shape == (4, 1, 288, 288) and extents.tolist()[0] == [288, 200]
+    square = (SOURCE_SIZE, SOURCE_SIZE)
+    assert images.shape == (4, 3, *square) and masks.shape == (4, 1, *square) and extents.tolist()[0] == [288, 200]
 
 
 def damaged() -> Frame:

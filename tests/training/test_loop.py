@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trainer(
     output: Path, trunk: Path | None, steps: int = 4, weights: Path | None = None, accumulate: int = 1, **facts: object
 ) -> Trainer:
-    drawer = MaterialDrawer([frame(seed) for seed in range(3)], {}, video_share=0.0)
+    drawer = MaterialDrawer([frame(seed) for seed in range(3)], {})
     stages = (Stage(steps=2, size=64, frames=2, batch=2, factor=(2.0, 2.5)),)
     stages += (Stage(steps=steps - 2, size=64, frames=3, batch=1, factor=(2.0, 2.5), decay=True),)
     config = TrainingConfig(stages=stages, warmup=1, seed=3, **facts)  # type: ignore[arg-type]
@@ -111,6 +112,24 @@ def test_batch_norms_and_the_frozen_query_stages_do_not_move(tmp_path: Path, tru
     assert "query_encoder.res4.0.conv1.weight" in changed
     assert not any("bn" in name or "downsample.1" in name for name in changed)
     assert not any(name.startswith(("query_encoder.res3", "query_encoder.conv1")) for name in changed)
+
+
+def test_frozen_encoders_stand_still_and_train_again_in_the_next_stage(tmp_path: Path, trunk: Path) -> None:
+    run = trainer(tmp_path, trunk)
+    first, second = run.config.stages
+    run.config = run.dataset.config = replace(run.config, stages=(replace(first, encoders=False), second))
+
+    def moved(steps: int) -> set[str]:
+        before = {name: tensor.clone() for name, tensor in run.model.named_parameters()}
+        losses(run, steps)
+        return {name for name, tensor in run.model.named_parameters() if not torch.equal(before[name], tensor)}
+
+    frozen = moved(2)
+    assert "decoder.predict.weight" in frozen and "memory_key_value.key.weight" in frozen
+    assert not any("encoder." in name for name in frozen)
+    trained = moved(1)
+    assert {"memory_encoder.conv1.weight", "query_encoder.res4.0.conv1.weight"} <= trained
+    assert "query_encoder.res3.0.conv1.weight" not in trained
 
 
 def test_missing_data_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,12 @@ def test_the_projects_own_plans_hold_out_the_validation_sequences(name: str) -> 
     assert config.steps > 1000 and "car-turn" in config.held_out
 
 
+def test_the_papers_stages_are_stills_first_then_video_with_frozen_encoders() -> None:
+    stages = read_plan("gpu").stages
+    assert stages[0].video_share == 0.0 and stages[0].encoders
+    assert stages[-1].video_share and not stages[-1].encoders and stages[-1].size == 384
+
+
 def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('rate = 1\nquery_trained = ["res3", "res4"]\n' + STAGE + "decay = true\n")
@@ -54,6 +60,9 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         (STAGE.replace("[2, 3]", "[3, 2]"), "low <= high"),
         (STAGE.replace("[2, 3]", "2"), "two numbers"),
         (STAGE.replace("batch = 1\n", ""), "lacks 'batch'"),
+        (STAGE + "video_share = -1\n", "stage 1: 'video_share' is -1"),
+        (STAGE + "video_share = 'all'\n", "stage 1: 'video_share' is 'all'; give a value of type float"),
+        (STAGE + "encoders = 0\n", "stage 1: 'encoders' is 0; give a value of type bool"),
     ],
 )
 def test_a_wrong_plan_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
@@ -64,5 +73,5 @@ def test_a_wrong_plan_is_one_sentence(tmp_path: Path, text: str, sentence: str) 
 
 
 def test_a_missing_plan_names_the_projects_own() -> None:
-    with pytest.raises(PlanError, match="first, longer"):
+    with pytest.raises(PlanError, match="first, gpu, longer, tight"):
         read_plan("nowhere")

@@ -37,12 +37,12 @@ def frame(seed: int, ids: dict[int, int] | None = None, shift: int = 0) -> Frame
 @pytest.fixture(scope="module")
 def drawer() -> MaterialDrawer:
     videos = {"v": [frame(1, {1: 3}, shift=4 * index) for index in range(6)]}
-    return MaterialDrawer([frame(seed) for seed in range(4)], videos, video_share=0.4)
+    return MaterialDrawer([frame(seed) for seed in range(4)], videos)
 
 
 def compose(drawer: MaterialDrawer, config: SynthesisConfig, count: int, seed: int = 0) -> Batch:
     rng = np.random.default_rng(seed)
-    packed = pack([drawer.draw(config.frames, rng) for _ in range(count)])
+    packed = pack([drawer.draw(config.frames, rng, video_share=0.4) for _ in range(count)])
     return Synthesiser(config, device=CPU).compose(packed, [seed])
 
 
@@ -81,7 +81,7 @@ def test_the_map_is_near_zero_at_the_target(drawer: MaterialDrawer) -> None:
 def test_the_same_seed_gives_the_same_batch(drawer: MaterialDrawer) -> None:
     def batch(seed: int) -> torch.Tensor:
         rng = np.random.default_rng(3)
-        packed = pack([drawer.draw(2, rng) for _ in range(3)])
+        packed = pack([drawer.draw(2, rng, video_share=0.4) for _ in range(3)])
         return Synthesiser(SynthesisConfig(size=64, frames=2), device=CPU).compose(packed, [seed, 1]).images
 
     assert torch.equal(batch(5), batch(5))

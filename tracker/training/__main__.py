@@ -60,7 +60,6 @@ def build_drawer(config: TrainingConfig, data: Path) -> MaterialDrawer:
     return MaterialDrawer(
         stills,
         videos,
-        video_share=config.video_share,
         composite_share=config.composite_share,
         distractor_share=config.distractor_share,
         twin_share=config.twin_share,

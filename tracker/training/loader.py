@@ -49,7 +49,9 @@ class MaterialDataset(Dataset[Packed]):
         step, part = address
         stage, _ = self.config.stage_at(step)
         rng = np.random.default_rng(seed_of(self.config, step, part, MATERIAL))
-        return pack([self.drawer.draw(stage.frames, rng) for _ in range(stage.batch // self.parts)])
+        share = self.config.video_share if stage.video_share is None else stage.video_share
+        count = stage.batch // self.parts
+        return pack([self.drawer.draw(stage.frames, rng, video_share=share) for _ in range(count)])
 
 
 class Addresses(Sequence[tuple[int, int]]):

@@ -26,7 +26,7 @@ from tracker.training.distributed import World
 from tracker.training.initialisation import initialise
 from tracker.training.loader import SYNTHESIS, WINDOWS, MaterialDataset, Stream, seed_of
 from tracker.training.packing import Packed
-from tracker.training.plan import PlanError, TrainingConfig
+from tracker.training.plan import PlanError, Stage, TrainingConfig
 from tracker.training.report import Facts, Report
 from tracker.training.sources import MaterialDrawer
 from tracker.training.step import StepConfig, TrainingStep
@@ -38,15 +38,22 @@ log = logging.getLogger(__name__)
 HEAD_START_STEPS = 6  # steps whose images the keys' PCA is computed from
 
 
-def freeze(model: DMBNet, query_trained: tuple[str, ...]) -> None:
-    """Freeze batch norms everywhere and the parts of the query encoder that do not train."""
+def freeze(model: DMBNet, query_trained: tuple[str, ...], *, encoders: bool = True) -> None:
+    """Let only those parts train that shall: never the batch norms, and the encoders in part or not at all.
+
+    Args:
+        model: the network; whatever was frozen before is set anew.
+        query_trained: parts of the query encoder that train with the memory encoder.
+        encoders: whether the encoders train.
+    """
+    model.requires_grad_(True)
+    model.memory_encoder.requires_grad_(encoders)
+    for name, part in model.query_encoder.named_children():
+        part.requires_grad_(encoders and name in query_trained)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
             module.requires_grad_(False)
-    for name, part in model.query_encoder.named_children():
-        if name not in query_trained:
-            part.requires_grad_(False)
 
 
 def build_optimizer(model: DMBNet, config: TrainingConfig) -> torch.optim.AdamW:
@@ -114,13 +121,13 @@ class Trainer:
         self.model = self._start(trunk, weights)
         self.model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.train()
-        freeze(self.model, config.query_trained)
+        freeze(self.model, config.query_trained, encoders=any(stage.encoders for stage in config.stages))
         self.optimizer = build_optimizer(self.model, config)
         self.average = deepcopy(self.model) if config.average else self.model
         if self.checkpoint.is_file():
             self.load()
-        forward = TrainingStep(self.model, StepConfig(config.coarse_weight, config.window))
-        self.forward: nn.Module = DistributedDataParallel(forward) if self.world.size > 1 else forward
+        self.encoders: bool | None = None  # whether they train in the stage at hand; None before the first step
+        self.forward: nn.Module = TrainingStep(self.model, StepConfig(config.coarse_weight, config.window))
 
     def _start(self, trunk: Path | None, weights: Path | None) -> DMBNet:
         """The network before the first step; what it holds does not matter where a checkpoint is continued."""
@@ -147,8 +154,7 @@ class Trainer:
         """Move the average towards the weights; its memory grows with the steps, so that the start is forgotten."""
         decay = min(self.config.average, (1.0 + self.step) / (10.0 + self.step))
         for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            if value.requires_grad:
-                mean.lerp_(value, 1.0 - decay)
+            mean.lerp_(value, 1.0 - decay)
 
     def _batch(self, packed: Packed, step: int, part: int) -> Batch:
         stage, _ = self.config.stage_at(step)
@@ -202,6 +208,17 @@ class Trainer:
         log.info("signal %d: saving after this step", number)
         self.stopping = True
 
+    def _enter(self, stage: Stage) -> None:
+        """Freeze the encoders or let them train, as the stage wants it."""
+        if stage.encoders == self.encoders:
+            return
+        self.encoders = stage.encoders
+        freeze(self.model, self.config.query_trained, encoders=stage.encoders)
+        if self.world.size > 1:
+            # what is exchanged between the processes is fixed when it is built, so it is built anew
+            plain = self.forward.module if isinstance(self.forward, DistributedDataParallel) else self.forward
+            self.forward = DistributedDataParallel(plain)  # type: ignore[arg-type]
+
     def train_part(self, packed: Packed, part: int) -> tuple[Tensor, Tensor, Batch, Tensor]:
         """Add the gradients of one part of a step; returns loss, IoUs (T-1) x B, the batch and its last logit."""
         batch = self._batch(packed, self.step, part)
@@ -220,6 +237,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * share
         stage, _ = self.config.stage_at(self.step)
+        self._enter(stage)
         self.optimizer.zero_grad(set_to_none=True)
         parts = [self.train_part(next(material), part) for part in self.parts]
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)

@@ -30,6 +30,8 @@ class Stage:
     batch: int  # samples per step
     factor: tuple[float, float]  # side of the region in target sizes
     decay: bool = False  # the learning rate falls to `final_rate` by a cosine over this stage
+    video_share: float | None = None  # share of samples from videos, where it differs from the run's
+    encoders: bool = True  # whether the encoders train too; in the paper's video stage they are frozen (Section IV-A)
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class TrainingConfig:
 def _value(value: object, kind: str, place: str) -> object:
     """Check a TOML value against the annotation `kind`; lists become tuples."""
     allowed: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,)}
+    kind = kind.removesuffix(" | None")
     if kind in allowed:
         if isinstance(value, allowed[kind]) and isinstance(value, bool) == (kind == "bool"):
             return float(value) if kind == "float" else value  # type: ignore[arg-type]
@@ -113,6 +116,8 @@ def _check(stage: Stage, place: str) -> None:
             raise PlanError(f"{place}: '{name}' is {getattr(stage, name)}; give at least {smallest}")
     if stage.size < 64 or stage.size % 16:
         raise PlanError(f"{place}: 'size' is {stage.size}; give a multiple of 16 from 64")
+    if stage.video_share is not None and not 0.0 <= stage.video_share <= 1.0:
+        raise PlanError(f"{place}: 'video_share' is {stage.video_share}; give a share from 0 to 1")
     if not 1.0 <= stage.factor[0] <= stage.factor[1]:
         raise PlanError(f"{place}: 'factor' is {list(stage.factor)}; give [low, high] with 1 <= low <= high")
 

@@ -113,7 +113,6 @@ class MaterialDrawer:
     Args:
         stills: image-mask pairs.
         videos: frames of each sequence, in order.
-        video_share: share of samples that come from videos.
         composite_share: share of the stills that get another background.
         distractor_share: share of the samples that get a pasted distractor or occluder.
         twin_share: share of the stills' distractors that are the target once more.
@@ -125,7 +124,6 @@ class MaterialDrawer:
         stills: list[Frame],
         videos: dict[str, list[Frame]],
         *,
-        video_share: float,
         composite_share: float = 0.65,
         distractor_share: float = 0.6,
         twin_share: float = 0.0,
@@ -136,7 +134,6 @@ class MaterialDrawer:
         # long sequences are drawn more often, but not in proportion: their frames resemble each other
         weights = np.sqrt([len(frames) for frames in self.videos]) if self.videos else np.ones(0)
         self.video_weights = weights / max(weights.sum(), 1e-9)
-        self.video_share = video_share if self.videos else 0.0
         self.composite_share = composite_share
         self.distractor_share = distractor_share
         self.twin_share = twin_share
@@ -178,9 +175,9 @@ class MaterialDrawer:
                 return sources
         raise DataError(f"{MAX_DRAWS} videos in a row hold no object of {MIN_TARGET_AREA} pixels; check the data")
 
-    def draw(self, count: int, rng: np.random.Generator) -> Material:
-        """Draw the material of one sample of `count` frames."""
-        video = rng.random() < self.video_share
+    def draw(self, count: int, rng: np.random.Generator, *, video_share: float) -> Material:
+        """Draw the material of one sample of `count` frames, from a video with the probability `video_share`."""
+        video = rng.random() < video_share and bool(self.videos)
         target = self._video(count, rng) if video else [self._still(rng)] * count
         background = self._still(rng) if not video and rng.random() < self.composite_share else None
         distractor = None
