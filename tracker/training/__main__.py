@@ -63,6 +63,7 @@ def build_drawer(config: TrainingConfig, data: Path) -> MaterialDrawer:
         composite_share=config.composite_share,
         distractor_share=config.distractor_share,
         twin_share=config.twin_share,
+        part_share=config.part_share,
         max_gap=config.max_gap,
     )
 

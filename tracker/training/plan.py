@@ -52,6 +52,7 @@ class TrainingConfig:
     composite_share: float = 0.65  # share of the stills that get another background
     distractor_share: float = 0.6  # share of the samples that get a pasted distractor or occluder
     twin_share: float = 0.0  # share of the stills' distractors that are the target once more
+    part_share: float = 0.0  # share of the stills whose target is a part of the object
     max_gap: int = 8  # most frames between two frames of a video sample
     query_trained: tuple[str, ...] = ("res4",)  # parts of the query encoder that train; its BatchNorms never do
     held_out: tuple[str, ...] = ()  # video sequences that are kept for validation
@@ -153,7 +154,7 @@ def read_plan(plan: str | Path) -> TrainingConfig:
     for name in config.query_trained:
         if name not in parts:
             raise PlanError(f"training plan '{path}': 'query_trained' names '{name}'; use some of: {', '.join(parts)}")
-    for name in ("average", "video_share", "composite_share", "distractor_share", "twin_share"):
+    for name in ("average", "video_share", "composite_share", "distractor_share", "twin_share", "part_share"):
         if not 0.0 <= getattr(config, name) <= 1.0 or config.average == 1.0:
             raise PlanError(f"training plan '{path}': '{name}' is {getattr(config, name)}; give a share from 0 to 1")
     return config

@@ -60,10 +60,23 @@ def cut_source(image: NDArray[np.uint8], mask: NDArray[np.uint8], scale: float, 
     return Source(_pad(image), _pad(mask), image.shape[1::-1], centre, float(np.sqrt(width * height)))
 
 
-def still_source(frame: Frame) -> Source:
-    """Decode a still; its one object is the target."""
+def part_of(mask: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """One side of a random line through an object: 35 to 65% of its pixels."""
+    rows, columns = np.nonzero(mask)
+    angle = rng.uniform(0.0, 2.0 * np.pi)
+    along = np.cos(angle) * columns + np.sin(angle) * rows
+    kept = along < np.quantile(along, rng.uniform(0.35, 0.65))
+    part = np.zeros_like(mask)
+    part[rows[kept], columns[kept]] = 1
+    return part
+
+
+def still_source(frame: Frame, rng: np.random.Generator | None = None) -> Source:
+    """Decode a still; its one object is the target, or with `rng` a random part of that object."""
     image, ids = frame.decode()
     mask = (ids > 0).astype(np.uint8)
+    if rng is not None and mask.any():
+        mask = part_of(mask, rng)
     scale = min(1.0, SOURCE_SIZE / max(image.shape[:2]))
     return cut_source(image, mask, scale, (0, 0))
 
@@ -116,6 +129,8 @@ class MaterialDrawer:
         composite_share: share of the stills that get another background.
         distractor_share: share of the samples that get a pasted distractor or occluder.
         twin_share: share of the stills' distractors that are the target once more.
+        part_share: share of the stills whose target is a part of the object, which saliency does not tell from the
+            rest of it: a hand of an arm.
         max_gap: largest distance between two drawn frames of a video.
     """
 
@@ -127,6 +142,7 @@ class MaterialDrawer:
         composite_share: float = 0.65,
         distractor_share: float = 0.6,
         twin_share: float = 0.0,
+        part_share: float = 0.0,
         max_gap: int = 8,
     ) -> None:
         self.stills = stills
@@ -137,6 +153,7 @@ class MaterialDrawer:
         self.composite_share = composite_share
         self.distractor_share = distractor_share
         self.twin_share = twin_share
+        self.part_share = part_share
         self.max_gap = max_gap
         self.damaged: set[str] = set()  # samples that did not decode
 
@@ -146,10 +163,10 @@ class MaterialDrawer:
             log.warning("%s; it is skipped", error)
             self.damaged.add(str(error))
 
-    def _still(self, rng: np.random.Generator) -> Source:
+    def _still(self, rng: np.random.Generator, *, part: bool = False) -> Source:
         for _ in range(MAX_DRAWS):
             try:
-                source = still_source(self.stills[rng.integers(len(self.stills))])
+                source = still_source(self.stills[rng.integers(len(self.stills))], rng if part else None)
             except DataError as error:
                 self._damaged(error)
                 continue
@@ -178,8 +195,9 @@ class MaterialDrawer:
     def draw(self, count: int, rng: np.random.Generator, *, video_share: float) -> Material:
         """Draw the material of one sample of `count` frames, from a video with the probability `video_share`."""
         video = rng.random() < video_share and bool(self.videos)
-        target = self._video(count, rng) if video else [self._still(rng)] * count
-        background = self._still(rng) if not video and rng.random() < self.composite_share else None
+        part = not video and self.part_share > 0.0 and rng.random() < self.part_share
+        target = self._video(count, rng) if video else [self._still(rng, part=part)] * count
+        background = self._still(rng) if not video and not part and rng.random() < self.composite_share else None
         distractor = None
         if rng.random() < self.distractor_share:
             twin = not video and self.twin_share > 0.0 and rng.random() < self.twin_share

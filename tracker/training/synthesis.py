@@ -22,6 +22,7 @@ from tracker.training.data import VOID
 from tracker.training.packing import Packed
 from tracker.training.warp import View, boxes_of, elastic_field, outside, sample, view_grid
 
+HOLDER_ZOOM = 2.0  # such an object is so many times as large as the target
 IGNORE = -1.0  # label value of pixels that enter no loss
 
 
@@ -37,6 +38,7 @@ class SynthesisConfig:
     size_jitter: float = 0.25  # the region's size is off by exp(this * N(0, 1)) (release)
     map_jitter: float = 0.12  # standard deviation of the map's centre, in target sizes
     map_miss: float = 0.08  # share of the maps that point anywhere
+    holder_share: float = 0.25  # share of the objects under or beside a target that are large, like who holds it
     box_mask_share: float = 0.2  # share of samples whose first mask is a box (Box2Seg)
     max_padding: float = 0.25  # natural regions are tightened until no more of them is padding
     elastic: float = 0.03  # amplitude of the elastic warp, in units of the region's side
@@ -181,14 +183,16 @@ class Synthesiser:
             alpha: B*T x 1 x S x S, of the targets.
             rows: the rows of those that have a distractor.
         """
-        rng, frames = self.rng, self.config.frames
+        config, rng, frames = self.config, self.rng, self.config.frames
         views: list[View] = []
         occludes, present = [], np.flatnonzero(packed.distractor >= 0)
         sources = packed.distractor[present]
         for index, source in zip(present, sources, strict=True):
             occludes.append(bool(rng.random() < 0.35))
-            side = factors[index] * float(packed.sizes[source]) * float(np.exp(rng.normal(0.0, 0.3)))
-            place = rng.uniform(-0.45, 0.45, size=2) * side
+            holds = not occludes[-1] and rng.random() < config.holder_share
+            zoom, reach = (HOLDER_ZOOM, 0.2) if holds else (1.0, 0.45)
+            side = factors[index] * float(packed.sizes[source]) * float(np.exp(rng.normal(0.0, 0.3))) / zoom
+            place = rng.uniform(-reach, reach, size=2) * side
             velocity = rng.normal(0.0, 0.08, size=2) * side
             angle, flip = rng.normal(0.0, 0.2), bool(rng.random() < 0.5)
             views += [View(packed.centres[source] - place - velocity * i, side, angle, flip) for i in range(frames)]
