@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from tests.training.test_synthesis import frame
 from tracker.network import DMBNet
 from tracker.training.__main__ import main
-from tracker.training.data import DataError, read_pairs
 from tracker.training.loader import Stream
 from tracker.training.loop import Trainer
 from tracker.training.plan import PlanError, Stage, TrainingConfig
@@ -136,9 +135,3 @@ def test_missing_data_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixt
     arguments = ["first", "--data", str(tmp_path), "--trunk", str(tmp_path / "t"), "--output", str(tmp_path / "o")]
     assert main(arguments) == 1
     assert "no stills-*.tar" in capsys.readouterr().err
-
-
-def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
-    (tmp_path / "stills-000.tar").write_bytes(b"not a tar file")
-    with pytest.raises(DataError, match=r"stills-000\.tar"):
-        read_pairs(tmp_path / "stills-000.tar")

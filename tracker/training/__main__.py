@@ -16,10 +16,11 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from tracker.engine import DeviceError, resolve_device
-from tracker.training.data import DataError, read_stills, read_videos
+from tracker.training.data import DataError
 from tracker.training.distributed import World, join, leave
 from tracker.training.loop import Trainer
 from tracker.training.plan import PLANS, PlanError, TrainingConfig, read_plan
+from tracker.training.readers import read_data
 from tracker.training.sources import MaterialDrawer
 from tracker.weights import WeightsError
 
@@ -33,7 +34,8 @@ def parser() -> argparse.ArgumentParser:
         prog="dmb train", description="Trains DMB. An interrupted run goes on where it stopped when called again."
     )
     result.add_argument("plan", help=f"a TOML file with stages and rates, or one of: {own}")
-    result.add_argument("--data", type=Path, required=True, help="folder with stills-*.tar and *video*/davis*.tar")
+    data = "folder of training data, recognised by its contents (docs/DATA.md); may be given several times"
+    result.add_argument("--data", type=Path, required=True, action="append", metavar="DIR", help=data)
     start = result.add_mutually_exclusive_group()
     start.add_argument("--trunk", type=Path, help="start from an ImageNet ResNet-50 to layer3, safetensors")
     start.add_argument("--weights", type=Path, help="start from DMB weights")
@@ -46,17 +48,19 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def build_drawer(config: TrainingConfig, data: Path) -> MaterialDrawer:
+def build_drawer(config: TrainingConfig, folders: Sequence[Path]) -> MaterialDrawer:
     """Read the data that a plan asks for.
 
     Raises:
         DataError: they are missing or damaged.
     """
-    stills = read_stills(sorted(data.glob("stills-*.tar")))
-    shards = sorted({*data.glob("*video*.tar"), *data.glob("davis*.tar")})
-    videos = read_videos(shards, held_out=config.held_out)
+    data = read_data(folders, held_out=config.held_out)
+    stills, videos = data.stills, data.videos
     if not stills:
-        raise DataError(f"no stills-*.tar in '{data}'; name the folder that holds the training shards")
+        named = ", ".join(f"'{folder}'" for folder in folders)
+        raise DataError(f"no stills in {named}, which backgrounds and distractors come from; add another --data DIR")
+    if not videos:
+        log.warning("no videos were read: every sample is made from stills")
     return MaterialDrawer(
         stills,
         videos,

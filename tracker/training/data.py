@@ -1,88 +1,149 @@
-"""Readers of the training sets: stills with masks and videos with masks, both in tar files.
+"""What the readers hand to the training: annotated images that are decoded when they are drawn.
 
-Samples stay compressed in memory and are decoded when drawn: 13,000 stills take 130 MB instead of 3 GB, and
-decoding three of them costs a hundredth of a training step on a CPU.
-
-Layouts:
-    stills: WebDataset convention, members `KEY.webp` (RGB) and `KEY.png` (mask, object = non-zero).
-    videos: members `SEQUENCE/FRAME.webp` and `SEQUENCE/FRAME.png` (object ids, 0 background, 255 void).
+A frame holds the compressed bytes of its files (tar shards: 13,000 stills take 130 MB instead of 3 GB) or only their
+paths (folders). Decoding three of them costs a hundredth of a training step on a CPU. The readers and the layouts that
+they expect are in `tracker.training.readers`.
 """
 
 from __future__ import annotations
 
-import tarfile
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+import io
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 VOID = 255  # label of pixels that belong to nobody (DAVIS, YouTube-VOS)
+
+PNG = b"\x89PNG\r\n\x1a\n"
+DEPTH, COLOUR_TYPE = 24, 25  # bytes of a PNG file that hold the bits per sample and the kind of its colours
+GREY, PALETTE = 0, 3  # kinds of colours
 
 
 class DataError(ValueError):
     """The training data are missing or damaged; the message names the file."""
 
 
-@dataclass(frozen=True)
+class Outline(Protocol):
+    """A mask that is stored in another form than as an image file."""
+
+    def ids(self) -> NDArray[np.uint8]:
+        """Return the object ids H x W.
+
+        Raises:
+            ValueError: the outline is damaged.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
-    """One annotated image, compressed."""
+    """One annotated image, compressed in memory or still on disk.
+
+    Attributes:
+        name: for messages, and what the frames of a video are ordered by.
+        image: the image file's bytes, or its path.
+        mask: the mask file's bytes, or its path, or another form of it.
+        object_above: None where the mask holds object ids (0 background, VOID nobody's); otherwise the mask shows one
+            object, as the pixels brighter than this share of the mask's brightest one.
+    """
 
     name: str
-    image: bytes
-    mask: bytes
+    image: bytes | str
+    mask: bytes | str | Outline
+    object_above: float | None = None
 
     def decode(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return the RGB image H x W x 3 and the object ids H x W.
 
         Raises:
-            DataError: one of the two cannot be decoded, or their sizes differ.
+            DataError: one of the two cannot be read or decoded, or their sizes differ.
         """
-        image = cv2.imdecode(np.frombuffer(self.image, np.uint8), cv2.IMREAD_COLOR)
-        mask = cv2.imdecode(np.frombuffer(self.mask, np.uint8), cv2.IMREAD_GRAYSCALE)
-        if image is None or mask is None or image.shape[:2] != mask.shape:
-            raise DataError(f"training sample '{self.name}' is damaged: its image and mask do not decode to one size")
-        if self.mask[24] == 1:  # bits per pixel in the PNG's header: one object, which OpenCV decodes to 255, not 1
-            mask = np.minimum(mask, 1)
+        # masks are drawn on the stored pixels, whatever orientation a camera has noted
+        image = _decode(self._bytes(self.image), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        mask = self.ids()
+        if image is None or image.shape[:2] != mask.shape:
+            raise self._damaged("its image does not decode, or not to its mask's size")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), mask  # type: ignore[return-value]
 
+    def ids(self) -> NDArray[np.uint8]:
+        """Return the object ids H x W alone.
 
-def read_pairs(path: Path) -> list[Frame]:
-    """Read all image-mask pairs of a tar file, in its order.
+        Raises:
+            DataError: the mask cannot be read or decoded.
+        """
+        if not isinstance(self.mask, bytes | str):
+            try:
+                return self.mask.ids()
+            except ValueError as error:
+                raise self._damaged(f"its outline does not decode ({error})") from error
+        data = self._bytes(self.mask)
+        mask = _stored_ids(data) if self.object_above is None else _decode(data, cv2.IMREAD_GRAYSCALE)
+        if mask is None:
+            raise self._damaged("its mask does not decode" + (" to object ids" if self.object_above is None else ""))
+        if self.object_above is None:
+            return mask
+        return (mask > self.object_above * mask.max()).astype(np.uint8)
 
-    Raises:
-        DataError: the file is missing or no tar file, or a member lacks its partner.
-    """
-    members: dict[str, dict[str, bytes]] = {}
+    def _bytes(self, source: bytes | str) -> bytes:
+        if isinstance(source, bytes):
+            return source
+        try:
+            with open(source, "rb") as stream:
+                return stream.read()
+        except OSError as error:
+            raise DataError(f"training sample '{self.name}': '{source}' cannot be read ({error.strerror})") from error
+
+    def _damaged(self, what: str) -> DataError:
+        files = [f"'{source}'" for source in (self.image, self.mask) if isinstance(source, str)]
+        where = f" ({', '.join(files)})" if files else ""
+        return DataError(f"training sample '{self.name}' is damaged: {what}{where}")
+
+
+def _decode(data: bytes, flags: int) -> NDArray[np.uint8] | None:
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                stream = archive.extractfile(member) if member.isfile() else None
-                if stream is not None:
-                    stem, _, suffix = member.name.rpartition(".")
-                    members.setdefault(stem, {})[suffix] = stream.read()
-    except (OSError, tarfile.TarError) as error:
-        raise DataError(f"training shard '{path}' cannot be read ({error}); restore it or leave it out") from error
-    incomplete = [key for key, parts in members.items() if not {"webp", "png"} <= parts.keys()]
-    if incomplete:
-        raise DataError(f"training shard '{path}': '{incomplete[0]}' lacks its .webp or .png; restore the shard")
-    return [Frame(key, parts["webp"], parts["png"]) for key, parts in members.items()]
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)  # type: ignore[return-value]
+    except cv2.error:  # there are no bytes at all, or the image is enormous
+        return None
 
 
-def read_stills(paths: Iterable[Path]) -> list[Frame]:
-    """Read several shards of stills."""
-    return [frame for path in paths for frame in read_pairs(path)]
+def _stored_ids(data: bytes) -> NDArray[np.uint8] | None:
+    """Read the numbers that a PNG file stores, or None where it is damaged or stores no 8-bit ids."""
+    if not data.startswith(PNG) or len(data) <= COLOUR_TYPE or data[DEPTH] > 8:
+        return None
+    if data[COLOUR_TYPE] == PALETTE:
+        try:
+            with Image.open(io.BytesIO(data)) as picture:  # OpenCV would give the palette's colours
+                return np.array(picture)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow raises for damaged files
+            return None
+    grey = _decode(data, cv2.IMREAD_GRAYSCALE) if data[COLOUR_TYPE] == GREY else None
+    # OpenCV stretches 1, 2 and 4 bits to 0-255: a one-bit mask's object comes as 255 instead of 1
+    return None if grey is None else grey // np.uint8(255 // (2 ** data[DEPTH] - 1))
 
 
-def read_videos(paths: Iterable[Path], *, held_out: Iterable[str] = ()) -> dict[str, list[Frame]]:
-    """Read videos, frames in temporal order, without the held-out sequences."""
-    excluded = set(held_out)
-    videos: dict[str, list[Frame]] = {}
-    for path in paths:
-        for frame in sorted(read_pairs(path), key=lambda item: item.name):
-            sequence = frame.name.split("/")[0]
-            if sequence not in excluded:
-                videos.setdefault(sequence, []).append(frame)
-    return videos
+@dataclass
+class TrainingData:
+    """What was read.
+
+    Attributes:
+        stills: annotated images.
+        videos: frames of each sequence, in order.
+        held_out: number of sequences that were left out because they are kept for validation.
+    """
+
+    stills: list[Frame] = field(default_factory=list)
+    videos: dict[str, list[Frame]] = field(default_factory=dict)
+    held_out: int = 0
+
+    def add(self, other: TrainingData) -> None:
+        """Append other data; a sequence whose name is taken gets a number behind it, since its frames are others."""
+        self.stills += other.stills
+        self.held_out += other.held_out
+        for name, frames in other.videos.items():
+            free, number = name, 2
+            while free in self.videos:
+                free, number = f"{name} ({number})", number + 1
+            self.videos[free] = frames
