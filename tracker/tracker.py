@@ -81,6 +81,7 @@ class View:
         pixels: its pixels, normalised, 1 x 3 x S x S.
         probability: the decoded mask S x S.
         shape: the target's shape in the image; None where there is too little of it.
+        leaks: the mask went on where it was cut off, so that it may be that of a larger thing around the target.
     """
 
     expected: Point
@@ -88,6 +89,7 @@ class View:
     pixels: Tensor
     probability: NDArray[np.float32]
     shape: Shape | None
+    leaks: bool
 
     @property
     def certainty(self) -> float:
@@ -216,10 +218,10 @@ class DMB:
             if decision.correct_centre and self._plausible(shape):
                 self.centre = shape.centre
             if decision.follow_size:
-                self._follow_size(shape)
+                self._follow_size(shape, may_grow=not view.leaks)
             self.shape = self.segmented_shape = shape
             self.angle = edge_angle(shape.polygon)
-            if decision.remember_appearance and self.appearance.wants(self.frame_index):
+            if decision.remember_appearance and not view.leaks and self.appearance.wants(self.frame_index):
                 remembered = np.where(self._near(shape.mask, view.crop), view.probability, np.float32(0.0))
                 self.appearance.commit(*self.engine.encode_memory(view.pixels, remembered), self.frame_index)
         if decision.remember_filter:
@@ -233,6 +235,11 @@ class DMB:
         return self._result(
             self._confidence(decision, view), segmented=shape is not None, decision=decision, peak=expected
         )
+
+    @property
+    def _reach(self) -> float:
+        config = self.config.mask
+        return config.reach if self.from_mask else config.reach_box
 
     def _search_crop(self, centre: Point) -> Crop:
         return search_crop(centre, self.size, self.config.crop.factor, self.config.crop.size)
@@ -252,7 +259,8 @@ class DMB:
         """Read the memory and decode the mask of one crop, the target being expected at `expected`."""
         keys, values = self.appearance.rows()
         probability = self.engine.segment(query, keys, values, self._spatial_map(crop, expected))
-        return View(expected, crop, pixels, probability, self._shape_of(probability, crop, expected, image.shape[:2]))
+        shape = self._shape_of(probability, crop, expected, image.shape[:2])
+        return View(expected, crop, pixels, probability, shape, self._leaks(probability, crop, expected))
 
     def _segment_closer(self, image: NDArray[np.uint8], peak: Point, uncertainty: float) -> View:
         """Segment a closer crop at the filter's peak; one that is far away is weighed against where the target was.
@@ -333,7 +341,7 @@ class DMB:
             return None
         mask = crop.mask_to_image(probability, image_shape) > threshold
         if self.frame_index > 0:
-            mask &= box_window(expected, self.size, config.reach, image_shape)
+            mask &= box_window(expected, self.size, self._reach, image_shape)
         mask = clean_mask(mask, expected, self.size, min_share=config.min_component, max_gap=self.max_gap)
         if self.frame_index > 0:
             inside = np.count_nonzero(mask & box_window(expected, self.size, 0.0, image_shape))
@@ -343,6 +351,21 @@ class DMB:
         if polygon is None:
             return None
         return Shape(mask, polygon)
+
+    def _leaks(self, probability: NDArray[np.float32], crop: Crop, expected: Point) -> bool:
+        """Whether the mask goes on where `_shape_of` cuts it off: then it may be that of a larger thing.
+
+        Only where the first mask was not given: Box2Seg's may hold some of what is around the target.
+        """
+        config = self.config.mask
+        if self.from_mask:
+            return False
+        seen = probability > config.threshold
+        x, y = crop.to_crop(np.array([expected]))[0]
+        size = (self.size[0] * crop.scale, self.size[1] * crop.scale)
+        allowed = box_window((x, y), size, self._reach, seen.shape)
+        beside = box_window((x, y), size, self._reach + config.leak_ring, seen.shape) & ~allowed
+        return np.count_nonzero(seen & beside) > config.max_leak * np.count_nonzero(seen & allowed)
 
     @staticmethod
     def _near(mask: NDArray[np.bool_], crop: Crop) -> NDArray[np.bool_]:
@@ -355,12 +378,12 @@ class DMB:
         before, now = max(float(self.shape.mask.sum()), 1.0), float(shape.mask.sum())
         return abs(now - before) < self.config.gate.max_area_change * before
 
-    def _follow_size(self, shape: Shape) -> None:
+    def _follow_size(self, shape: Shape, *, may_grow: bool = True) -> None:
         """Scale the target's size with its rotated box, by a bounded factor per frame; the aspect ratio stays."""
         config = self.config.crop
         wanted = np.sqrt(polygon_area(shape.polygon) / self.initial_area) * np.sqrt(np.prod(self.initial_size))
         limit = config.max_size_change_mask if self.from_mask else config.max_size_change
-        factor = float(np.clip(wanted / np.sqrt(np.prod(self.size)), 1 / limit, limit))
+        factor = float(np.clip(wanted / np.sqrt(np.prod(self.size)), 1 / limit, limit if may_grow else 1.0))
         factor = max(factor, config.min_target / min(self.size))
         self.size = (self.size[0] * factor, self.size[1] * factor)
 
