@@ -19,10 +19,11 @@ from tracker.benchmarks.similarity import overlap
 from tracker.config import CropConfig, GateConfig, TrackerConfig
 from tracker.engine import Engine
 from tracker.geometry.region import RegionError
+from tracker.image import ImageError
 from tracker.memory.quality import QualityGate
 from tracker.network import DMBNet, QueryFeatures
 from tracker.shape import Shape
-from tracker.tracker import FAILED_CONFIDENCE, ImageError, StateError
+from tracker.tracker import FAILED_CONFIDENCE, StateError
 
 # the rule that segments every frame here; "paper" leaves about half of them to the filter and has its own test
 CONFIG = TrackerConfig(crop=CropConfig(size=128), gate=GateConfig(rule="relative"))
@@ -282,6 +283,20 @@ def test_the_size_follows_the_target_by_a_bounded_factor(engine: ColourEngine) -
     assert (steps <= CONFIG.crop.max_size_change_mask + 1e-9).all()
     assert sizes[-1] / sizes[0] == pytest.approx(1.3, abs=0.08)
     assert dmb.size[0] / dmb.size[1] == pytest.approx(dmb.initial_size[0] / dmb.initial_size[1])
+
+
+@pytest.mark.parametrize(("width", "grows"), [(100, False), (46, True)])
+def test_a_mask_that_leaks_into_a_larger_thing_neither_grows_nor_is_remembered(
+    engine: ColourEngine, width: int, grows: bool
+) -> None:
+    dmb = DMB(engine, CONFIG)
+    image, _ = scene(100, 90, 0, width)
+    dmb.initialize(image, (80, 78, 40, 24))
+    first = dmb.size[0]
+    for _ in range(3):
+        assert dmb.track(image).segmented
+    assert (dmb.size[0] > 1.02 * first) == grows
+    assert (max(dmb.appearance.frames) > 0) == grows
 
 
 def test_the_gate_keeps_bad_frames_out_of_both_memories(engine: ColourEngine) -> None:

@@ -25,6 +25,7 @@ from tracker.geometry.region import (
     polygon_from_box,
 )
 from tracker.geometry.rotated_box import fit_rotated_box
+from tracker.image import check_image
 from tracker.memory.appearance import AppearanceMemory
 from tracker.memory.augmentation import augment_initial
 from tracker.memory.quality import Decision, QualityGate
@@ -32,14 +33,11 @@ from tracker.memory.spatial import SpatialMemory
 from tracker.network import DMBNet, QueryFeatures
 from tracker.network.model import STRIDE
 from tracker.shape import Shape, polygon_area
+from tracker.view import View
 
 Point = tuple[float, float]
 SOFT_BORDER = 9  # crop pixels; side of the square by which the answered mask is widened before it is remembered
 FAILED_CONFIDENCE = 0.2  # upper bound of the confidence where the answer is only the last shape, moved
-
-
-class ImageError(ValueError):
-    """The image is no image that can be tracked in; the message says what is wrong with it."""
 
 
 class StateError(RuntimeError):
@@ -69,56 +67,6 @@ class Result:
     segmented: bool
     decision: Decision | None
     centre: Point
-
-
-@dataclass(frozen=True)
-class View:
-    """What one crop showed.
-
-    Attributes:
-        expected: x, y where the target was expected, image pixels.
-        crop: the crop.
-        pixels: its pixels, normalised, 1 x 3 x S x S.
-        probability: the decoded mask S x S.
-        shape: the target's shape in the image; None where there is too little of it.
-        leaks: the mask went on where it was cut off, so that it may be that of a larger thing around the target.
-    """
-
-    expected: Point
-    crop: Crop
-    pixels: Tensor
-    probability: NDArray[np.float32]
-    shape: Shape | None
-    leaks: bool
-
-    @property
-    def certainty(self) -> float:
-        """Mean probability of the mask's pixels, 0.5 to 1; 0 without a shape."""
-        if self.shape is None:
-            return 0.0
-        inside = self.probability > 0.5
-        return float(self.probability[inside].mean()) if inside.any() else 0.5
-
-
-def check_image(image: object) -> NDArray[np.uint8]:
-    """Return an image as H x W x 3 uint8 (grey images are repeated).
-
-    Raises:
-        ImageError: no array, or of another shape or type.
-    """
-    if not isinstance(image, np.ndarray):
-        raise ImageError(f"the image is a {type(image).__name__}; give a numpy array, height x width x 3, RGB, uint8")
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
-        raise ImageError(
-            f"the image has shape {image.shape} and type {image.dtype}; give height x width x 3, RGB, uint8"
-        )
-    if image.ndim == 2:
-        return np.repeat(image[:, :, None], 3, axis=2)
-    if image.shape[2] == 1:
-        return np.repeat(image, 3, axis=2)
-    if image.shape[2] != 3:
-        raise ImageError(f"the image has {image.shape[2]} channels; give 3 (RGB) or 1 (grey)")
-    return image
 
 
 class DMB:
@@ -365,7 +313,7 @@ class DMB:
         size = (self.size[0] * crop.scale, self.size[1] * crop.scale)
         allowed = box_window((x, y), size, self._reach, seen.shape)
         beside = box_window((x, y), size, self._reach + config.leak_ring, seen.shape) & ~allowed
-        return np.count_nonzero(seen & beside) > config.max_leak * np.count_nonzero(seen & allowed)
+        return bool(np.count_nonzero(seen & beside) > config.max_leak * np.count_nonzero(seen & allowed))
 
     @staticmethod
     def _near(mask: NDArray[np.bool_], crop: Crop) -> NDArray[np.bool_]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -44,6 +46,20 @@ def compose(drawer: MaterialDrawer, config: SynthesisConfig, count: int, seed: i
     rng = np.random.default_rng(seed)
     packed = pack([drawer.draw(config.frames, rng, video_share=0.4) for _ in range(count)])
     return Synthesiser(config, device=CPU).compose(packed, [seed])
+
+
+def test_holders_are_large_and_leave_the_label_alone(drawer: MaterialDrawer) -> None:
+    drawer.distractor_share, before = 1.0, drawer.distractor_share
+    try:
+        config = SynthesisConfig(size=64, factor=(2.0, 3.0), map_miss=0.0, box_mask_share=0.0)
+        plain, held = (compose(drawer, replace(config, holder_share=share), 12, seed=5) for share in (0.0, 1.0))
+    finally:
+        drawer.distractor_share = before
+    changed = (plain.labels[:, 0] != held.labels[:, 0]).float().mean()
+    assert changed < 0.01, "in the first frame nothing lies over the target; its soft border may give way"
+    covered = (plain.images - held.images).abs().amax((1, 2)) > 20.0
+    shares = covered.flatten(1).float().mean(1)
+    assert (shares > 0.1).any(), "twice as large, they cover background that they did not cover before"
 
 
 def test_batch_has_the_promised_shapes_and_values(drawer: MaterialDrawer) -> None:

@@ -177,6 +177,8 @@ class MaterialDrawer:
     def _video(self, count: int, rng: np.random.Generator) -> list[Source]:
         for _ in range(MAX_DRAWS):
             frames = self.videos[rng.choice(len(self.videos), p=self.video_weights)]
+            if len(frames) < count:
+                continue
             gaps = rng.integers(1, self.max_gap + 1, size=count - 1)
             gaps = np.minimum(gaps, max(1, (len(frames) - 1) // (count - 1)))
             start = rng.integers(0, len(frames) - gaps.sum())
@@ -190,7 +192,10 @@ class MaterialDrawer:
                 continue
             if sources is not None:
                 return sources
-        raise DataError(f"{MAX_DRAWS} videos in a row hold no object of {MIN_TARGET_AREA} pixels; check the data")
+        raise DataError(
+            f"{MAX_DRAWS} videos in a row have fewer than {count} frames or no object of {MIN_TARGET_AREA} pixels; "
+            "check the data"
+        )
 
     def draw(self, count: int, rng: np.random.Generator, *, video_share: float) -> Material:
         """Draw the material of one sample of `count` frames, from a video with the probability `video_share`."""
