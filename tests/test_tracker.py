@@ -26,7 +26,7 @@ from tracker.shape import Shape
 from tracker.tracker import FAILED_CONFIDENCE, StateError
 
 # the rule that segments every frame here; "paper" leaves about half of them to the filter and has its own test
-CONFIG = TrackerConfig(crop=CropConfig(size=128), gate=GateConfig(rule="relative"))
+CONFIG = TrackerConfig(crop=CropConfig(size=128, segment_size=128), gate=GateConfig(rule="relative"))
 
 
 class ColourEngine(Engine):
@@ -170,7 +170,7 @@ def test_the_second_crop_is_closer_and_its_map_keeps_the_unit(engine: ColourEngi
     target = np.sqrt(np.prod(dmb.size))
     for crop in (search, closer):
         spatial_map = dmb._spatial_map(crop, dmb.centre)
-        edge = 0.5 * crop.side - 0.5 * crop.side / dmb.cells  # of the outermost cell's centre, image pixels
+        edge = 0.5 * crop.side - 0.5 * crop.side / (crop.size // 16)  # of the outermost cell's centre, image pixels
         assert spatial_map[0, 0] == pytest.approx(np.sqrt(2) * edge / (CONFIG.crop.factor * target), rel=1e-4)
 
 

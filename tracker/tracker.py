@@ -94,11 +94,6 @@ class DMB:
         self.initial_area = 1.0  # of the rotated box in the first frame, in units of `initial_size`'s product
         self.initial_size: Point = (0.0, 0.0)
 
-    @property
-    def cells(self) -> int:
-        """Cells per side of the attention and filter grids."""
-        return self.config.crop.size // STRIDE
-
     def initialize(self, image: NDArray[np.uint8], region: object, *, masks: bool = True) -> Result:
         """Start on a target.
 
@@ -195,7 +190,9 @@ class DMB:
     def _segment_crop(self, centre: Point) -> Crop:
         """What the decoder and the appearance memory see; with one crop a frame, the search region itself."""
         config = self.config.crop
-        return search_crop(centre, self.size, config.segment_factor if config.recentre else config.factor, config.size)
+        if not config.recentre:
+            return self._search_crop(centre)
+        return search_crop(centre, self.size, config.segment_factor, config.segment_size)
 
     def _pixels(self, image: NDArray[np.uint8], crop: Crop) -> Tensor:
         """The crop's pixels, normalised, 1 x 3 x S x S."""
@@ -231,7 +228,7 @@ class DMB:
     def _spatial_map(self, crop: Crop, centre: Point) -> NDArray[np.float32]:
         """Distances to the target's `centre`, in sides of the search region whatever the crop shows (as trained)."""
         side = self.config.crop.factor * float(np.sqrt(np.prod(self.size)))
-        return distance_map(self.cells, self._to_cells(crop, centre), side * crop.scale / STRIDE)
+        return distance_map(crop.size // STRIDE, self._to_cells(crop, centre), side * crop.scale / STRIDE)
 
     @staticmethod
     def _to_image(crop: Crop, cell: Point) -> Point:
@@ -284,7 +281,7 @@ class DMB:
         """Turn a probability S x S into the target's shape in the image, or None where there is too little."""
         config = self.config.mask
         threshold = config.threshold_mask if self.from_mask else config.threshold
-        needed = config.min_area * (self.config.crop.size / 384) ** 2
+        needed = config.min_area * (crop.size / 384) ** 2
         if not np.isfinite(probability).all() or (probability > threshold).sum() < needed:
             return None
         mask = crop.mask_to_image(probability, image_shape) > threshold
