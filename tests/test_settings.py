@@ -54,7 +54,7 @@ def test_the_tracker_config_gets_what_was_chosen_and_keeps_the_rest() -> None:
     default = TrackerConfig()
     assert config.gate.rule == "off"
     assert config.gate.max_uncertainty == default.gate.max_uncertainty
-    assert (config.crop.size, config.crop.segment_size, config.crop.recentre) == (128, 128, False)
+    assert {config.crop.size, config.crop.segment_size, config.crop.box_size} == {128} and not config.crop.recentre
     assert config.crop.factor == default.crop.factor
     assert (config.appearance.sampling_interval, config.appearance.max_frames) == (3, 7)
     assert not config.box2seg.enabled

@@ -26,7 +26,7 @@ from tracker.shape import Shape
 from tracker.tracker import FAILED_CONFIDENCE, StateError
 
 # the rule that segments every frame here; "paper" leaves about half of them to the filter and has its own test
-CONFIG = TrackerConfig(crop=CropConfig(size=128, segment_size=128), gate=GateConfig(rule="relative"))
+CONFIG = TrackerConfig(crop=CropConfig(size=128, segment_size=128, box_size=128), gate=GateConfig(rule="relative"))
 
 
 class ColourEngine(Engine):

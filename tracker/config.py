@@ -21,6 +21,8 @@ class CropConfig:
     segment_factor: float = 3.4  # side of the second crop, which is segmented (release: 4.0)
     size: int = 256  # side of the resampled search region, pixels; a multiple of 16 (release)
     segment_size: int = 384  # side of the resampled second crop, likewise (paper, release; see docs/TRAINING.md)
+    box_factor: float = 3.0  # side of the second crop where only boxes are wanted: fine borders are not needed ...
+    box_size: int = 256  # ... and fewer pixels are faster
     recentre: bool = True  # segment a second, closer crop at the filter's peak (release); else the search region
     confirm_jump: float = 0.35  # a peak further off than this, in sqrt(w*h), is weighed against staying
     confirm_below: float = 4.0  # a peak more uncertain than this does not move the target away from a mask at hand

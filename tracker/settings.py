@@ -63,7 +63,8 @@ class Settings:
         """Apply what was chosen to a configuration (default: the default one)."""
         config = base or TrackerConfig()
         if self.crop_size is not None:
-            crop = replace(config.crop, size=self.crop_size, segment_size=self.crop_size)
+            side = self.crop_size
+            crop = replace(config.crop, size=side, segment_size=side, box_size=side)
             config = replace(config, crop=crop)
         if self.recentre is not None:
             config = replace(config, crop=replace(config.crop, recentre=self.recentre))

@@ -56,7 +56,7 @@ class Result:
         frame_index: 0 for the first frame.
         segmented: the mask was segmented in this frame; otherwise it is the last one, moved.
         decision: what the quality gate decided; None in the first frame.
-        centre: x, y where the filter saw the target.
+        centre: x, y where the target was expected: the filter's peak, or where it was if a far peak was not believed.
     """
 
     mask: NDArray[np.bool_]
@@ -85,6 +85,7 @@ class DMB:
         self.gate = QualityGate(self.config.gate)
         self.frame_index = -1
         self.from_mask = False
+        self.masks = True  # whether masks are wanted, or only boxes
         self.centre: Point = (0.0, 0.0)  # of the target, image pixels
         self.size: Point = (0.0, 0.0)  # width and height, image pixels
         self.angle: float | None = None  # of the last rotated box, degrees
@@ -100,9 +101,9 @@ class DMB:
         Args:
             image: H x W x 3 RGB uint8 (or H x W grey).
             region: box (x, y, w, h), polygon (n x 2) or mask (H x W), see `parse_region`.
-            masks: masks are wanted, so every frame is segmented. False where only boxes will be read, after a box or
-                a polygon: then a frame that eq. 11 removes shows the last shape, moved; that drifts less, and the
-                boxes of VOT2014 fit better.
+            masks: masks are wanted, so every frame is segmented, at the full size of the closer crop. False where only
+                boxes will be read, after a box or a polygon: then the crop is smaller, and a frame that eq. 11 removes
+                shows the last shape, moved; that drifts less, and the boxes of VOT2014 fit better.
 
         Raises:
             ImageError: unusable image.
@@ -112,6 +113,7 @@ class DMB:
         parsed = parse_region(region, image.shape[:2])
         self.frame_index = 0
         self.from_mask = parsed.kind == "mask"
+        self.masks = masks or self.from_mask
         x, y, width, height = parsed.box
         smallest = self.config.crop.min_target
         self.centre = (x + (width - 1) / 2, y + (height - 1) / 2)
@@ -121,7 +123,7 @@ class DMB:
         crop = self._segment_crop(self.centre)
         probability = self._remember_first(image, crop, parsed)
         self._start_filter(image, self._search_crop(self.centre))
-        self.gate.reset(every_frame=masks or self.from_mask)
+        self.gate.reset(every_frame=self.masks)
         self.shape = self._first_shape(image, parsed, crop, probability)
         self.segmented_shape = self.shape
         self.angle = edge_angle(self.shape.polygon) if self.angle is None else self.angle
@@ -192,7 +194,9 @@ class DMB:
         config = self.config.crop
         if not config.recentre:
             return self._search_crop(centre)
-        return search_crop(centre, self.size, config.segment_factor, config.segment_size)
+        if self.masks:
+            return search_crop(centre, self.size, config.segment_factor, config.segment_size)
+        return search_crop(centre, self.size, config.box_factor, config.box_size)
 
     def _pixels(self, image: NDArray[np.uint8], crop: Crop) -> Tensor:
         """The crop's pixels, normalised, 1 x 3 x S x S."""
