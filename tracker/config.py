@@ -95,8 +95,7 @@ class MaskConfig:
     threshold: float = 0.5  # a pixel belongs to the target above it (release)
     threshold_mask: float = 0.5  # the same when initialised from a mask (the release uses 0.2)
     min_component: float = 0.1  # components below this share of the main one are removed
-    reach: float = 0.3  # nothing further outside the box around the filter's peak is the target; in sqrt(w*h)
-    reach_box: float = 0.2  # the same where the first mask is Box2Seg's
+    reach: float = 0.2  # nothing further outside the box around the filter's peak is the target; in sqrt(w*h)
     leak_ring: float = 0.15  # a mask that goes on in a ring of this width (in sqrt(w*h)) beyond its reach ...
     max_leak: float = 0.1  # ... by more than this share of it leaks: the size does not grow, nothing is remembered
     min_inside: float = 0.3  # a mask with less than this share of it in the box around the peak is another object's

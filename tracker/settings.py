@@ -35,7 +35,8 @@ class Settings:
         weights: a weights file; None for the project's own.
         threads: CPU threads; None leaves PyTorch's choice.
         gate: rule of the quality gate.
-        crop_size: side of the crops as the network sees them, pixels, a multiple of 16.
+        crop_size: side of the crop that is segmented where masks are wanted, as the network sees it, pixels, a multiple
+            of 16; the search region, and the crop where only boxes are wanted, become no larger than it.
         recentre: whether a second, closer crop at the filter's peak is segmented instead of the search region.
         sampling_interval: every n-th frame stays in the appearance memory; 0 keeps the first only.
         max_frames: most frames in the appearance memory.
@@ -63,8 +64,8 @@ class Settings:
         """Apply what was chosen to a configuration (default: the default one)."""
         config = base or TrackerConfig()
         if self.crop_size is not None:
-            side = self.crop_size
-            crop = replace(config.crop, size=side, segment_size=side, box_size=side)
+            side, crop = self.crop_size, config.crop
+            crop = replace(crop, segment_size=side, size=min(side, crop.size), box_size=min(side, crop.box_size))
             config = replace(config, crop=crop)
         if self.recentre is not None:
             config = replace(config, crop=replace(config.crop, recentre=self.recentre))
@@ -152,7 +153,7 @@ VARIABLES = (
         "crop_size",
         _integer(4 * CROP_STEP, CROP_STEP),
         f"a multiple of {CROP_STEP} from {4 * CROP_STEP}",
-        "side of the crops in network pixels; smaller is faster and less accurate",
+        "side of the segmented crop in network pixels; smaller is faster and less accurate (default: 384)",
     ),
     Variable(
         "recentre", _switch, "on or off", "segment a closer crop at the filter's peak; off is faster (default: on)"

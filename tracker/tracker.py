@@ -181,11 +181,6 @@ class DMB:
             self._confidence(decision, view), segmented=shape is not None, decision=decision, peak=expected
         )
 
-    @property
-    def _reach(self) -> float:
-        config = self.config.mask
-        return config.reach if self.from_mask else config.reach_box
-
     def _search_crop(self, centre: Point) -> Crop:
         return search_crop(centre, self.size, self.config.crop.factor, self.config.crop.size)
 
@@ -290,7 +285,7 @@ class DMB:
             return None
         mask = crop.mask_to_image(probability, image_shape) > threshold
         if self.frame_index > 0:
-            mask &= box_window(expected, self.size, self._reach, image_shape)
+            mask &= box_window(expected, self.size, config.reach, image_shape)
         mask = clean_mask(mask, expected, self.size, min_share=config.min_component, max_gap=self.max_gap)
         if self.frame_index > 0:
             inside = np.count_nonzero(mask & box_window(expected, self.size, 0.0, image_shape))
@@ -312,8 +307,8 @@ class DMB:
         seen = probability > config.threshold
         x, y = crop.to_crop(np.array([expected]))[0]
         size = (self.size[0] * crop.scale, self.size[1] * crop.scale)
-        allowed = box_window((x, y), size, self._reach, seen.shape)
-        beside = box_window((x, y), size, self._reach + config.leak_ring, seen.shape) & ~allowed
+        allowed = box_window((x, y), size, config.reach, seen.shape)
+        beside = box_window((x, y), size, config.reach + config.leak_ring, seen.shape) & ~allowed
         return bool(np.count_nonzero(seen & beside) > config.max_leak * np.count_nonzero(seen & allowed))
 
     @staticmethod
