@@ -16,13 +16,15 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from tracker.network.backbone import STRIDE_CONVENTIONS
-from tracker.network.model import DMBNet
+from tracker.network.backbone import STRIDE_CONVENTIONS, StrideOn
+from tracker.network.decoder import POSITIONS
+from tracker.network.model import SPATIAL_MAPS, DMBNet
 
 WEIGHTS_NAME = "dmb_r50.safetensors"
 FORMAT = "dmb-1"
+UNSTATED_STRIDE: StrideOn = "1x1"  # of a trunk that says nothing: the original ResNet, as Keras has it
 
 # our module names -> the authors' release, prefix by prefix; below them the names are equal
 RELEASE_PREFIXES = {
@@ -97,44 +99,80 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_weights(model: DMBNet, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a model in half precision, atomically: an old file survives whatever happens.
+def halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters and statistics as files hold them: half precision, but batch norms in float32.
 
-    Batch-norm statistics and parameters stay float32, since some are outside half precision's range.
+    Some statistics are outside half precision's range. Counters (`num_batches_tracked`) are left out.
+    """
+    tensors = {}
+    for name, tensor in state.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        half = tensor.dim() > 1 or (name.endswith(".bias") and "bn" not in name and "downsample.1" not in name)
+        tensors[name] = tensor.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
+    return tensors
+
+
+def write_tensors(
+    tensors: Mapping[str, Tensor], path: str | os.PathLike[str], metadata: Mapping[str, str]
+) -> dict[str, str]:
+    """Write a safetensors file atomically: an old file survives whatever happens.
+
+    Args:
+        tensors: what `halve` returned.
+        path: where to.
+        metadata: facts for the file; the checksum is added.
+
+    Returns:
+        The metadata as written.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    facts = dict(metadata) | {"checksum": checksum(tensors)}
+    target = Path(path)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as temporary:
+        pass
+    try:
+        save_file(dict(tensors), temporary.name, metadata=facts)
+        os.chmod(temporary.name, 0o644)
+        os.replace(temporary.name, target)
+    finally:
+        Path(temporary.name).unlink(missing_ok=True)
+    return facts
+
+
+def save_weights(
+    model: DMBNet, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Write a model in half precision, atomically.
 
     Args:
         model: the network.
         path: where to.
         metadata: further facts for the file (training stage, steps, ...).
+
+    Returns:
+        The metadata as written.
+
+    Raises:
+        OSError: it cannot be written there.
     """
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        if name.endswith("num_batches_tracked"):
-            continue
-        half = tensor.dim() > 1 or (name.endswith(".bias") and "bn" not in name and "downsample.1" not in name)
-        tensors[name] = tensor.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
     facts = dict(metadata or {}) | {
         "format": FORMAT,
         "stride_on": model.stride_on,
         "coarse_prediction": "yes" if model.coarse_prediction else "no",
-        "checksum": checksum(tensors),
+        "position": model.position,
+        "spatial_map": model.spatial_map,
     }
-    target = Path(path)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as temporary:
-        pass
-    try:
-        save_file(tensors, temporary.name, metadata=facts)
-        os.chmod(temporary.name, 0o644)
-        os.replace(temporary.name, target)
-    finally:
-        Path(temporary.name).unlink(missing_ok=True)
+    return write_tensors(halve(model.state_dict()), path, facts)
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata of a weights file and verify its checksum.
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata of any safetensors file.
 
     Raises:
-        WeightsError: the file is unreadable, no DMB weights file, or damaged.
+        WeightsError: the file is unreadable.
     """
     try:
         with safe_open(str(path), framework="pt") as archive:
@@ -144,15 +182,46 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise WeightsError(
             f"weights file '{path}' is no readable safetensors file ({error}); restore it from the repository"
         ) from error
+    return tensors, metadata
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata of a weights file and verify its checksum.
+
+    Raises:
+        WeightsError: the file is unreadable, no DMB weights file, or damaged.
+    """
+    tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
         found = metadata.get("format", "none")
         raise WeightsError(
             f"weights file '{path}' is not a DMB weights file (format '{found}', expected '{FORMAT}'); "
-            "use one written by DMB's training"
+            "use one written by DMB's training or by `dmb weights convert`"
         )
     if metadata.get("checksum") != checksum(tensors):
         raise WeightsError(f"weights file '{path}' is damaged (its checksum differs); restore it from the repository")
     return tensors, metadata
+
+
+def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Name and shape of everything that a file of this model holds."""
+    return {
+        name: tuple(tensor.shape)
+        for name, tensor in model.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def differences(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> list[str]:
+    """The first missing, unexpected and mis-shaped names, up to three of each; empty where nothing differs."""
+    complaints = [f"missing {name}" for name in expected if name not in tensors][:3]
+    complaints += [f"unexpected {name}" for name in tensors if name not in expected][:3]
+    complaints += [
+        f"{name} is {tuple(tensors[name].shape)} instead of {shape}"
+        for name, shape in expected.items()
+        if name in tensors and tuple(tensors[name].shape) != shape
+    ][:3]
+    return complaints
 
 
 def fill_model(model: DMBNet, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -161,24 +230,40 @@ def fill_model(model: DMBNet, tensors: Mapping[str, Tensor], path: Path) -> None
     Raises:
         WeightsError: names or shapes differ; the message lists the first of them.
     """
-    expected = {
-        name: tuple(tensor.shape)
-        for name, tensor in model.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    complaints = [f"missing {name}" for name in expected if name not in tensors][:3]
-    complaints += [f"unexpected {name}" for name in tensors if name not in expected][:3]
-    complaints += [
-        f"{name} is {tuple(tensors[name].shape)} instead of {shape}"
-        for name, shape in expected.items()
-        if name in tensors and tuple(tensors[name].shape) != shape
-    ][:3]
+    complaints = differences(shapes_of(model), tensors)
     if complaints:
         raise WeightsError(
             f"weights file '{path}' belongs to another network ({', '.join(complaints)}); "
             "use one written by this version of DMB"
         )
     model.load_state_dict(dict(tensors), strict=False)
+
+
+def build_model(metadata: Mapping[str, str], path: Path) -> DMBNet:
+    """Make the network that a weights file's metadata describe, with untrained numbers.
+
+    Raises:
+        WeightsError: they describe none.
+    """
+    stride_on = metadata.get("stride_on")
+    if stride_on not in STRIDE_CONVENTIONS:
+        raise WeightsError(
+            f"weights file '{path}' states the stride convention '{stride_on}', expected one of "
+            f"{', '.join(STRIDE_CONVENTIONS)}; convert it again"
+        )
+    # what older files do not state is what they were trained with
+    position, spatial_map = metadata.get("position", "add"), metadata.get("spatial_map", "distance")
+    if position not in POSITIONS or spatial_map not in SPATIAL_MAPS:
+        raise WeightsError(
+            f"weights file '{path}' wants its spatial map to be '{spatial_map}' and to enter by '{position}', which "
+            "this version of DMB does not know; use a newer one"
+        )
+    return DMBNet(
+        stride_on=stride_on,
+        coarse_prediction=metadata.get("coarse_prediction") == "yes",
+        position=position,
+        spatial_map=spatial_map,
+    )
 
 
 def load_weights(option: str | os.PathLike[str] | None = None, device: str | torch.device = "cpu") -> DMBNet:
@@ -193,31 +278,49 @@ def load_weights(option: str | os.PathLike[str] | None = None, device: str | tor
     """
     path = find_weights(option)
     tensors, metadata = read_weights(path)
-    stride_on = metadata.get("stride_on")
-    if stride_on not in STRIDE_CONVENTIONS:
-        raise WeightsError(
-            f"weights file '{path}' states the stride convention '{stride_on}', expected one of "
-            f"{', '.join(STRIDE_CONVENTIONS)}; convert it again"
-        )
-    model = DMBNet(
-        stride_on=stride_on, coarse_prediction=metadata.get("coarse_prediction") == "yes"
-    )
+    model = build_model(metadata, path)
     fill_model(model, tensors, path)
     model.requires_grad_(False).eval()
     return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _read_trunk(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], StrideOn]:
+    """Tensors of a trunk, float32, and its stride convention."""
+    try:
+        with safe_open(os.fspath(path), framework="pt") as archive:
+            tensors = {name: archive.get_tensor(name).float() for name in archive.keys()}  # noqa: SIM118
+            stride_on = (archive.metadata() or {}).get("stride_on", UNSTATED_STRIDE)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"trunk '{path}' is no readable safetensors file ({error}); name another one") from error
+    if stride_on not in STRIDE_CONVENTIONS:
+        raise WeightsError(
+            f"trunk '{path}' states the stride convention '{stride_on}', expected one of "
+            f"{', '.join(STRIDE_CONVENTIONS)}; convert it again"
+        )
+    return tensors, stride_on
+
+
+def trunk_stride(path: str | os.PathLike[str]) -> StrideOn:
+    """The stride convention that a trunk states, "1x1" (original ResNet) where it states none.
+
+    Raises:
+        WeightsError: the file is missing or states another one.
+    """
+    return _read_trunk(path)[1]
 
 
 def load_trunk(model: DMBNet, path: str | os.PathLike[str]) -> None:
     """Copy an ImageNet ResNet-50 (torchvision's names, stem to layer3) into both encoders.
 
     Raises:
-        WeightsError: the file is missing or does not hold such a trunk.
+        WeightsError: the file is missing, does not hold such a trunk, or has its strides elsewhere than the model.
     """
-    try:
-        with safe_open(os.fspath(path), framework="pt") as archive:
-            tensors = {name: archive.get_tensor(name).float() for name in archive.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"trunk '{path}' is no readable safetensors file ({error}); name another one") from error
+    tensors, stride_on = _read_trunk(path)
+    if stride_on != model.stride_on:
+        raise WeightsError(
+            f"trunk '{path}' has its strides on the {stride_on} convolutions and the network on the "
+            f"{model.stride_on} ones; build the network with the trunk's convention"
+        )
     renamed = {}
     for name, tensor in tensors.items():
         for theirs, ours in (("layer1.", "res2."), ("layer2.", "res3."), ("layer3.", "res4.")):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tests.training.test_synthesis import frame
 from tracker.network import DMBNet
@@ -16,7 +16,7 @@ from tracker.training.loader import Stream
 from tracker.training.loop import Trainer
 from tracker.training.plan import PlanError, Stage, TrainingConfig
 from tracker.training.sources import MaterialDrawer
-from tracker.weights import load_weights
+from tracker.weights import load_weights, save_weights
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,46 @@ def test_the_average_is_saved_and_another_run_starts_from_it(tmp_path: Path, tru
     torch.testing.assert_close(second.model.decoder.predict.weight, mean.detach(), rtol=1e-3, atol=1e-4)
     losses(second, 1)
     assert not torch.equal(second.model.decoder.predict.weight, load_weights(saved).decoder.predict.weight)
+
+
+def test_the_network_has_its_strides_where_the_trunk_states_them(tmp_path: Path, trunk: Path) -> None:
+    stated = tmp_path / "trunk.safetensors"
+    save_file(load_file(trunk), stated, metadata={"stride_on": "3x3"})
+    for file, stride_on, strides in ((trunk, "1x1", (2, 1)), (stated, "3x3", (1, 2))):
+        output = tmp_path / stride_on
+        trainer(output, file).save()
+        resumed = trainer(output, None).model  # the checkpoint's network has them at the same place
+        for model in (resumed, load_weights(output / "dmb_r50.safetensors")):
+            assert model.stride_on == stride_on
+            for encoder in (model.query_encoder, model.memory_encoder):
+                for stage in (encoder.res3, encoder.res4):
+                    assert (stage[0].conv1.stride[0], stage[0].conv2.stride[0]) == strides
+
+
+def test_a_run_teaches_weights_the_coarse_prediction(tmp_path: Path) -> None:
+    given = tmp_path / "given.safetensors"
+    save_weights(DMBNet(stride_on="3x3", coarse_prediction=False), given)
+    assert trainer(tmp_path / "with", None, weights=given).model.coarse_prediction
+    assert not trainer(tmp_path / "without", None, weights=given, coarse_weight=0.0).model.coarse_prediction
+
+
+def test_a_concatenating_decoder_starts_as_an_adding_one_and_is_saved_as_what_it_is(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    given = tmp_path / "adds.safetensors"
+    save_weights(DMBNet(), given)
+    run = trainer(tmp_path / "run", None, weights=given, position="concat", spatial_map="response")
+    adds, readout, skip = load_weights(given), torch.randn(1, 1024, 4, 4), torch.randn(1, 512, 8, 8)
+    spatial_map = torch.rand(1, 1, 4, 4)
+    expected = adds.decoder.features(readout, skip, spatial_map)
+    torch.testing.assert_close(run.model.decoder.features(readout, skip, spatial_map), expected, rtol=1e-4, atol=1e-4)
+    losses(run, 1)
+    assert run.model.decoder.merge is not None and run.model.decoder.merge.weight[0, 1] != 0.0, "it is trained"
+    run.save()
+    saved = load_weights(tmp_path / "run" / "dmb_r50.safetensors")
+    assert (saved.position, saved.spatial_map) == ("concat", "response")
+    trainer(tmp_path / "run", None, position="concat", spatial_map="response")  # goes on
+    with pytest.raises(PlanError, match="trained with 'concat'; start from weights that add"):
+        trainer(tmp_path / "back", None, weights=tmp_path / "run" / "dmb_r50.safetensors")
 
 
 def test_a_fresh_run_needs_something_to_start_from(tmp_path: Path) -> None:

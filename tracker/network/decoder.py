@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tracker.network.encoders import VALUE_CHANNELS
 
 WIDTH = 256  # channels of every decoder layer (authors' release)
+Position = Literal["add", "concat"]
+POSITIONS: tuple[Position, ...] = ("add", "concat")
 
 
 def upsample(x: Tensor, factor: int) -> Tensor:
@@ -49,10 +54,24 @@ class Decoder(nn.Module):
     decoder therefore predicts at stride 8 for the whole region (`coarse`), and `refine` repeats the last step
     for a window only, with the same prediction layer. Weights trained without the coarse prediction (the
     authors' release) refine the whole region.
+
+    The spatial map is the positional encoding of Table VIII. "sum" there is `position="add"`: the one channel is added
+    to all 256 channels of the stride-16 features. "cat" is "concat": it becomes their 257th channel, and a 1x1
+    convolution makes 256 of them again. That convolution starts as the addition, so that training can go on from
+    weights that add.
+
+    Args:
+        position: how the spatial map enters.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, position: Position = "add") -> None:
         super().__init__()
+        self.merge: nn.Conv2d | None = None
+        if position == "concat":
+            self.merge = nn.Conv2d(WIDTH + 1, WIDTH, 1)
+            with torch.no_grad():
+                self.merge.weight[:, :, 0, 0] = torch.cat([torch.eye(WIDTH), torch.ones(WIDTH, 1)], dim=1)
+                self.merge.bias.zero_()  # type: ignore[union-attr]
         self.conv = nn.Conv2d(2 * VALUE_CHANNELS, WIDTH, 3, padding=1)
         self.block = ResidualBlock(WIDTH)
         self.refine8 = Refinement(512)
@@ -62,9 +81,6 @@ class Decoder(nn.Module):
     def features(self, readout: Tensor, skip8: Tensor, spatial_map: Tensor) -> Tensor:
         """Decode up to stride 8.
 
-        The spatial map is the positional encoding: one channel, added to all 256 channels of the stride-16
-        features ("adding" of Table VIII).
-
         Args:
             readout: N x 1024 x h x w, eq. 5.
             skip8: N x 512 x 2h x 2w, query features at stride 8.
@@ -73,7 +89,10 @@ class Decoder(nn.Module):
         Returns:
             N x 256 x 2h x 2w.
         """
-        return self.refine8(skip8, self.block(self.conv(readout)) + spatial_map)
+        features16 = self.block(self.conv(readout))
+        if self.merge is None:
+            return self.refine8(skip8, features16 + spatial_map)
+        return self.refine8(skip8, self.merge(torch.cat([features16, spatial_map.to(features16.dtype)], dim=1)))
 
     def coarse(self, features8: Tensor) -> Tensor:
         """Predict from stride 8: N x 256 x 2h x 2w to logits N x 2 x 16h x 16w, background first."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from tracker.network.backbone import StrideOn
-from tracker.network.decoder import Decoder
+from tracker.network.decoder import Decoder, Position
 from tracker.network.encoders import KeyValue, MemoryEncoder, QueryEncoder
 from tracker.network.reader import read_memory, to_rows
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1] (torchvision)
 IMAGE_STD = (0.229, 0.224, 0.225)
 STRIDE = 16  # pixels per cell of the attention and filter grids
+SpatialMap = Literal["distance", "response"]
+SPATIAL_MAPS: tuple[SpatialMap, ...] = ("distance", "response")
 
 
 class QueryFeatures(NamedTuple):
@@ -63,17 +65,29 @@ class DMBNet(nn.Module):
             (original ResNet).
         coarse_prediction: the decoder was trained to predict at stride 8 too; without it the whole region is
             refined.
+        position: how the spatial map enters the decoder.
+        spatial_map: what the decoder was trained to see as spatial map: the distance to the target's centre, or the
+            filter's response. The network is the same; the tracker must hand over the right one.
     """
 
-    def __init__(self, *, stride_on: StrideOn = "1x1", coarse_prediction: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        stride_on: StrideOn = "1x1",
+        coarse_prediction: bool = True,
+        position: Position = "add",
+        spatial_map: SpatialMap = "distance",
+    ) -> None:
         super().__init__()
         self.stride_on: StrideOn = stride_on
         self.coarse_prediction = coarse_prediction
+        self.position: Position = position
+        self.spatial_map: SpatialMap = spatial_map
         self.memory_encoder = MemoryEncoder(stride_on=stride_on)
         self.query_encoder = QueryEncoder(stride_on=stride_on)
         self.memory_key_value = KeyValue()
         self.query_key_value = KeyValue()
-        self.decoder = Decoder()
+        self.decoder = Decoder(position)
         self.register_buffer("image_mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=False)
 

@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tracker.engine import resolve_precision
 from tracker.network import DMBNet
+from tracker.network.backbone import StrideOn
 from tracker.training.distributed import World
 from tracker.training.initialisation import initialise
 from tracker.training.loader import SYNTHESIS, WINDOWS, MaterialDataset, Stream, seed_of
@@ -31,10 +32,11 @@ from tracker.training.report import Facts, Report
 from tracker.training.sources import MaterialDrawer
 from tracker.training.step import StepConfig, TrainingStep
 from tracker.training.synthesis import Batch, SynthesisConfig, Synthesiser
-from tracker.weights import load_trunk, load_weights, save_weights
+from tracker.weights import load_trunk, load_weights, save_weights, trunk_stride
 
 log = logging.getLogger(__name__)
 
+UNREADABLE = (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError)  # what damaged checkpoints raise
 HEAD_START_STEPS = 6  # steps whose images the keys' PCA is computed from
 
 
@@ -134,12 +136,12 @@ class Trainer:
         if self.checkpoint.is_file():
             if trunk or weights:
                 log.info("'%s' is continued; %s is not read again", self.checkpoint, trunk or weights)
-            return DMBNet(stride_on="1x1")
+            return self._network(self._checkpoint_stride())
         if weights is not None:
-            return load_weights(weights).requires_grad_(True)
+            return self._continued(load_weights(weights), weights)
         if trunk is None:
             raise PlanError(f"no checkpoint in '{self.output}' to continue; name a trunk or weights to start from")
-        model = DMBNet(stride_on="1x1")
+        model = self._network(trunk_stride(trunk))
         load_trunk(model, trunk)
         model.eval()
         steps = range(min(HEAD_START_STEPS, self.config.steps))
@@ -148,6 +150,30 @@ class Trainer:
         kept = initialise(model, model.normalise(images))
         log.info("keys start as a PCA of the trunk's features (%.0f%% of the variance)", 100 * kept)
         return model
+
+    def _network(self, stride_on: StrideOn) -> DMBNet:
+        """The network that the plan trains, with untrained numbers."""
+        return DMBNet(stride_on=stride_on, position=self.config.position, spatial_map=self.config.spatial_map)
+
+    def _continued(self, loaded: DMBNet, weights: Path) -> DMBNet:
+        """The plan's network with the numbers of `loaded`; a concatenating decoder starts from an adding one."""
+        if loaded.position != self.config.position and loaded.position != "add":
+            raise PlanError(
+                f"the plan's position is '{self.config.position}', and '{weights}' was trained with "
+                f"'{loaded.position}'; start from weights that add the spatial map"
+            )
+        model = self._network(loaded.stride_on)
+        model.load_state_dict(loaded.state_dict(), strict=False)
+        model.coarse_prediction = loaded.coarse_prediction or self.config.coarse_weight > 0  # from now on it is trained
+        return model
+
+    def _checkpoint_stride(self) -> StrideOn:
+        """Where the checkpoint's network has its strides; of an unreadable checkpoint `load` complains."""
+        try:
+            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", mmap=True, weights_only=True)
+            return "3x3" if state["stride_on"] == "3x3" else "1x1"
+        except (OSError, *UNREADABLE):
+            return "1x1"
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -158,7 +184,9 @@ class Trainer:
 
     def _batch(self, packed: Packed, step: int, part: int) -> Batch:
         stage, _ = self.config.stage_at(step)
-        self.synthesiser.config = SynthesisConfig(size=stage.size, frames=stage.frames, factor=stage.factor)
+        self.synthesiser.config = SynthesisConfig(
+            size=stage.size, frames=stage.frames, factor=stage.factor, spatial_map=self.config.spatial_map
+        )
         return self.synthesiser.compose(packed, seed_of(self.config, step, part, SYNTHESIS))
 
     def save(self) -> None:
@@ -191,7 +219,6 @@ class Trainer:
             state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
             if state["plan"] != str(asdict(self.config)):
                 raise PlanError(f"checkpoint '{self.checkpoint}' was made by another plan; {remedy}")
-            self.model.stride_on = state["stride_on"]
             self.model.load_state_dict(state["model"])
             if self.average is not self.model:
                 self.average.load_state_dict(state["average"])
@@ -199,7 +226,7 @@ class Trainer:
             self.step = state["step"]
         except PlanError:
             raise
-        except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError) as error:
+        except UNREADABLE as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise PlanError(f"checkpoint '{self.checkpoint}' cannot be continued ({reason}); {remedy}") from error
         log.info("continuing from step %d", self.step)

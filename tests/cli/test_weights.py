@@ -1,0 +1,134 @@
+"""`dmb weights`: files in, one sentence out where they are wrong, and never a traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tests.test_conversion import Code
+from tracker.cli.main import USAGE, main
+from tracker.cli.weights import default_output
+from tracker.network.backbone import Trunk
+from tracker.weights import trunk_stride
+
+
+@pytest.fixture
+def resnet(tmp_path: Path) -> Path:
+    """A torchvision ResNet-50 of a few kilobytes."""
+    names = {"res2.": "layer1.", "res3.": "layer2.", "res4.": "layer3."}
+    state: dict[str, Tensor] = {"layer4.0.bn1.weight": torch.zeros(3), "fc.bias": torch.zeros(1000)}
+    for name, tensor in Trunk(stride_on="3x3").state_dict().items():
+        state[names.get(name[:5], name[:5]) + name[5:]] = torch.ones(()).expand(tensor.shape)
+    path = tmp_path / "resnet50-0676ba61.pth"
+    torch.save(state, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("a/net.pth", "a/net.safetensors"),
+        ("net.v2.pth.tar", "net.v2.safetensors"),
+        ("net.tar", "net.safetensors"),
+        ("net.v2", "net.v2.safetensors"),
+        (".pth", ".pth.safetensors"),
+    ],
+)
+def test_the_output_lies_beside_the_source(source: str, target: str) -> None:
+    assert default_output(Path(source)) == Path(target)
+
+
+def test_a_resnet_is_described_and_converted(resnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "info", str(resnet)]) == 0
+    output = capsys.readouterr().out
+    assert "torchvision ResNet-50" in output and f"dmb weights convert {resnet}" in output
+    assert main(["weights", "convert", str(resnet)]) == 0
+    target = resnet.with_name("resnet50-0676ba61.safetensors")
+    assert "--trunk" in capsys.readouterr().out
+    assert trunk_stride(target) == "3x3"
+    assert main(["weights", "info", str(target)]) == 0
+    output = capsys.readouterr().out
+    assert "stride on: 3x3\n" in output and "verified" in output and "source: resnet50-0676ba61.pth\n" in output
+    assert "parameters, total: 8,543,296\n" in output
+
+
+def test_an_existing_file_is_replaced_only_by_force(resnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = resnet.with_name("mine.safetensors")
+    target.write_bytes(b"precious")
+    arguments = ["weights", "convert", str(resnet), "--output", str(target)]
+    assert main(arguments) == 2
+    assert "--force" in capsys.readouterr().err
+    assert target.read_bytes() == b"precious"
+    assert main([*arguments, "--force"]) == 0
+    assert "conv1.weight" in load_file(target)
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [("", "is a folder"), ("none/x.safetensors", "in none"), ("resnet50-0676ba61.pth", "is the source")],
+)
+def test_outputs_that_cannot_be(
+    tmp_path: Path, resnet: Path, capsys: pytest.CaptureFixture[str], output: str, reason: str
+) -> None:
+    before = resnet.read_bytes()
+    assert main(["weights", "convert", str(resnet), "--force", "--output", str(tmp_path / output)]) == 2
+    error = capsys.readouterr().err
+    assert reason in error and error.startswith("error: ") and error.count("\n") == 1
+    assert resnet.read_bytes() == before
+
+
+def test_wrong_files_are_one_sentence(tmp_path: Path, resnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evil, short, mark = tmp_path / "evil.pth", tmp_path / "short.pth", tmp_path / "mark"
+    torch.save({"x": Code(mark)}, evil)
+    short.write_bytes(resnet.read_bytes()[:-100])
+    for path in (evil, short, tmp_path / "gone.pth", tmp_path):
+        for command in ("convert", "info"):
+            assert main(["weights", command, str(path)]) == 2
+            output = capsys.readouterr()
+            assert output.err.startswith(f"error: '{path}'") and output.err.count("\n") == 1
+            assert output.out == ""
+    assert not mark.exists()
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_info_is_about_the_projects_own_file_unless_named(
+    weights_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DMB_WEIGHTS", str(weights_file))
+    assert main(["weights", "info"]) == 0
+    output = capsys.readouterr().out
+    for part in ("memory_encoder", "query_encoder", "memory_key_value", "query_key_value", "decoder", "total"):
+        assert f"parameters, {part}: " in output
+    for line in ("holds: DMB weights", "numbers: float16, float32", "coarse_prediction: ", "stage: ", "format: dmb-1"):
+        assert f"\n{line}" in output
+    assert " verified\n" in output
+    monkeypatch.setenv("DMB_WEIGHTS", "/nowhere/x.safetensors")
+    assert main(["weights", "info"]) == 2
+    assert "DMB_WEIGHTS" in capsys.readouterr().err
+
+
+def test_info_on_another_network_lists_names_and_keeps_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "w.safetensors"
+    facts = {"format": "dmb-1", "stride_on": "3x3", "note": "a\x1b[2Jb\nc"}
+    save_file({"decoder.predict.bias": torch.zeros(3), "extra": torch.zeros(1)}, path, metadata=facts)
+    assert main(["weights", "info", str(path)]) == 2
+    output = capsys.readouterr()
+    assert "note: a\\x1b[2Jb\\nc\n" in output.out
+    assert "checksum: none\n" in output.out
+    assert "unexpected extra" in output.err and "missing " in output.err
+    assert "decoder.predict.bias is (3,) instead of (2,)" in output.err
+
+
+def test_usage_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "weights convert" in USAGE
+    for wrong in ([], ["convert"], ["fly"]):
+        with pytest.raises(SystemExit) as caught:
+            main(["weights", *wrong])
+        assert caught.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err

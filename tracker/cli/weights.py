@@ -1,0 +1,133 @@
+"""`dmb weights`: what a weights file holds, and other projects' checkpoints turned into ours."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tracker.conversion import Description
+
+DESCRIPTION = """\
+Weights files.
+
+dmb weights convert SOURCE turns a checkpoint of the DMB authors' release, STM's public checkpoint or a full torchvision
+ResNet-50 (.pth, .pth.tar, .tar) into a safetensors file. dmb weights info [FILE] tells what a file holds. Details are
+in docs/WEIGHTS.md.
+"""
+CONVERT = """\
+Turns a checkpoint of another project into a safetensors file: DMB weights (for --weights), or from a ResNet-50 a trunk
+that a training starts from (dmb train PLAN --trunk FILE). No code that a checkpoint holds is run.
+"""
+INFO = """\
+Tells what a file holds: parameters, stride convention, stage, checksum, and of an incompatible file the first names
+that differ. The exit code is 2 where it cannot be used.
+"""
+USER_ERROR = 2  # exit code
+SUFFIXES = (".pth.tar", ".pth", ".pt", ".tar")  # of checkpoints; they give way to .safetensors
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dmb weights", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="convert | info")
+    convert = commands.add_parser("convert", description=CONVERT, help="a checkpoint into safetensors")
+    convert.add_argument("source", type=Path, metavar="SOURCE", help="file written by torch.save")
+    output = "file to write (default: beside SOURCE, with the suffix .safetensors)"
+    convert.add_argument("--output", type=Path, metavar="FILE", help=output)
+    convert.add_argument("--force", action="store_true", help="replace the file to write if it exists")
+    info = commands.add_parser("info", description=INFO, help="what a file holds")
+    info.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default: DMB_WEIGHTS, or the project's own")
+    return parser
+
+
+def default_output(source: Path) -> Path:
+    """Beside the source, with the suffix .safetensors in place of a checkpoint's."""
+    for suffix in SUFFIXES:
+        if source.name.endswith(suffix) and source.name != suffix:
+            return source.with_name(source.name.removesuffix(suffix) + ".safetensors")
+    return source.with_name(source.name + ".safetensors")
+
+
+def _check_target(source: Path, target: Path, force: bool) -> None:
+    """Raise OSError where the file to write is not one that may be written."""
+    if target.is_dir() or not target.absolute().parent.is_dir():
+        raise OSError(f"the output '{target}' is a folder or in none; name a file in a folder with --output")
+    if target.exists() and target.resolve() == source.resolve():
+        raise OSError(f"the output '{target}' is the source; name another file with --output")
+    if target.exists() and not force:
+        raise OSError(f"the output '{target}' exists; name another file with --output, or replace it with --force")
+
+
+def _convert(source: Path, target: Path, force: bool) -> None:
+    from tracker.conversion import TRUNK_FORMAT, convert
+
+    if source.exists():  # else the complaint is about the source
+        _check_target(source, target, force)
+    facts = convert(source, target)
+    trunk = facts["format"] == TRUNK_FORMAT
+    kind, option = ("a trunk", "dmb train PLAN --trunk") if trunk else ("DMB weights", "--weights or DMB_WEIGHTS")
+    print(f"'{target}' holds {kind} for {option}: stride on {facts['stride_on']}, checksum {facts['checksum']}")
+
+
+def _printable(text: str) -> str:
+    """Text of a file that is not ours, without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def lines(path: Path, found: Description) -> list[str]:
+    """What `dmb weights info` prints."""
+    rows = [("file", str(path)), ("holds", str(found.kind)), ("size", f"{found.size / 1e6:.1f} MB")]
+    rows += [(f"parameters, {part}", f"{count:,}") for part, count in found.parts.items()]
+    rows += [("parameters, total", f"{sum(found.parts.values()):,}"), ("numbers", ", ".join(found.dtypes))]
+    stated = "" if "stride_on" in found.metadata else " (assumed: the file has no stride_on)"
+    rows.append(("stride on", found.stride_on + stated))
+    verdict = {True: "verified", False: "DIFFERS from the contents", None: ""}[found.verified]
+    rows.append(("checksum", f"{found.metadata.get('checksum', 'none')} {verdict}".rstrip()))
+    # what names the network comes first, what is long last
+    known = ("format", "coarse_prediction", "position", "spatial_map", "stage", "steps")
+    further = sorted(found.metadata.keys() - {*known, "stride_on", "checksum"})
+    rows += [(name, found.metadata[name]) for name in (*known, *further) if name in found.metadata]
+    return [f"{_printable(name)}: {_printable(text)}" for name, text in rows]
+
+
+def _info(path: Path) -> int:
+    from tracker.conversion import describe
+
+    found = describe(path)
+    for line in lines(path, found):
+        print(line)
+    if found.complaint:
+        print(f"error: {_printable(found.complaint)}", file=sys.stderr)
+        return USER_ERROR
+    if found.kind.foreign:
+        print(f"`dmb weights convert {path}` makes it usable.")
+    return 0
+
+
+def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -> int:
+    """Run the command.
+
+    Args:
+        arguments: of the command line.
+        environ: names the file that `info` describes by default.
+
+    Returns:
+        The exit code: 0, or 2 where a file cannot be used or written; wrong usage ends the process with 2.
+    """
+    options = _parser().parse_args(arguments)
+    from tracker.weights import WeightsError, find_weights
+
+    try:
+        if options.command == "info":
+            return _info(options.file or find_weights(None, environ))
+        _convert(options.source, options.output or default_output(options.source), options.force)
+    except (WeightsError, OSError) as error:
+        print(f"error: {_printable(str(error))}", file=sys.stderr)
+        return USER_ERROR
+    return 0
