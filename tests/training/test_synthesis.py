@@ -94,6 +94,21 @@ def test_the_map_is_near_zero_at_the_target(drawer: MaterialDrawer) -> None:
             assert abs(column * 16 + 7.5 - x) <= 8.5 and abs(row * 16 + 7.5 - y) <= 8.5
 
 
+def test_the_response_is_highest_at_the_target(drawer: MaterialDrawer) -> None:
+    config = SynthesisConfig(
+        size=128, frames=3, factor=(2.0, 3.0), map_jitter=0.0, map_miss=0.0, spatial_map="response"
+    )
+    batch = compose(drawer, config, 6)
+    heights = []
+    for maps, centres in zip(batch.maps[:, :, 0].numpy(), batch.centres, strict=True):
+        for values, (x, y) in zip(maps, centres, strict=True):
+            row, column = np.unravel_index(values.argmax(), values.shape)
+            # noise may lift a neighbour of the cell that the centre lies in
+            assert abs(column * 16 + 7.5 - x) <= 24 and abs(row * 16 + 7.5 - y) <= 24
+            heights.append(values.max())
+    assert 0.1 < min(heights) < max(heights) < 1.25 and np.ptp(heights) > 0.2
+
+
 def test_the_same_seed_gives_the_same_batch(drawer: MaterialDrawer) -> None:
     def batch(seed: int) -> torch.Tensor:
         rng = np.random.default_rng(3)

@@ -68,6 +68,7 @@ def build_drawer(config: TrainingConfig, folders: Sequence[Path]) -> MaterialDra
         distractor_share=config.distractor_share,
         twin_share=config.twin_share,
         part_share=config.part_share,
+        pair_share=config.pair_share,
         max_gap=config.max_gap,
     )
 

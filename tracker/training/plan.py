@@ -13,6 +13,10 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from tracker.network.decoder import POSITIONS, Position
+from tracker.network.model import SPATIAL_MAPS, SpatialMap
+
+CHOICES: dict[str, tuple[str, ...]] = {"Position": POSITIONS, "SpatialMap": SPATIAL_MAPS}
 PLANS = Path(__file__).resolve().parent / "plans"
 
 
@@ -53,8 +57,11 @@ class TrainingConfig:
     distractor_share: float = 0.6  # share of the samples that get a pasted distractor or occluder
     twin_share: float = 0.0  # share of the stills' distractors that are the target once more
     part_share: float = 0.0  # share of the stills whose target is a part of the object
+    pair_share: float = 0.0  # share of the other stills whose target is two objects together
     max_gap: int = 8  # most frames between two frames of a video sample
     query_trained: tuple[str, ...] = ("res4",)  # parts of the query encoder that train; its BatchNorms never do
+    position: Position = "add"  # how the spatial map enters the decoder
+    spatial_map: SpatialMap = "distance"  # what it shows: the distance to the target's centre, or a filter's response
     held_out: tuple[str, ...] = ()  # video sequences that are kept for validation
     seed: int = 0
     save_minutes: float = 5.0  # minutes between checkpoints
@@ -90,6 +97,10 @@ def _value(value: object, kind: str, place: str) -> object:
         if isinstance(value, allowed[kind]) and isinstance(value, bool) == (kind == "bool"):
             return float(value) if kind == "float" else value  # type: ignore[arg-type]
         raise PlanError(f"{place} is {value!r}; give a value of type {kind}")
+    if kind in CHOICES:
+        if value in CHOICES[kind]:
+            return value
+        raise PlanError(f"{place} is {value!r}; give one of: {', '.join(CHOICES[kind])}")
     if kind == "tuple[float, float]":
         if isinstance(value, list) and len(value) == 2 and all(type(part) in (int, float) for part in value):
             return float(value[0]), float(value[1])
@@ -154,7 +165,7 @@ def read_plan(plan: str | Path) -> TrainingConfig:
     for name in config.query_trained:
         if name not in parts:
             raise PlanError(f"training plan '{path}': 'query_trained' names '{name}'; use some of: {', '.join(parts)}")
-    for name in ("average", "video_share", "composite_share", "distractor_share", "twin_share", "part_share"):
+    for name in ("average", *(field.name for field in fields(TrainingConfig) if field.name.endswith("_share"))):
         if not 0.0 <= getattr(config, name) <= 1.0 or config.average == 1.0:
             raise PlanError(f"training plan '{path}': '{name}' is {getattr(config, name)}; give a share from 0 to 1")
     return config

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.training.data import VOID, DataError, Frame
+from tracker.training.targets import joined, part_of
 
 log = logging.getLogger(__name__)
 
@@ -60,23 +61,23 @@ def cut_source(image: NDArray[np.uint8], mask: NDArray[np.uint8], scale: float, 
     return Source(_pad(image), _pad(mask), image.shape[1::-1], centre, float(np.sqrt(width * height)))
 
 
-def part_of(mask: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """One side of a random line through an object: 35 to 65% of its pixels."""
-    rows, columns = np.nonzero(mask)
-    angle = rng.uniform(0.0, 2.0 * np.pi)
-    along = np.cos(angle) * columns + np.sin(angle) * rows
-    kept = along < np.quantile(along, rng.uniform(0.35, 0.65))
-    part = np.zeros_like(mask)
-    part[rows[kept], columns[kept]] = 1
-    return part
+def still_source(frame: Frame, rng: np.random.Generator | None = None, *, attached: Frame | None = None) -> Source:
+    """Decode a still; its one object is the target.
 
-
-def still_source(frame: Frame, rng: np.random.Generator | None = None) -> Source:
-    """Decode a still; its one object is the target, or with `rng` a random part of that object."""
+    Args:
+        frame: the still.
+        rng: with it the target is a random part of the object, or
+        attached: with it and another still, the two objects of both together.
+    """
     image, ids = frame.decode()
     mask = (ids > 0).astype(np.uint8)
     if rng is not None and mask.any():
-        mask = part_of(mask, rng)
+        if attached is None:
+            mask = part_of(mask, rng)
+        else:
+            other_image, other_ids = attached.decode()
+            if other_ids.any():
+                image, mask = joined(image, mask, other_image, (other_ids > 0).astype(np.uint8), rng)
     scale = min(1.0, SOURCE_SIZE / max(image.shape[:2]))
     return cut_source(image, mask, scale, (0, 0))
 
@@ -131,6 +132,7 @@ class MaterialDrawer:
         twin_share: share of the stills' distractors that are the target once more.
         part_share: share of the stills whose target is a part of the object, which saliency does not tell from the
             rest of it: a hand of an arm.
+        pair_share: share of the stills whose target is two objects together, as rider and bicycle are.
         max_gap: largest distance between two drawn frames of a video.
     """
 
@@ -143,6 +145,7 @@ class MaterialDrawer:
         distractor_share: float = 0.6,
         twin_share: float = 0.0,
         part_share: float = 0.0,
+        pair_share: float = 0.0,
         max_gap: int = 8,
     ) -> None:
         self.stills = stills
@@ -154,6 +157,7 @@ class MaterialDrawer:
         self.distractor_share = distractor_share
         self.twin_share = twin_share
         self.part_share = part_share
+        self.pair_share = pair_share
         self.max_gap = max_gap
         self.damaged: set[str] = set()  # samples that did not decode
 
@@ -163,10 +167,14 @@ class MaterialDrawer:
             log.warning("%s; it is skipped", error)
             self.damaged.add(str(error))
 
-    def _still(self, rng: np.random.Generator, *, part: bool = False) -> Source:
+    def _frame(self, rng: np.random.Generator) -> Frame:
+        return self.stills[rng.integers(len(self.stills))]
+
+    def _still(self, rng: np.random.Generator, *, part: bool = False, pair: bool = False) -> Source:
         for _ in range(MAX_DRAWS):
             try:
-                source = still_source(self.stills[rng.integers(len(self.stills))], rng if part else None)
+                frame, attached = self._frame(rng), self._frame(rng) if pair else None
+                source = still_source(frame, rng if part or pair else None, attached=attached)
             except DataError as error:
                 self._damaged(error)
                 continue
@@ -201,7 +209,8 @@ class MaterialDrawer:
         """Draw the material of one sample of `count` frames, from a video with the probability `video_share`."""
         video = rng.random() < video_share and bool(self.videos)
         part = not video and self.part_share > 0.0 and rng.random() < self.part_share
-        target = self._video(count, rng) if video else [self._still(rng, part=part)] * count
+        pair = not video and not part and self.pair_share > 0.0 and rng.random() < self.pair_share
+        target = self._video(count, rng) if video else [self._still(rng, part=part, pair=pair)] * count
         background = self._still(rng) if not video and not part and rng.random() < self.composite_share else None
         distractor = None
         if rng.random() < self.distractor_share:

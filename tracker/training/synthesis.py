@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from tracker.geometry.distance_map import distance_map
-from tracker.network.model import STRIDE
+from tracker.config import FilterConfig
+from tracker.geometry.distance_map import distance_map, gaussian_map
+from tracker.network.model import STRIDE, SpatialMap
 from tracker.training.data import VOID
 from tracker.training.packing import Packed
 from tracker.training.warp import View, boxes_of, elastic_field, outside, sample, view_grid
 
+LABEL_SIGMA = FilterConfig.label_sigma  # of what the filter is trained to answer, in target sizes
 HOLDER_ZOOM = 2.0  # such an object is so many times as large as the target
 IGNORE = -1.0  # label value of pixels that enter no loss
 
@@ -38,6 +40,7 @@ class SynthesisConfig:
     size_jitter: float = 0.25  # the region's size is off by exp(this * N(0, 1)) (release)
     map_jitter: float = 0.12  # standard deviation of the map's centre, in target sizes
     map_miss: float = 0.08  # share of the maps that point anywhere
+    spatial_map: SpatialMap = "distance"  # what the maps show
     holder_share: float = 0.25  # share of the objects under or beside a target that are large, like who holds it
     box_mask_share: float = 0.2  # share of samples whose first mask is a box (Box2Seg)
     max_padding: float = 0.25  # natural regions are tightened until no more of them is padding
@@ -51,7 +54,7 @@ class Batch:
     images: Tensor  # B x T x 3 x S x S, 0..255
     labels: Tensor  # B x T x 1 x S x S: 1 target, 0 background, IGNORE
     memory_mask: Tensor  # B x 1 x S x S: the first frame's mask, or its box
-    maps: Tensor  # B x T x 1 x S/16 x S/16: distance maps as the filter would have given them
+    maps: Tensor  # B x T x 1 x S/16 x S/16: spatial maps as the filter would have given them
     centres: NDArray[np.float32]  # B x T x 2: target centre x, y in the region, pixels (unjittered)
     padding: float  # share of padded pixels
 
@@ -245,7 +248,7 @@ class Synthesiser:
         return torch.where(filled.unsqueeze(1), 1.0, first)
 
     def _maps(self, centres: NDArray[np.float32], factors: list[float]) -> Tensor:
-        """Distance maps B x T x 1 x g x g with the errors that the filter makes."""
+        """Spatial maps B x T x 1 x g x g with the errors that the filter makes."""
         config, rng = self.config, self.rng
         cells = config.size // STRIDE
         maps = np.zeros((*centres.shape[:2], 1, cells, cells), np.float32)
@@ -256,6 +259,34 @@ class Synthesiser:
                 if rng.random() < config.map_miss:
                     x, y = rng.uniform(0, config.size, size=2)
                 centre = ((x + 0.5) / STRIDE - 0.5, (y + 0.5) / STRIDE - 0.5)
-                unit = config.reference_factor * target / STRIDE
-                maps[sample_index, frame, 0] = distance_map(cells, centre, unit)
+                if config.spatial_map == "response":
+                    maps[sample_index, frame, 0] = response_map(cells, centre, target / STRIDE, rng)
+                else:
+                    maps[sample_index, frame, 0] = distance_map(
+                        cells, centre, config.reference_factor * target / STRIDE
+                    )
         return torch.from_numpy(maps).to(self.device)
+
+
+def response_map(
+    cells: int, centre: tuple[float, float], target: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """What a correlation filter answers, as it is seen in tracking: a peak of uncertain height, often a second one.
+
+    Args:
+        cells: cells per side.
+        centre: x, y of the peak in cells.
+        target: sqrt(w*h) of the target in cells.
+        rng: is drawn from.
+
+    Returns:
+        cells x cells.
+    """
+    height = rng.uniform(0.2, 1.1)
+    response = height * gaussian_map(cells, centre, LABEL_SIGMA * target * rng.uniform(0.8, 1.6))
+    if rng.random() < 0.5:
+        x, y = rng.uniform(0, cells, size=2)
+        second = gaussian_map(cells, (x, y), LABEL_SIGMA * target * rng.uniform(0.8, 1.6))
+        response = np.maximum(response, height * np.float32(rng.uniform(0.1, 0.7)) * second)
+    noise = rng.normal(0.0, 0.03, size=response.shape)
+    return (response + noise).astype(np.float32)
