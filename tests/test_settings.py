@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import configparser
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from tracker.config import TrackerConfig
+from tracker.config import PositionConfig, TrackerConfig
 from tracker.settings import VARIABLES, Settings, SettingsError, complaints, from_environment
 
 
@@ -36,16 +36,44 @@ def test_all_values_are_read() -> None:
             "DMB_CROP_SIZE": "256",
             "DMB_RECENTRE": "on",
             "DMB_SAMPLING_INTERVAL": "0",
+            "DMB_LAST_FRAME": "off",
             "DMB_MAX_FRAMES": "4",
+            "DMB_POSITION": "concat",
+            "DMB_SPATIAL_MAP": "response",
+            "DMB_FILTER": "off",
+            "DMB_CORRECT_CENTRE": "no",
             "DMB_BOX2SEG": "off",
+            "DMB_BOX_FIT": "greedy",
             "DMB_ANSWER": "mask",
             "DMB_MULTIOBJECT": "no",
             "DMB_LOG": "/tmp/dmb.log",
         }
     )
     assert settings == Settings(
-        "cuda:1", "bfloat16", "/data/a b.pt", 3, "paper", 256, True, 0, 4, False, "mask", False, "/tmp/dmb.log"
+        device="cuda:1",
+        precision="bfloat16",
+        weights="/data/a b.pt",
+        threads=3,
+        gate="paper",
+        crop_size=256,
+        recentre=True,
+        sampling_interval=0,
+        last_frame=False,
+        max_frames=4,
+        position="concat",
+        spatial_map="response",
+        filter=False,
+        correct_centre=False,
+        box2seg=False,
+        box_fit="greedy",
+        answer="mask",
+        multiobject=False,
+        log="/tmp/dmb.log",
     )
+    config = settings.tracker_config()
+    assert config.position == PositionConfig("concat", "response")
+    assert not (config.appearance.last_frame or config.filter.enabled or config.gate.correct_centre)
+    assert config.box_fit.method == "greedy"
 
 
 def test_the_tracker_config_gets_what_was_chosen_and_keeps_the_rest() -> None:
@@ -112,4 +140,6 @@ def test_the_registrys_commented_settings_can_be_uncommented() -> None:
     given = {name.upper().removeprefix("ENV_"): value for name, value in registry["DMB"].items() if name[:4] == "env_"}
     assert len(given) == len(VARIABLES)
     settings = from_environment(given)
-    assert settings.tracker_config() == TrackerConfig(), "what the file shows is not the default"
+    as_trained = PositionConfig("add", "distance")  # what the project's weights want, by its name
+    expected = replace(TrackerConfig(), position=as_trained)
+    assert settings.tracker_config() == expected, "what the file shows is not the default"

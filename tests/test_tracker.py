@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tracker import DMB, Result
+from tracker import DMB, Result, localisation
 from tracker.benchmarks.similarity import overlap
-from tracker.config import CropConfig, GateConfig, TrackerConfig
+from tracker.config import CropConfig, GateConfig, PositionConfig, TrackerConfig
 from tracker.engine import Engine
 from tracker.geometry.region import RegionError
 from tracker.image import ImageError
@@ -24,6 +24,7 @@ from tracker.memory.quality import QualityGate
 from tracker.network import DMBNet, QueryFeatures
 from tracker.shape import Shape
 from tracker.tracker import FAILED_CONFIDENCE, StateError
+from tracker.weights import WeightsError
 
 # the rule that segments every frame here; "paper" leaves about half of them to the filter and has its own test
 CONFIG = TrackerConfig(crop=CropConfig(size=128, segment_size=128, box_size=128), gate=GateConfig(rule="relative"))
@@ -116,13 +117,15 @@ def test_the_papers_rule_answers_the_moved_shape_where_it_does_not_segment(engin
         assert sides[0] == pytest.approx(sides[1], abs=1e-6)
 
 
-def test_a_target_that_crept_out_of_sight_comes_back_whole(engine: ColourEngine) -> None:
+def test_a_target_that_crept_out_of_sight_comes_back_whole(
+    engine: ColourEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dmb = DMB(engine, CONFIG)
     first = dmb.initialize(*scene(*PATH[0]))
     image = scene(*PATH[0])[0]
     engine.sees = False
     peaks = iter([(80.4, 70.0), (80.8, 70.0), (81.2, 70.0), (2.0, 70.0), (80.0, 70.0)])
-    dmb._to_image = lambda crop, cell: next(peaks)  # type: ignore[method-assign]
+    monkeypatch.setattr(localisation, "to_image", lambda crop, cell: next(peaks))
     results = [dmb.track(image) for _ in range(5)]
     assert not any(result.segmented for result in results)
     assert abs(np.flatnonzero(results[2].mask.any(0)).mean() - results[2].polygon[:, 0].mean()) < 1.5
@@ -165,11 +168,11 @@ def test_a_second_crop_puts_the_target_in_the_middle(engine: ColourEngine) -> No
 def test_the_second_crop_is_closer_and_its_map_keeps_the_unit(engine: ColourEngine) -> None:
     dmb = DMB(engine, CONFIG)
     dmb.initialize(*scene(*PATH[0]))
-    search, closer = dmb._search_crop(dmb.centre), dmb._segment_crop(dmb.centre)
+    search, closer = dmb.localiser.region(dmb.centre, dmb.size), dmb._segment_crop(dmb.centre)
     assert search.side / closer.side == pytest.approx(CONFIG.crop.factor / CONFIG.crop.segment_factor)
     target = np.sqrt(np.prod(dmb.size))
     for crop in (search, closer):
-        spatial_map = dmb._spatial_map(crop, dmb.centre)
+        spatial_map = dmb.maps.make(crop, dmb.centre, dmb.size)
         edge = 0.5 * crop.side - 0.5 * crop.side / (crop.size // 16)  # of the outermost cell's centre, image pixels
         assert spatial_map[0, 0] == pytest.approx(np.sqrt(2) * edge / (CONFIG.crop.factor * target), rel=1e-4)
 
@@ -178,7 +181,7 @@ def test_the_second_crop_is_closer_and_its_map_keeps_the_unit(engine: ColourEngi
     ("peak", "away_is_surer", "stays"), [(0.8, False, True), (0.8, True, False), (0.1, True, True)]
 )
 def test_a_far_peak_moves_the_target_only_to_a_surer_mask(
-    engine: ColourEngine, peak: float, away_is_surer: bool, stays: bool
+    engine: ColourEngine, monkeypatch: pytest.MonkeyPatch, peak: float, away_is_surer: bool, stays: bool
 ) -> None:
     """Two red objects; the filter's peak jumps from the target to the other one."""
     image, mask = scene(60, 90)
@@ -186,7 +189,7 @@ def test_a_far_peak_moves_the_target_only_to_a_surer_mask(
     image[other_mask] = other[other_mask]
     dmb = DMB(engine, CONFIG)
     dmb.initialize(image, mask)
-    segment, localise = engine.segment, dmb.spatial.localise
+    segment, localise = engine.segment, dmb.localiser.memory.localise
 
     def unsure_of_one(features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: np.ndarray) -> np.ndarray:
         probability = segment(features, keys, values, spatial_map)
@@ -194,15 +197,15 @@ def test_a_far_peak_moves_the_target_only_to_a_surer_mask(
         return probability if surer else probability * np.float32(0.7)
 
     looked: list[tuple[float, float]] = []
-    spatial_map_of = dmb._spatial_map
-    dmb._spatial_map = lambda crop, centre: looked.append(centre) or spatial_map_of(crop, centre)  # type: ignore
-    dmb._to_image = lambda crop, cell: (130.0, 90.0)  # type: ignore[method-assign]
-    dmb.spatial.localise = lambda features: replace(localise(features), peak=peak)  # type: ignore[method-assign]
+    make = dmb.maps.make
+    dmb.maps.make = lambda crop, centre, *rest: looked.append(centre) or make(crop, centre, *rest)  # type: ignore
+    monkeypatch.setattr(localisation, "to_image", lambda crop, cell: (130.0, 90.0))
+    monkeypatch.setattr(dmb.localiser.memory, "localise", lambda features: replace(localise(features), peak=peak))
     engine.segment = unsure_of_one  # type: ignore[method-assign]
     # one accepted peak of 0.8 makes 0.1 eight times as uncertain as usual
-    dmb.gate = QualityGate(replace(CONFIG.gate, trusted_frames=0))
-    dmb.gate.reset(every_frame=True)
-    dmb.gate.judge(0.8)
+    dmb.localiser.gate = QualityGate(replace(CONFIG.gate, trusted_frames=0))
+    dmb.localiser.gate.reset(every_frame=True)
+    dmb.localiser.gate.judge(0.8)
     result = dmb.track(image)
     assert len(looked) == 2
     assert overlap(result.mask, mask if stays else other_mask) > 0.8
@@ -303,12 +306,73 @@ def test_the_gate_keeps_bad_frames_out_of_both_memories(engine: ColourEngine) ->
     strict = replace(CONFIG, gate=GateConfig(rule="relative", trusted_frames=0, remember_below=1e-9))
     dmb = DMB(engine, strict)
     dmb.initialize(*scene(*PATH[0]))
-    stored = len(dmb.spatial.samples.stored()[0])
+    stored = len(dmb.localiser.memory.samples.stored()[0])
     dmb.track(scene(*PATH[1])[0])  # nothing accepted yet: counts as certain
-    assert len(dmb.spatial.samples.stored()[0]) == stored + 1
+    assert len(dmb.localiser.memory.samples.stored()[0]) == stored + 1
     second = dmb.track(scene(*PATH[2])[0])
     assert second.decision is not None and not second.decision.remember_filter
-    assert len(dmb.spatial.samples.stored()[0]) == stored + 1
+    assert len(dmb.localiser.memory.samples.stored()[0]) == stored + 1
+
+
+def test_without_a_filter_the_target_is_sought_where_it_was(engine: ColourEngine) -> None:
+    dmb = DMB(engine, replace(CONFIG, filter=replace(CONFIG.filter, enabled=False)))
+    results = follow(dmb)
+    for before, now, place in zip(results, results[1:], PATH[1:], strict=False):
+        assert now.decision is not None and now.decision.reason == "no filter"
+        assert now.centre == pytest.approx(before.polygon.mean(0), abs=1.0)
+        assert overlap(now.mask, scene(*place)[1]) > 0.8
+    assert len(dmb.localiser.memory.filter) == 0, "no filter is learned"
+
+
+def test_the_masks_centre_corrects_the_position_only_if_it_may(
+    engine: ColourEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, mask = scene(*PATH[0])
+    x, y = PATH[0][:2]
+    monkeypatch.setattr(localisation, "to_image", lambda crop, cell: (x + 6.0, y))
+    for corrects in (True, False):
+        dmb = DMB(engine, replace(CONFIG, gate=replace(CONFIG.gate, correct_centre=corrects)))
+        dmb.initialize(image, mask)
+        assert dmb.track(image).segmented
+        assert dmb.centre[0] == pytest.approx(x if corrects else x + 6.0, abs=1.0)
+
+
+def test_without_positional_encoding_the_decoder_sees_zeros(engine: ColourEngine) -> None:
+    seen = []
+    segment = engine.segment
+    engine.segment = lambda *arguments: seen.append(arguments[3]) or segment(*arguments)  # type: ignore
+    follow(DMB(engine, replace(CONFIG, position=PositionConfig(encoding="none"))))
+    assert len(seen) >= len(PATH) - 1 and not np.any(seen)
+
+
+@pytest.mark.parametrize(
+    ("position", "named"),
+    [(PositionConfig(encoding="concat"), "DMB_POSITION"), (PositionConfig(spatial_map="response"), "DMB_SPATIAL_MAP")],
+)
+def test_a_map_that_the_weights_do_not_know_is_refused(
+    engine: ColourEngine, position: PositionConfig, named: str
+) -> None:
+    with pytest.raises(WeightsError, match=f"{named} is .* trained with"):
+        DMB(engine, replace(CONFIG, position=position))
+
+
+def test_weights_of_the_response_see_the_filters_scores_where_the_peak_is() -> None:
+    torch.manual_seed(0)
+    engine = ColourEngine(DMBNet(spatial_map="response").eval().requires_grad_(False), precision="float32")
+    seen: list[np.ndarray] = []
+    segment = engine.segment
+    engine.segment = lambda *arguments: seen.append(arguments[3]) or segment(*arguments)  # type: ignore
+    dmb = DMB(engine, CONFIG)
+    dmb.initialize(scene(*PATH[0])[0], POLYGON)
+    for place in PATH[1:]:
+        located = dmb.localiser.locate(scene(*place)[0], dmb.centre, dmb.size)
+        assert located.where is not None
+        seen.clear()
+        dmb.track(scene(*place)[0])
+        # the crop is centred at the peak, so that the response is highest in the middle of its grid
+        row, column = np.unravel_index(seen[0].argmax(), seen[0].shape)
+        assert {int(row), int(column)} <= {3, 4}
+        assert 0.5 * located.where.peak < seen[0].max() <= located.where.peak + 1e-5
 
 
 def test_order_and_images_are_checked(engine: ColourEngine) -> None:

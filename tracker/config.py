@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 GateRule = Literal["paper", "relative", "off"]
+Encoding = Literal["add", "concat", "none"]
+MapKind = Literal["distance", "response"]
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,21 @@ class AppearanceConfig:
 
 
 @dataclass(frozen=True)
+class PositionConfig:
+    """How the spatial map guides the decoder (Section III-D; "Pos. Encod." of Table VIII).
+
+    None means: as the weights were trained. The network's own weights add distances, as the paper does.
+    """
+
+    encoding: Encoding | None = None  # added, concatenated (own weights), or left out
+    spatial_map: MapKind | None = None  # distance to the target's centre, or the filter's response (own weights)
+
+
+@dataclass(frozen=True)
 class FilterConfig:
     """The Spatial Memory Network: a correlation filter learned online (eq. 6)."""
 
+    enabled: bool = True  # off: the appearance memory alone, which looks where the target was last
     projection_channels: int = 64  # channels after the learned 1x1 projection (release)
     kernel: int = 4  # side of the filter, cells (release)
     filter_regularisation: float = 0.1  # lambda of eq. 6 (release)
@@ -72,20 +86,23 @@ class GateConfig:
     remember_below: float = 3.0  # relative: below it the peak enters the mean and the sample the filter (release)
     resize_below: float = 3.5  # relative: below it the size may follow the mask (release)
     trusted_frames: int = 4  # relative: the first tracked frames count as certain, the mean being empty (release)
-    max_area_change: float = 1.0  # the mask's centre corrects the position if its area changed by less (release)
+    correct_centre: bool = True  # the mask's centre corrects the filter's position (Section III-E)
+    max_area_change: float = 1.0  # ... if its area changed by less than this share (release)
+
+
+BoxFitMethod = Literal["min_area", "moments", "ellipse", "greedy", "optimise"]
 
 
 @dataclass(frozen=True)
 class BoxFitConfig:
     """From a mask to a rotated box."""
 
-    min_area: float = 50.0  # smallest contour that is believed, crop pixels at crop size 384 (release)
+    method: BoxFitMethod = "optimise"  # see docs/BOX_FITTING.md for what each one is and scores (release: greedy)
     round_below: float = 1.25  # a mask whose ellipse is less elongated than this keeps the last box's angle
-    background_weight: float = 0.25  # weight of background inside the box in the fitted overlap (release)
-    min_coverage: float = 0.9  # share of the mask that must stay inside the box (release)
-    min_area_ratio: float = 0.1  # fitted box against minimum-area rectangle: below this the latter is used (release)
+    background_weight: float = 0.25  # greedy, optimise: weight of background inside the box in the overlap (release)
+    min_coverage: float = 0.9  # greedy, optimise: share of the mask that must stay inside the box (release)
+    min_area_ratio: float = 0.1  # greedy: box against minimum-area rectangle; below this the latter is used (release)
     max_area_ratio: float = 2.5  # ... and above this too (release)
-    max_ellipse: float = 0.6  # an ellipse larger than this share of the crop is not trusted for the angle (release)
 
 
 @dataclass(frozen=True)
@@ -119,6 +136,7 @@ class TrackerConfig:
 
     crop: CropConfig = field(default_factory=CropConfig)
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
+    position: PositionConfig = field(default_factory=PositionConfig)
     filter: FilterConfig = field(default_factory=FilterConfig)
     gate: GateConfig = field(default_factory=GateConfig)
     box_fit: BoxFitConfig = field(default_factory=BoxFitConfig)

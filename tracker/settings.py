@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
-from tracker.config import GateRule, TrackerConfig
+from tracker.config import BoxFitMethod, Encoding, GateRule, MapKind, TrackerConfig
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Answer = Literal["auto", "rectangle", "polygon", "mask"]
@@ -39,8 +39,14 @@ class Settings:
             of 16; the search region, and the crop where only boxes are wanted, become no larger than it.
         recentre: whether a second, closer crop at the filter's peak is segmented instead of the search region.
         sampling_interval: every n-th frame stays in the appearance memory; 0 keeps the first only.
+        last_frame: whether the latest frame is always in the appearance memory.
         max_frames: most frames in the appearance memory.
+        position: how the spatial map enters the decoder.
+        spatial_map: what the spatial map shows.
+        filter: whether the correlation filter localises the target; without it the appearance memory works alone.
+        correct_centre: whether the mask's centre corrects the filter's position.
         box2seg: whether a box or polygon is turned into a mask at initialisation.
+        box_fit: how a mask becomes a rotated box.
         answer: kind of region that is answered; "auto" for the kind of the initialisation.
         multiobject: whether several objects at once are offered to the client.
         log: a file to which the TraX process appends its log lines.
@@ -54,8 +60,14 @@ class Settings:
     crop_size: int | None = None
     recentre: bool | None = None
     sampling_interval: int | None = None
+    last_frame: bool | None = None
     max_frames: int | None = None
+    position: Encoding | None = None
+    spatial_map: MapKind | None = None
+    filter: bool | None = None
+    correct_centre: bool | None = None
     box2seg: bool | None = None
+    box_fit: BoxFitMethod | None = None
     answer: Answer = "auto"
     multiobject: bool = True
     log: str | None = None
@@ -67,18 +79,27 @@ class Settings:
             side, crop = self.crop_size, config.crop
             crop = replace(crop, segment_size=side, size=min(side, crop.size), box_size=min(side, crop.box_size))
             config = replace(config, crop=crop)
-        if self.recentre is not None:
-            config = replace(config, crop=replace(config.crop, recentre=self.recentre))
-        if self.gate is not None:
-            config = replace(config, gate=replace(config.gate, rule=self.gate))
-        if self.sampling_interval is not None:
-            appearance = replace(config.appearance, sampling_interval=self.sampling_interval)
-            config = replace(config, appearance=appearance)
-        if self.max_frames is not None:
-            config = replace(config, appearance=replace(config.appearance, max_frames=self.max_frames))
-        if self.box2seg is not None:
-            config = replace(config, box2seg=replace(config.box2seg, enabled=self.box2seg))
+        for setting, (part, parameter) in PARAMETERS.items():
+            value = getattr(self, setting)
+            if value is not None:
+                config = replace(config, **{part: replace(getattr(config, part), **{parameter: value})})
         return config
+
+
+# setting -> the part of `TrackerConfig` that it belongs to, and the parameter there
+PARAMETERS = {
+    "recentre": ("crop", "recentre"),
+    "gate": ("gate", "rule"),
+    "sampling_interval": ("appearance", "sampling_interval"),
+    "last_frame": ("appearance", "last_frame"),
+    "max_frames": ("appearance", "max_frames"),
+    "position": ("position", "encoding"),
+    "spatial_map": ("position", "spatial_map"),
+    "filter": ("filter", "enabled"),
+    "correct_centre": ("gate", "correct_centre"),
+    "box2seg": ("box2seg", "enabled"),
+    "box_fit": ("box_fit", "method"),
+}
 
 
 @dataclass(frozen=True)
@@ -148,7 +169,7 @@ VARIABLES = (
     Variable("precision", *_choice(Precision), help="arithmetic of the network (default: auto)"),
     Variable("weights", str, "a file", "weights file (default: the project's own)"),
     Variable("threads", _integer(1), "a whole number from 1", "CPU threads (default: PyTorch's choice)"),
-    Variable("gate", *_choice(GateRule), help="rule by which frames enter the memories"),
+    Variable("gate", *_choice(GateRule), help="rule by which frames enter the memories; off: all do (default: paper)"),
     Variable(
         "crop_size",
         _integer(4 * CROP_STEP, CROP_STEP),
@@ -162,10 +183,18 @@ VARIABLES = (
         "sampling_interval",
         _integer(0),
         "a whole number from 0",
-        "every n-th frame stays in the appearance memory; 0: the first frame only",
+        "every n-th frame stays in the appearance memory; 0: the first frame only (default: 5)",
     ),
+    Variable("last_frame", _switch, "on or off", "the latest frame is always in the appearance memory (default: on)"),
     Variable("max_frames", _integer(1), "a whole number from 1", "most frames in the appearance memory"),
+    Variable(
+        "position", *_choice(Encoding), help="how the spatial map enters the decoder (default: as the weights want it)"
+    ),
+    Variable("spatial_map", *_choice(MapKind), help="what the spatial map shows (default: as the weights want it)"),
+    Variable("filter", _switch, "on or off", "localise by the correlation filter; off: the appearance memory alone"),
+    Variable("correct_centre", _switch, "on or off", "the mask's centre corrects the filter's position (default: on)"),
     Variable("box2seg", _switch, "on or off", "turn a box into a mask at initialisation"),
+    Variable("box_fit", *_choice(BoxFitMethod), help="how a mask becomes a rotated box (default: optimise)"),
     Variable("answer", *_choice(Answer), help="kind of region answered (default: auto, as initialised)"),
     Variable("multiobject", _switch, "on or off", "offer the client several objects at once (default: on)"),
     Variable("log", _absolute, "an absolute path (the toolkit starts trackers elsewhere)", "file for log"),

@@ -13,7 +13,6 @@ from tracker.box2seg import pseudo_mask
 from tracker.config import TrackerConfig
 from tracker.engine import Engine
 from tracker.geometry.crop import Crop, search_crop
-from tracker.geometry.distance_map import distance_map
 from tracker.geometry.region import (
     ParsedRegion,
     box_from_mask,
@@ -26,16 +25,14 @@ from tracker.geometry.region import (
 )
 from tracker.geometry.rotated_box import fit_rotated_box
 from tracker.image import check_image
+from tracker.localisation import Localiser, Located, Point
 from tracker.memory.appearance import AppearanceMemory
-from tracker.memory.augmentation import augment_initial
-from tracker.memory.quality import Decision, QualityGate
-from tracker.memory.spatial import SpatialMemory
+from tracker.memory.quality import Decision
 from tracker.network import DMBNet, QueryFeatures
-from tracker.network.model import STRIDE
+from tracker.positions import SpatialMaps
 from tracker.shape import Shape, polygon_area
 from tracker.view import View
 
-Point = tuple[float, float]
 SOFT_BORDER = 9  # crop pixels; side of the square by which the answered mask is widened before it is remembered
 FAILED_CONFIDENCE = 0.2  # upper bound of the confidence where the answer is only the last shape, moved
 
@@ -75,14 +72,17 @@ class DMB:
     Args:
         model: the network, or an engine that already wraps it (shared between trackers).
         config: parameters.
+
+    Raises:
+        WeightsError: the parameters ask for a spatial map that the network was not trained with.
     """
 
     def __init__(self, model: DMBNet | Engine, config: TrackerConfig | None = None) -> None:
         self.config = config or TrackerConfig()
         self.engine = model if isinstance(model, Engine) else Engine(model)
         self.appearance = AppearanceMemory(self.config.appearance)
-        self.spatial = SpatialMemory(self.config.filter)
-        self.gate = QualityGate(self.config.gate)
+        self.localiser = Localiser(self.engine, self.config)
+        self.maps = SpatialMaps(self.engine.model, self.config)
         self.frame_index = -1
         self.from_mask = False
         self.masks = True  # whether masks are wanted, or only boxes
@@ -122,8 +122,7 @@ class DMB:
         self.max_gap = self.config.mask.max_gap
         crop = self._segment_crop(self.centre)
         probability = self._remember_first(image, crop, parsed)
-        self._start_filter(image, self._search_crop(self.centre))
-        self.gate.reset(every_frame=self.masks)
+        self.localiser.start(image, self.centre, self.size, every_frame=self.masks)
         self.shape = self._first_shape(image, parsed, crop, probability)
         self.segmented_shape = self.shape
         self.angle = edge_angle(self.shape.polygon) if self.angle is None else self.angle
@@ -141,26 +140,21 @@ class DMB:
             raise StateError("track was called before initialize; call initialize(image, region) first")
         image = check_image(image)
         self.frame_index += 1
-        crop = self._search_crop(self.centre)
-        pixels = self._pixels(image, crop)
-        query = None if self.config.crop.recentre else self.engine.encode_query(pixels)
-        features = self.engine.filter_features(pixels) if query is None else query.stride16.float()
-        where = self.spatial.localise(features)
-        decision = self.gate.judge(where.peak)
-        peak = self._to_image(crop, where.position)
+        located = self.localiser.locate(image, self.centre, self.size)
+        decision = located.decision
 
         view = None
-        if decision.segment and query is not None:
-            view = self._segment(image, crop, pixels, query, peak)
+        if decision.segment and located.query is not None:
+            view = self._segment(image, located.crop, located.pixels, located.query, located.peak, located)
         elif decision.segment:
-            view = self._segment_closer(image, peak, decision.uncertainty)
-        expected = peak if view is None else view.expected
+            view = self._segment_closer(image, located)
+        expected = located.peak if view is None else view.expected
         shape = None if view is None else view.shape
         self.centre = self._clamp(expected, image.shape[:2])
         if view is None or shape is None:
             self.shape = self.segmented_shape.moved_to(self.centre, image.shape[:2])
         else:
-            if decision.correct_centre and self._plausible(shape):
+            if decision.correct_centre and self.config.gate.correct_centre and self._plausible(shape):
                 self.centre = shape.centre
             if decision.follow_size:
                 self._follow_size(shape, may_grow=not view.leaks)
@@ -169,26 +163,16 @@ class DMB:
             if decision.remember_appearance and not view.leaks and self.appearance.wants(self.frame_index):
                 remembered = np.where(self._near(shape.mask, view.crop), view.probability, np.float32(0.0))
                 self.appearance.commit(*self.engine.encode_memory(view.pixels, remembered), self.frame_index)
-        if decision.remember_filter:
-            self.spatial.remember(
-                features,
-                self._to_cells(crop, self.centre),
-                self._size_in_cells(crop),
-                hard_negative=where.hard_negative,
-            )
-        self.spatial.maybe_update(self.frame_index, where.hard_negative)
+        self.localiser.learn(located, self.centre, self.size, self.frame_index)
         return self._result(
             self._confidence(decision, view), segmented=shape is not None, decision=decision, peak=expected
         )
-
-    def _search_crop(self, centre: Point) -> Crop:
-        return search_crop(centre, self.size, self.config.crop.factor, self.config.crop.size)
 
     def _segment_crop(self, centre: Point) -> Crop:
         """What the decoder and the appearance memory see; with one crop a frame, the search region itself."""
         config = self.config.crop
         if not config.recentre:
-            return self._search_crop(centre)
+            return self.localiser.region(centre, self.size)
         if self.masks:
             return search_crop(centre, self.size, config.segment_factor, config.segment_size)
         return search_crop(centre, self.size, config.box_factor, config.box_size)
@@ -198,49 +182,37 @@ class DMB:
         return self.engine.normalise(crop.extract(image)[None])
 
     def _segment(
-        self, image: NDArray[np.uint8], crop: Crop, pixels: Tensor, query: QueryFeatures, expected: Point
+        self,
+        image: NDArray[np.uint8],
+        crop: Crop,
+        pixels: Tensor,
+        query: QueryFeatures,
+        expected: Point,
+        located: Located,
     ) -> View:
         """Read the memory and decode the mask of one crop, the target being expected at `expected`."""
         keys, values = self.appearance.rows()
-        probability = self.engine.segment(query, keys, values, self._spatial_map(crop, expected))
+        probability = self.engine.segment(query, keys, values, self.maps.make(crop, expected, self.size, located))
         shape = self._shape_of(probability, crop, expected, image.shape[:2])
         return View(expected, crop, pixels, probability, shape, self._leaks(probability, crop, expected))
 
-    def _segment_closer(self, image: NDArray[np.uint8], peak: Point, uncertainty: float) -> View:
+    def _segment_closer(self, image: NDArray[np.uint8], located: Located) -> View:
         """Segment a closer crop at the filter's peak; one that is far away is weighed against where the target was.
 
         The filter jumps when another object looks more like its samples than the deformed or hidden target does. The
         appearance memory has the last word then: the surer mask is answered, and the one at hand if the filter itself
         is unsure.
         """
-        config = self.config.crop
+        config, peak, uncertainty = self.config.crop, located.peak, located.decision.uncertainty
         views = []
         jump = float(np.hypot(peak[0] - self.centre[0], peak[1] - self.centre[1]) / np.sqrt(np.prod(self.size)))
         for expected in (peak, self.centre) if jump > config.confirm_jump else (peak,):
             crop = self._segment_crop(expected)
             pixels = self._pixels(image, crop)
-            views.append(self._segment(image, crop, pixels, self.engine.encode_query(pixels), expected))
+            views.append(self._segment(image, crop, pixels, self.engine.encode_query(pixels), expected, located))
         there, here = views[0], views[-1]
         stay = here.shape is not None and (uncertainty > config.confirm_below or here.certainty >= there.certainty)
         return here if stay else there
-
-    def _spatial_map(self, crop: Crop, centre: Point) -> NDArray[np.float32]:
-        """Distances to the target's `centre`, in sides of the search region whatever the crop shows (as trained)."""
-        side = self.config.crop.factor * float(np.sqrt(np.prod(self.size)))
-        return distance_map(crop.size // STRIDE, self._to_cells(crop, centre), side * crop.scale / STRIDE)
-
-    @staticmethod
-    def _to_image(crop: Crop, cell: Point) -> Point:
-        x, y = crop.to_image(np.array([[(cell[0] + 0.5) * STRIDE - 0.5, (cell[1] + 0.5) * STRIDE - 0.5]]))[0]
-        return float(x), float(y)
-
-    @staticmethod
-    def _to_cells(crop: Crop, point: Point) -> Point:
-        x, y = (crop.to_crop(np.array([point]))[0] + 0.5) / STRIDE - 0.5
-        return float(x), float(y)
-
-    def _size_in_cells(self, crop: Crop) -> Point:
-        return self.size[0] * crop.scale / STRIDE, self.size[1] * crop.scale / STRIDE
 
     @staticmethod
     def _clamp(point: Point, shape: tuple[int, ...]) -> Point:
@@ -253,16 +225,10 @@ class DMB:
         pixels = self._pixels(image, crop)
         mask = crop.mask_to_crop(parsed.to_mask(image.shape[:2]))
         if not self.from_mask and self.config.box2seg.enabled:
-            query, spatial_map = self.engine.encode_query(pixels), self._spatial_map(crop, self.centre)
+            query, spatial_map = self.engine.encode_query(pixels), self.maps.make(crop, self.centre, self.size)
             mask = pseudo_mask(self.engine, pixels, query, mask, spatial_map, self.config.box2seg)
         self.appearance.reset(*self.engine.encode_memory(pixels, mask))
         return mask
-
-    def _start_filter(self, image: NDArray[np.uint8], crop: Crop) -> None:
-        crops, centres = augment_initial(image, crop)
-        features = self.engine.filter_features(self.engine.normalise(crops))
-        cells = (np.asarray(centres) + 0.5) / STRIDE - 0.5
-        self.spatial.initialise(features, cells, self._size_in_cells(crop))
 
     def _first_shape(
         self, image: NDArray[np.uint8], parsed: ParsedRegion, crop: Crop, probability: NDArray[np.float32]

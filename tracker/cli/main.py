@@ -11,16 +11,32 @@ USAGE = """\
 usage: dmb COMMAND ...
 
 commands:
+  ablate ...    the paper's ablation study with your weights: dmb ablate --vot SOURCE --output DIR
+  benchmark ... how well and how fast parts of the tracker work: dmb benchmark boxfit --vot SOURCE --davis SOURCE
   train ...     train the network: dmb train PLAN --data DIR --trunk FILE --output DIR
   validate ...  J, F and EAO of a weights file: dmb validate --masks SOURCE --vot DIR
   vot ...       the VOT toolkit's command line; also understands `dmb vot analysis --format html` as
                 analysis and HTML report in one go
+  weights ...   other projects' checkpoints and torchvision's ResNet-50 into weights: dmb weights convert SOURCE;
+                what a file holds: dmb weights info FILE
 
   --help        this text
   --version     the version
 
 Every command has its own --help.
 """
+
+
+def _ablate() -> Callable[[Sequence[str]], int]:
+    from tracker.cli.ablate import main
+
+    return main
+
+
+def _benchmark() -> Callable[[Sequence[str]], int]:
+    from tracker.cli.benchmark import main
+
+    return main
 
 
 def _vot() -> Callable[[Sequence[str]], int]:
@@ -41,7 +57,20 @@ def _validate() -> Callable[[Sequence[str]], int]:
     return main
 
 
-COMMANDS = {"train": _train, "validate": _validate, "vot": _vot}
+def _weights() -> Callable[[Sequence[str]], int]:
+    from tracker.cli.weights import main
+
+    return main
+
+
+COMMANDS = {
+    "ablate": _ablate,
+    "benchmark": _benchmark,
+    "train": _train,
+    "validate": _validate,
+    "vot": _vot,
+    "weights": _weights,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

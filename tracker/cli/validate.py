@@ -82,7 +82,7 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _tracker_settings(environ: Mapping[str, str]) -> dict[str, str]:
+def tracker_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """The settings as environment variables of the TraX process; its weights are given apart."""
     from tracker.settings import VARIABLES
 
@@ -165,14 +165,14 @@ def _validate(
             if options.output is not None:
                 write_document(options.output, document)  # at once: what follows takes long
         if options.vot is not None:
-            job = Job(options.vot, names, _tracker_settings(environ), copy, f"weights {checksum}")
+            job = Job(options.vot, names, tracker_settings(environ), copy, f"weights {checksum}")
             document["vot"] = _vot(options, job, environ, document["threads"])
     if options.output is not None:
         write_document(options.output, document)
 
 
 @contextmanager
-def _ending_orderly() -> Iterator[None]:
+def ending_orderly() -> Iterator[None]:
     """Let SIGTERM unwind the stack, so that processes are ended and temporary folders removed."""
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
@@ -219,7 +219,7 @@ def main(
 
     expected = (SequenceError, DeviceError, SettingsError, WeightsError, DatasetError, EvaluationError, WorkspaceError)
     try:
-        with _ending_orderly():
+        with ending_orderly():
             _validate(options, load, environ)
     except (*expected, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The spatial map: distance to where the filter says the target is (Section III-D, positional encoding)."""
+"""Spatial maps: where the target is, as a grid (Section III-D, positional encoding)."""
 
 from __future__ import annotations
 
@@ -19,3 +19,18 @@ def distance_map(size: int, centre: tuple[float, float], unit: float) -> NDArray
     """
     axis = np.arange(size, dtype=np.float32)
     return np.hypot(axis[None, :] - centre[0], axis[:, None] - centre[1]).astype(np.float32) / np.float32(unit)
+
+
+def gaussian_map(size: int, centre: tuple[float, float], sigma: float) -> NDArray[np.float32]:
+    """A Gaussian, 1 at `centre` (x, y in cells; cell i is centred at i): what a trained filter answers on its target.
+
+    Args:
+        size: cells per side.
+        centre: the target's centre.
+        sigma: standard deviation, cells.
+
+    Returns:
+        size x size, float32.
+    """
+    distances = distance_map(size, centre, sigma)
+    return np.exp(-0.5 * distances**2).astype(np.float32)  # type: ignore[no-any-return]

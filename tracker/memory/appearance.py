@@ -15,7 +15,7 @@ from tracker.config import AppearanceConfig
 
 
 class AppearanceMemory:
-    """Holds the first frame for ever, one frame in every `sampling_interval`, and the latest one.
+    """Holds the first frame for ever, one frame in every `sampling_interval`, and the latest one; at 0 the first only.
 
     The latest frame takes the place of the one before, unless that is to stay. When all `max_frames` places
     are taken, the oldest frame but the first makes room. One instance serves any number of initialisations.
@@ -45,7 +45,9 @@ class AppearanceMemory:
 
     def wants(self, frame_index: int) -> bool:
         """Whether `commit` would store this frame: lets the caller skip encoding it."""
-        return self.config.max_frames > 1 and (self.config.last_frame or self._due(frame_index))
+        if self.config.max_frames == 1 or self.config.sampling_interval == 0:
+            return False  # a template of one frame (Section IV-C, "when sampling interval is 0")
+        return self.config.last_frame or self._due(frame_index)
 
     @torch.inference_mode()
     def reset(self, key: Tensor, value: Tensor) -> None:
@@ -110,8 +112,7 @@ class AppearanceMemory:
         return self._keys[:count].flatten(0, 1)[None], self._values[:count].flatten(0, 1)[None]
 
     def _due(self, frame_index: int) -> bool:
-        interval = self.config.sampling_interval
-        return interval > 0 and frame_index - self._kept >= interval
+        return frame_index - self._kept >= self.config.sampling_interval
 
     def _place(self) -> int:
         """Where the next frame goes: over a passing one, else to a free place, else over the oldest."""

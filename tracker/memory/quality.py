@@ -18,13 +18,17 @@ from tracker.config import GateConfig
 class Decision:
     """What may be done with one frame.
 
-    Attributes: uncertainty: U >= 0; infinite where the peak is not positive or not finite. segment: run the
-        decoder and believe its mask. remember_appearance: the frame may enter the appearance memory.
-        remember_filter: the frame may enter the filter's sample memory. follow_size: the target's size may
-        follow the mask. correct_centre: the mask's centre may become the target's position; whether the
-        mask's area changed by less
-            than `max_area_change` is for the tracker to see.
+    Attributes:
+        uncertainty: U >= 0; infinite where the peak is not positive or not finite.
+        segment: run the decoder and believe its mask.
+        remember_appearance: the frame may enter the appearance memory.
+        remember_filter: the frame may enter the filter's sample memory.
+        follow_size: the target's size may follow the mask.
+        correct_centre: the mask's centre may become the target's position; whether the mask's area changed by less than
+            `max_area_change` is for the tracker to see.
         reason: why, in a few words.
+        average: what the uncertainty was compared with: U_avg of eq. 10, or under "relative" the mean accepted peak.
+            Infinite while there is nothing to compare with, NaN where nothing is compared.
     """
 
     uncertainty: float
@@ -34,6 +38,7 @@ class Decision:
     follow_size: bool
     correct_centre: bool
     reason: str
+    average: float = math.nan
 
 
 class QualityGate:
@@ -82,6 +87,11 @@ class QualityGate:
         self._judged = 0
         self._every_frame = every_frame
 
+    @staticmethod
+    def accept(reason: str) -> Decision:
+        """The decision where nothing judges: everything is allowed, with no uncertainty."""
+        return Decision(0.0, True, True, True, True, True, reason)
+
     def judge(self, peak: float) -> Decision:
         """Judge the next frame by the peak of its windowed scores."""
         self._judged += 1
@@ -107,16 +117,17 @@ class QualityGate:
         if uncertainty <= config.max_uncertainty:
             queue.append(uncertainty)
         segment = preserved or self._every_frame
-        return Decision(uncertainty, segment, preserved, preserved, segment, segment, reason)
+        return Decision(uncertainty, segment, preserved, preserved, segment, segment, reason, average)
 
     def _judge_relative(self, peak: float, valid: bool) -> Decision:
         config, queue = self.config, self._queue
+        average = sum(queue) / len(queue) if queue else math.inf
         if not valid:
             uncertainty = math.inf
         elif self._judged <= config.trusted_frames or not queue:
             uncertainty = 0.0
         else:
-            uncertainty = sum(queue) / len(queue) / peak
+            uncertainty = average / peak
         if uncertainty < config.remember_below:
             queue.append(peak)
             reason = "certain"
@@ -133,4 +144,5 @@ class QualityGate:
             follow_size=uncertainty < config.resize_below,
             correct_centre=segment,
             reason=reason,
+            average=average,
         )

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -41,10 +42,12 @@ class Localisation:
         position: (x, y) in cells.
         peak: the windowed score there; 1 is what the filter was trained to answer on the target.
         score_map: windowed scores M x M, M = (m - 1) * upsampling + 1 for m x m raw scores; entry i lies at
-            cell i / upsampling - `score_offset`.
+            cell i / upsampling - offset.
         second_peak: the largest windowed score outside the first's neighbourhood; 0 if that covers all.
         second_position: where that is, or None.
         hard_negative: the second peak is high enough to be a distractor.
+        upsampling: entries of the score map per cell.
+        offset: see `score_map`.
     """
 
     position: Pair
@@ -53,6 +56,16 @@ class Localisation:
     second_peak: float
     second_position: Pair | None
     hard_negative: bool
+    upsampling: int
+    offset: float
+
+    def sample(self, columns: NDArray[np.floating], rows: NDArray[np.floating]) -> NDArray[np.float32]:
+        """The windowed scores at cells (columns[j], rows[i]), bilinear: len(rows) x len(columns); 0 outside."""
+        x, y = ((cells + self.offset) * self.upsampling for cells in (columns, rows))
+        grid = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+        return cv2.remap(  # type: ignore[return-value]
+            self.score_map.float().cpu().numpy(), *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        )
 
 
 def score_offset(kernel: int) -> float:
@@ -301,6 +314,8 @@ class SpatialMemory:
             second_peak=second if exists else 0.0,
             second_position=self._cell(second_column, second_row) if exists else None,
             hard_negative=exists and peak > 0.0 and second > config.distractor_ratio * peak,
+            upsampling=config.upsampling,
+            offset=score_offset(config.kernel),
         )
 
     @torch.inference_mode()

@@ -1,0 +1,129 @@
+"""Where the target is expected: the search region, the Spatial Memory Network that reads it, and the quality gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tracker.config import TrackerConfig
+from tracker.engine import Engine
+from tracker.geometry.crop import Crop, search_crop
+from tracker.memory.augmentation import augment_initial
+from tracker.memory.quality import Decision, QualityGate
+from tracker.memory.spatial import Localisation, SpatialMemory
+from tracker.network import QueryFeatures
+from tracker.network.model import STRIDE
+
+Point = tuple[float, float]
+
+
+def to_image(crop: Crop, cell: Point) -> Point:
+    """Image pixel x, y of a cell of the crop's grid."""
+    x, y = crop.to_image(np.array([[(cell[0] + 0.5) * STRIDE - 0.5, (cell[1] + 0.5) * STRIDE - 0.5]]))[0]
+    return float(x), float(y)
+
+
+def to_cells(crop: Crop, point: Point) -> Point:
+    """Cell x, y of the crop's grid at an image pixel."""
+    x, y = (crop.to_crop(np.array([point]))[0] + 0.5) / STRIDE - 0.5
+    return float(x), float(y)
+
+
+def in_cells(crop: Crop, size: Point) -> Point:
+    """Width and height in cells of the crop's grid."""
+    return size[0] * crop.scale / STRIDE, size[1] * crop.scale / STRIDE
+
+
+@dataclass(frozen=True)
+class Located:
+    """What one search region showed.
+
+    Attributes:
+        crop: the search region.
+        pixels: its pixels, normalised, 1 x 3 x S x S.
+        query: its query features, where the region itself is segmented; otherwise None.
+        features: what the filter saw, 1 x 1024 x S/16 x S/16; None without a filter.
+        where: what the filter answered; None without a filter.
+        peak: x, y where the filter expects the target, image pixels; without a filter where the target was.
+        decision: what may be done with the frame.
+    """
+
+    crop: Crop
+    pixels: Tensor
+    query: QueryFeatures | None
+    features: Tensor | None
+    where: Localisation | None
+    peak: Point
+    decision: Decision
+
+    def response(self, crop: Crop) -> NDArray[np.float32]:
+        """The filter's response on the grid S/16 x S/16 of a crop; zero outside the search region.
+
+        Raises:
+            ValueError: there was no filter.
+        """
+        if self.where is None:
+            raise ValueError("there is no response without a filter")
+        cells = np.arange(crop.size // STRIDE)
+        corner, step = to_cells(self.crop, to_image(crop, (0.0, 0.0))), self.crop.scale / crop.scale
+        return self.where.sample(corner[0] + step * cells, corner[1] + step * cells)
+
+
+class Localiser:
+    """Searches for the target around where it was, and learns from where it is found.
+
+    Args:
+        engine: the network.
+        config: the tracker's parameters.
+    """
+
+    def __init__(self, engine: Engine, config: TrackerConfig) -> None:
+        self.engine, self.config = engine, config
+        self.memory = SpatialMemory(config.filter)
+        self.gate = QualityGate(config.gate)
+
+    def region(self, centre: Point, size: Point) -> Crop:
+        """The search region around a target of `size` (width, height) at `centre`, image pixels."""
+        return search_crop(centre, size, self.config.crop.factor, self.config.crop.size)
+
+    def start(self, image: NDArray[np.uint8], centre: Point, size: Point, *, every_frame: bool) -> None:
+        """Forget everything and learn a filter from the first frame.
+
+        Args:
+            image: H x W x 3.
+            centre: x, y of the target.
+            size: its width and height.
+            every_frame: every frame is to be segmented, however uncertain.
+        """
+        self.gate.reset(every_frame=every_frame)
+        if not self.config.filter.enabled:
+            return
+        crop = self.region(centre, size)
+        crops, centres = augment_initial(image, crop)
+        features = self.engine.filter_features(self.engine.normalise(crops))
+        self.memory.initialise(features, (np.asarray(centres) + 0.5) / STRIDE - 0.5, in_cells(crop, size))
+
+    def locate(self, image: NDArray[np.uint8], centre: Point, size: Point) -> Located:
+        """Find the target of `size` that was last at `centre`; what is found may be judged uncertain."""
+        crop = self.region(centre, size)
+        pixels = self.engine.normalise(crop.extract(image)[None])
+        query = None if self.config.crop.recentre else self.engine.encode_query(pixels)
+        if not self.config.filter.enabled:
+            return Located(crop, pixels, query, None, None, centre, self.gate.accept("no filter"))
+        features = self.engine.filter_features(pixels) if query is None else query.stride16.float()
+        where = self.memory.localise(features)
+        decision = self.gate.judge(where.peak)
+        return Located(crop, pixels, query, features, where, to_image(crop, where.position), decision)
+
+    def learn(self, located: Located, centre: Point, size: Point, frame_index: int) -> None:
+        """Remember a frame in which the target of `size` was at `centre`, if its decision allows, and update."""
+        if located.features is None or located.where is None:
+            return
+        hard_negative = located.where.hard_negative
+        if located.decision.remember_filter:
+            cells = to_cells(located.crop, centre)
+            self.memory.remember(located.features, cells, in_cells(located.crop, size), hard_negative=hard_negative)
+        self.memory.maybe_update(frame_index, hard_negative)
