@@ -16,16 +16,16 @@ from torch.nn import functional
 
 from tracker.config import FilterConfig
 from tracker.memory import spatial
-from tracker.memory.spatial import (
+from tracker.memory.samples import (
     FilterProblem,
     SampleMemory,
     Samples,
-    SpatialMemory,
     activation,
     gaussian_labels,
     score_cells,
     score_offset,
 )
+from tracker.memory.spatial import SpatialMemory
 from tracker.optimization import AutodiffProblem, Vector, gauss_newton
 
 GRID = 16
@@ -379,3 +379,20 @@ def test_low_rank_features_start_a_filter_too() -> None:
     found = memory.localise(features[:1])
     assert found.position == pytest.approx((3.5, 3.5), abs=0.6)
     assert math.isfinite(found.peak) and found.peak > 0.3
+
+
+def test_scores_are_read_at_cells_and_are_nothing_outside() -> None:
+    memory = SpatialMemory(CONFIG)
+    start(memory)
+    found = memory.localise(scene((6.3, 8.8), background=99))
+    x, y = found.position
+    sampled = found.sample(np.array([x - 2.0, x, -9.0]), np.array([y, y + 2.0]))
+    assert sampled.shape == (2, 3)
+    assert sampled[0, 1] == pytest.approx(found.peak, rel=1e-3)
+    assert sampled[0, 0] < 0.8 * found.peak and sampled[1, 1] < 0.8 * found.peak
+    assert not sampled[:, 2].any()
+    # between two entries of the score map it is their mean
+    row, column = 40, 33
+    at = [(index / CONFIG.upsampling) - score_offset(CONFIG.kernel) for index in (column + 0.5, row)]
+    expected = float(found.score_map[row, column : column + 2].mean())
+    assert found.sample(np.array(at[:1]), np.array(at[1:]))[0, 0] == pytest.approx(expected, rel=1e-4)

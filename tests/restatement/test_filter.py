@@ -13,7 +13,8 @@ from tests.restatement import filter as restated
 from tests.restatement.comparison import assert_close
 from tests.restatement.filter import Array, Problem
 from tracker.config import FilterConfig
-from tracker.memory.spatial import FilterProblem, Samples, SpatialMemory, activation, gaussian_labels
+from tracker.memory.samples import FilterProblem, Samples, activation, gaussian_labels
+from tracker.memory.spatial import SpatialMemory
 from tracker.optimization import Vector
 
 GRID, CHANNELS, PROJECTED = 4, 5, 3
