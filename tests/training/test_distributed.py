@@ -95,7 +95,7 @@ def test_two_processes_train_what_one_trains_in_two_parts(folder: Path) -> None:
     )
     ours, theirs = (load_file(folder / name / "dmb_r50.safetensors") for name in ("together", "alone"))
     moved = load_file(folder / "start.safetensors")
-    for name in ("decoder.predict.weight", "memory_encoder.conv1_m.weight"):  # the second stands still in the second stage
+    for name in ("decoder.predict.weight", "memory_encoder.conv1_m.weight"):  # which stands still at last
         change = (ours[name].float() - moved[name].float()).norm()
         assert change > 0
         assert (ours[name].float() - theirs[name].float()).norm() < 0.3 * change

@@ -26,8 +26,15 @@ def centre_tap(convolution: nn.Conv2d, matrix: Tensor, bias: Tensor) -> None:
 
 
 @torch.no_grad()
-def initialise(model: DMBNet, images: Tensor) -> float:
-    """Set the keys to the PCA of the trunk's features, and the mask stems near zero.
+def quiet_mask_stems(model: DMBNet) -> None:
+    """Set the mask stems near zero, so that the memory encoder begins as the query encoder."""
+    for stem in (model.memory_encoder.conv1_m, model.memory_encoder.conv1_o):
+        nn.init.normal_(stem.weight, std=MASK_STEM_DEVIATION)
+
+
+@torch.no_grad()
+def keys_from_pca(model: DMBNet, images: Tensor) -> float:
+    """Set both keys to the PCA of the trunk's features.
 
     Args:
         model: a network whose encoders hold the trunk.
@@ -36,8 +43,6 @@ def initialise(model: DMBNet, images: Tensor) -> float:
     Returns:
         The share of the features' variance that the keys keep.
     """
-    for stem in (model.memory_encoder.conv1_m, model.memory_encoder.conv1_o):
-        nn.init.normal_(stem.weight, std=MASK_STEM_DEVIATION)
     features = torch.cat([model.query_encoder(part)[2] for part in images.split(8)])
     rows = features.permute(0, 2, 3, 1).flatten(0, 2).double()
     mean = rows.mean(0)
@@ -50,7 +55,13 @@ def initialise(model: DMBNet, images: Tensor) -> float:
     projection *= (SELF_SIMILARITY * KEY_CHANNELS**0.5 / mean_square).sqrt()
     for key_value in (model.memory_key_value, model.query_key_value):
         centre_tap(key_value.key, projection.float(), (-projection @ mean).float())
+    return float(kept.sum() / variances.sum())
+
+
+@torch.no_grad()
+def scale_values(model: DMBNet) -> None:
+    """Give the values the variance of the features that they are made of."""
+    for key_value in (model.memory_key_value, model.query_key_value):
         nn.init.kaiming_normal_(key_value.value.weight, nonlinearity="linear")
         if key_value.value.bias is not None:
             nn.init.zeros_(key_value.value.bias)
-    return float(kept.sum() / variances.sum())

@@ -24,7 +24,7 @@ from tracker.engine import resolve_precision
 from tracker.network import DMBNet
 from tracker.network.backbone import StrideOn
 from tracker.training.distributed import World
-from tracker.training.initialisation import initialise
+from tracker.training.initialisation import keys_from_pca, quiet_mask_stems, scale_values
 from tracker.training.loader import SYNTHESIS, WINDOWS, MaterialDataset, Stream, seed_of
 from tracker.training.packing import Packed
 from tracker.training.plan import PlanError, Stage, TrainingConfig
@@ -143,13 +143,20 @@ class Trainer:
             raise PlanError(f"no checkpoint in '{self.output}' to continue; name a trunk or weights to start from")
         model = self._network(trunk_stride(trunk))
         load_trunk(model, trunk)
-        model.eval()
-        steps = range(min(HEAD_START_STEPS, self.config.steps))
-        batches = [self._batch(self.dataset[step, 0], step, 0) for step in steps]
-        images = torch.cat([batch.images.flatten(0, 1) for batch in batches]).to("cpu")
-        kept = initialise(model, model.normalise(images))
-        log.info("keys start as a PCA of the trunk's features (%.0f%% of the variance)", 100 * kept)
+        self._head_start(model.eval())
         return model
+
+    def _head_start(self, model: DMBNet) -> None:
+        """Set what the trunk does not hold, as the plan wants it."""
+        scale_values(model)
+        if self.config.quiet_mask_stems:
+            quiet_mask_stems(model)
+        if self.config.pca_keys:
+            steps = range(min(HEAD_START_STEPS, self.config.steps))
+            batches = [self._batch(self.dataset[step, 0], step, 0) for step in steps]
+            images = torch.cat([batch.images.flatten(0, 1) for batch in batches]).to("cpu")
+            kept = keys_from_pca(model, model.normalise(images))
+            log.info("keys start as a PCA of the trunk's features (%.0f%% of the variance)", 100 * kept)
 
     def _network(self, stride_on: StrideOn) -> DMBNet:
         """The network that the plan trains, with untrained numbers."""
