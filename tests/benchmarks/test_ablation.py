@@ -10,7 +10,6 @@ import pytest
 from tracker.benchmarks.ablation import (
     COLUMNS,
     FULL,
-    INTERVALS,
     ROWS,
     AblationError,
     choose_rows,
@@ -39,7 +38,7 @@ def test_every_row_changes_the_tracker_in_its_own_way() -> None:
 
 def test_the_curve_has_all_intervals_of_the_figure_once() -> None:
     by_interval = {row.interval: row for row in ROWS if row.interval is not None}
-    assert sorted(by_interval) == list(INTERVALS)
+    assert sorted(by_interval) == [0, 1, 5, 10, 15, 20, 30]
     for interval, row in by_interval.items():
         config = from_environment(row.settings).tracker_config()
         assert config.appearance.sampling_interval == interval
@@ -68,6 +67,12 @@ def test_without_the_full_tracker_there_are_no_differences() -> None:
     assert "-0.050" not in comma_separated(ROWS, scores) and "0.450" in comma_separated(ROWS, scores)
 
 
+def test_what_is_not_defined_is_a_gap() -> None:
+    scores = {FULL: SCORES[FULL], "interval_10": {"EAO": float("nan"), "accuracy": 0.6}, "gate_off": {"EAO": None}}
+    text = comma_separated(ROWS, scores)
+    assert "nan" not in text and "None" not in text and "0.600" in text
+
+
 def test_the_document_says_what_was_not_measured() -> None:
     text = markdown(ROWS, SCORES, ["a condition"])
     assert "- a condition" in text and "## Table VIII" in text and "## Fig. 14" in text
@@ -87,6 +92,9 @@ def test_the_curve_is_drawn_from_two_points_on(tmp_path: Path) -> None:
 
 
 def test_rows_come_in_the_order_of_the_study() -> None:
-    assert [row.name for row in choose_rows(["interval_0", FULL])] == [FULL, "interval_0"]
+    assert [row.name for row in choose_rows(["interval_0", FULL], {None})] == [FULL, "interval_0"]
     with pytest.raises(AblationError, match=r"'nothing'.*last_frame_off"):
-        choose_rows(["nothing"])
+        choose_rows(["nothing"], {None})
+    with pytest.raises(AblationError, match=r"'concat' needs weights .*--concat-weights"):
+        choose_rows(["concat"], {None, "response"})
+    assert [row.name for row in choose_rows(["concat"], {None, "concat"})] == ["concat"]

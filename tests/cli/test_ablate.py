@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from tests.end_to_end.workspace import Video, straight
+from tracker.benchmarks.ablation import ROWS
 from tracker.cli.ablate import main
 from tracker.network import DMBNet
+from tracker.settings import Settings
 from tracker.weights import save_weights
 from vot_workspace import evaluation
 from vot_workspace.scores import Table
@@ -54,23 +59,32 @@ def call(tmp_path: Path, weights: Path) -> list[str]:
     for name in ("one", "two"):
         Video(name, {"object": straight(5, (40, 60), (1, 0))}, "polygon").write(tmp_path / "vot" / name)
     words = ["--vot", str(tmp_path / "vot"), "--weights", str(weights), "--output", str(tmp_path / "out")]
-    return [*words, "--rows", "full", "gate_off", "concat"]
+    return [*words, "--rows", "full", "gate_off"]
 
 
 def test_rows_are_measured_once_and_written(
     toolkit: Toolkit, call: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(call, environ={"DMB_THREADS": "1"}) == 0
+    environ = {"DMB_THREADS": "1", "DMB_LOG": "/somewhere/log", "DMB_GAET": "off"}
+    assert main(call, environ=environ) == 0
     assert [dict(job.settings) for job in toolkit.jobs] == [
         {"DMB_THREADS": "1"}, {"DMB_THREADS": "1", "DMB_GATE": "off"}
     ]  # fmt: skip
-    assert "--concat-weights" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "did you mean DMB_GATE" in printed.err
+    assert printed.out.splitlines()[-1].endswith("ablation.md, ablation.csv"), "one point of the curve is no plot"
     text = (tmp_path / "out" / "ablation.md").read_text()
     assert "| everything (interval 5) | 0.490 |" in text and "-0.010" in text
-    assert "Not measured: spatial map concatenated." in text and "one, two" in text and "DMB_THREADS=1" in text
-    assert (tmp_path / "out" / "ablation.csv").is_file()
-    assert main(call, environ={"DMB_THREADS": "1"}) == 0
+    assert "spatial map concatenated" in text.rpartition("Not measured:")[2]
+    assert "one, two" in text and "DMB_THREADS=1" in text and "somewhere" not in text
+    assert main(call, environ=environ) == 0
     assert len(toolkit.jobs) == 2, "nothing is measured twice"
+    assert main([*call[:-2], "interval_10"], environ=environ) == 0
+    text = (tmp_path / "out" / "ablation.md").read_text()
+    assert "| 0.480 |" in text and "| 0.470 |" in text, "rows that were measured before stay in the table"
+    assert (tmp_path / "out" / "ablation.png").is_file()
+    toolkit.jobs.pop()
+    toolkit.kept.pop()
     assert main(call, environ={"DMB_THREADS": "2"}) == 0
     assert len(toolkit.jobs) == 4 and len(set(toolkit.kept)) == 4, "other settings are another study"
 
@@ -90,8 +104,57 @@ def test_an_interrupted_study_keeps_what_it_has(
 def test_rows_with_weights_of_their_own_use_them(toolkit: Toolkit, call: list[str], tmp_path: Path) -> None:
     other = tmp_path / "concat.safetensors"
     save_weights(DMBNet(position="concat"), other)
-    assert main([*call, "--concat-weights", str(other)], environ={}) == 0
-    assert toolkit.jobs[2].weights == other and toolkit.jobs[2].settings == {"DMB_POSITION": "concat"}
+    assert main([*call, "concat", "--concat-weights", str(other)], environ={}) == 0
+    assert toolkit.jobs[2].weights is not None and toolkit.jobs[2].weights.name == other.name
+    assert toolkit.jobs[2].settings == {"DMB_POSITION": "concat"}
+
+
+def test_all_rows_but_those_without_their_weights_are_measured_by_default(
+    toolkit: Toolkit, call: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(call[:-3], environ={}) == 0
+    assert len(toolkit.jobs) == len(ROWS) - 2
+    printed = capsys.readouterr().out
+    assert "give --concat-weights FILE" in printed and "give --response-weights FILE" in printed
+
+
+def test_masks_are_tracked_from_the_box_and_measured_apart(
+    toolkit: Toolkit, call: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "masks" / "disc"
+    folder.mkdir(parents=True)
+    for index in range(3):
+        mask = np.zeros((60, 80), np.uint8)
+        cv2.circle(mask, (30 + 2 * index, 30), 12, 255, -1)
+        cv2.imwrite(str(folder / f"{index:05d}.png"), mask)
+        cv2.imwrite(str(folder / f"{index:05d}.jpg"), np.repeat(mask[..., None], 3, axis=2))
+    loaded: list[Settings] = []
+
+    class Still:
+        """Answers the box for ever."""
+
+        def initialize(self, image: np.ndarray, region: tuple[float, float, float, float]) -> Any:
+            x, y, width, height = (round(value) for value in region)
+            mask = np.zeros(image.shape[:2], np.bool_)
+            mask[y : y + height, x : x + width] = True
+            return SimpleNamespace(mask=mask)
+
+        def track(self, image: np.ndarray) -> Any:
+            return self.initialize(image, (18, 18, 25, 25))
+
+    def load(settings: Settings) -> Any:
+        loaded.append(settings)
+        return Still()
+
+    assert main(call, environ={}) == 0
+    masks = ["--masks", str(folder.parent)]
+    assert main([*call, *masks], environ={}, load=load) == 0
+    assert len(toolkit.jobs) == 2, "what the toolkit has measured is not measured again for the masks"
+    assert [settings.gate for settings in loaded] == [None, "off"]
+    lines = capsys.readouterr().out.splitlines()
+    line = next(line for line in lines if "row 1 of 2, full: EAO" in line and "J&F" in line)
+    assert 0.3 < float(line.rpartition(" ")[2]) < 0.9
+    assert "from the first box, masks: disc" in (tmp_path / "out" / "ablation.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -102,11 +165,14 @@ def test_rows_with_weights_of_their_own_use_them(toolkit: Toolkit, call: list[st
         (["--vot", "/nowhere"], "'/nowhere' does not exist"),
         (["--vot-sequences", "three"], "no sequence 'three'"),
         (["--weights", "/nowhere"], "weights file '/nowhere'"),
+        (["--rows", "response"], "needs weights trained so; give --response-weights"),
+        (["--concat-weights", "WEIGHTS"], 'was not trained with "concat"'),
     ],
 )
 def test_mistakes_get_a_sentence(
     toolkit: Toolkit, call: list[str], words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    words = [call[3] if word == "WEIGHTS" else word for word in words]
     assert main([*call, *words], environ={}) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and sentence in error and error.count("\n") == 1

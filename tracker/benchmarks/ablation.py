@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 COLUMNS = ("EAO", "accuracy", "failures per sequence", "J&F")
-INTERVALS = (0, 1, 5, 10, 15, 20, 30)  # of Fig. 14
 FULL = "full"
 
 
@@ -68,7 +68,7 @@ ROWS: tuple[Row, ...] = (
     Row("position_none", "no positional encoding", {"DMB_POSITION": "none"}),
     Row("response", "filter's response as spatial map", {"DMB_SPATIAL_MAP": "response"}, weights="response"),
     Row("correct_centre_off", "mask does not correct the filter's centre", {"DMB_CORRECT_CENTRE": "off"}),
-    Row("filter_off", "no filter: appearance memory alone", {"DMB_FILTER": "off"}),
+    Row("filter_off", "no filter and no gate: appearance memory alone", {"DMB_FILTER": "off"}),
     Row("interval_0", "interval 0: first frame only", _interval(0), table=False, interval=0),
     Row("interval_1", "interval 1", _interval(1), table=False, interval=1),
     Row("interval_15", "interval 15", _interval(15), table=False, interval=15),
@@ -80,19 +80,26 @@ PAPER_CURVE = {"EAO": {5: 0.506, 30: 0.427}, "A": {0: 0.577, 1: 0.663, 5: 0.652}
 
 
 class AblationError(ValueError):
-    """There is no such row; the message lists those that there are."""
+    """A row cannot be measured; the message says which and why."""
 
 
-def choose_rows(names: Sequence[str] | None) -> list[Row]:
+def choose_rows(names: Sequence[str] | None, weights: Collection[str | None]) -> list[Row]:
     """The rows of these names, all of them without names, in the order of the study.
 
+    Args:
+        names: of the rows.
+        weights: kinds of weights that are there; None stands for those that most rows use.
+
     Raises:
-        AblationError: there is no such row.
+        AblationError: there is no such row, or a named one lacks its weights.
     """
     known = {row.name: row for row in ROWS}
     for name in names or ():
         if name not in known:
             raise AblationError(f"there is no row '{name}' in the ablation study; use some of: {', '.join(known)}")
+        if known[name].weights not in weights:
+            kind = known[name].weights
+            raise AblationError(f"row '{name}' needs weights trained so; give --{kind}-weights FILE (docs/TRAINING.md)")
     return [row for row in ROWS if not names or row.name in names]
 
 
@@ -100,13 +107,13 @@ Scores = Mapping[str, Mapping[str, Any]]  # row name -> column -> number
 
 
 def _cell(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, int | float) and value == value else ""
+    return f"{value:.3f}" if isinstance(value, int | float) and math.isfinite(value) else ""
 
 
 def _difference(scores: Scores, row: Row) -> str:
     """EAO of a row minus that of the full tracker."""
-    values = [scores.get(name, {}).get("EAO") for name in (row.name, FULL)]
-    return f"{values[0] - values[1]:+.3f}" if None not in values and row.name != FULL else ""  # type: ignore[operator]
+    ours, full = (scores.get(name, {}).get("EAO") for name in (row.name, FULL))
+    return f"{ours - full:+.3f}" if _cell(ours) and _cell(full) and row.name != FULL else ""  # type: ignore[operator]
 
 
 def _paper_difference(row: Row) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,116 +71,185 @@ class Study:
         options: of the command line.
         environ: holds the settings.
         load: makes a tracker.
+        weights: by kind (None: those of the rows without weights of their own), a file that nobody changes.
 
     Raises:
-        SettingsError, WeightsError, DatasetError, SequenceError, AblationError, OSError: see their messages.
+        SettingsError, WeightsError, DeviceError, DatasetError, SequenceError, AblationError: see their messages.
     """
 
     def __init__(
-        self, options: argparse.Namespace, environ: Mapping[str, str], load: Callable[[Settings], DMB]
+        self,
+        options: argparse.Namespace,
+        environ: Mapping[str, str],
+        load: Callable[[Settings], DMB],
+        weights: Mapping[str | None, Path],
     ) -> None:
         from tracker.benchmarks.ablation import choose_rows
         from tracker.benchmarks.sequences import choose, open_sequences
         from tracker.benchmarks.validation import conditions
         from tracker.cli.validate import tracker_settings
         from tracker.settings import from_environment
-        from tracker.weights import find_weights, read_weights
+        from tracker.weights import read_weights
         from vot_workspace.dataset import choose as choose_vot
 
-        self.options, self.load = options, load
-        self.rows = choose_rows(options.rows)
-        self.settings = tracker_settings(environ)
+        self.options, self.environ, self.load, self.weights = options, environ, load, weights
+        self.rows = choose_rows(options.rows, weights)
+        self.settings = {name: text for name, text in tracker_settings(environ).items() if name != "DMB_LOG"}
         self.names = choose_vot(options.vot, options.vot_sequences)
+        self.masks: list[str] = []
         if options.masks is not None:
             with open_sequences(options.masks) as sequences:
-                choose(sequences, options.sequences, options.masks)
-        files = {None: options.weights, "concat": options.concat_weights, "response": options.response_weights}
-        self.weights = {kind: find_weights(file) for kind, file in files.items() if file or kind is None}
-        self.checksums = {kind: read_weights(path)[1]["checksum"] for kind, path in self.weights.items()}
-        facts = conditions(from_environment(environ, {"weights": options.weights}), self.weights[None],
-                           self.checksums[None])  # fmt: skip
-        self.conditions = [
-            f"{facts['date']}; {facts['processor']}, {facts['device']}, {facts['precision']}, torch {facts['torch']}",
-            f"weights {self.weights[None].name}, checksum {self.checksums[None][:12]}",
-            f"settings: {' '.join(f'{k}={v}' for k, v in self.settings.items()) or 'default'}",
-            f"reset-based, dev.yaml, one repetition, {len(self.names)} sequences of {options.vot.name}: "
-            + ", ".join(self.names),
-        ]
-        self.scores: dict[str, dict[str, Any]] = {}
+                self.masks = [sequence.name for sequence in choose(sequences, options.sequences, options.masks)]
+        self.checksums = {kind: read_weights(path)[1]["checksum"] for kind, path in weights.items()}
+        facts = conditions(from_environment(environ), weights[None], self.checksums[None])
+        self.machine = {name: facts[name] for name in ("processor", "device", "precision", "torch")}
 
     def run(self) -> None:
         """Measure what is missing, and write the results after every row."""
         self.options.output.mkdir(parents=True, exist_ok=True)
+        self._report()
         for number, row in enumerate(self.rows, 1):
             where = f"row {number} of {len(self.rows)}, {row.name}"
             if row.weights not in self.weights:
                 _say(f"{where}: needs weights of its own, give --{row.weights}-weights FILE (docs/TRAINING.md)")
                 continue
-            before = self._stored(row)
-            if before is None:
+            scores = self._scores(row)
+            if scores is None:
                 _say(f"{where}: {row.title}")
-                before = self._measure(row)
-                document = {"identity": self._identity(row), "scores": before}
-                _write(self._file(row), json.dumps(document, indent=2) + "\n")
-            self.scores[row.name] = before
-            _say(f"{where}: " + ", ".join(f"{name} {value:.3f}" for name, value in before.items()))
-            self._report()
+                self._measure(row)
+                scores = self._scores(row) or {}
+                self._report()
+            known = ((name, value) for name, value in scores.items() if value is not None)
+            _say(f"{where}: " + ", ".join(f"{name} {value:.3f}" for name, value in known))
 
-    def _file(self, row: Row) -> Path:
-        return Path(self.options.output, f"{row.name}.json")
+    def _identity(self, row: Row, source: Path, names: Sequence[str]) -> dict[str, Any]:
+        """What numbers depend on."""
+        from tracker import __version__
 
-    def _identity(self, row: Row) -> dict[str, Any]:
-        """What a row's numbers depend on."""
-        masks = self.options.masks
-        return {
-            "weights": self.checksums[row.weights],
-            "settings": dict(self.settings) | dict(row.settings),
-            "vot": [self.options.vot.name, *self.names],
-            "masks": None if masks is None else [masks.name, *(self.options.sequences or ())],
-        }
+        settings = self.settings | dict(row.settings)
+        facts = {"weights": self.checksums[row.weights], "settings": settings, "sequences": [source.name, *names]}
+        return facts | self.machine | {"version": __version__}
 
-    def _stored(self, row: Row) -> dict[str, Any] | None:
-        """What an earlier run has measured under the same conditions."""
+    def _parts(self, row: Row) -> dict[str, dict[str, Any]]:
+        """What is to be measured of a row, "vot" and perhaps "masks", with the identity of each."""
+        parts = {"vot": self._identity(row, self.options.vot, self.names)}
+        if self.options.masks is not None:
+            parts["masks"] = self._identity(row, self.options.masks, self.masks)
+        return parts
+
+    def _stored(self, row: Row) -> dict[str, Any]:
+        """What earlier runs have measured under the same conditions: by part, a date and scores."""
         try:
-            document = json.loads(self._file(row).read_text(encoding="utf-8"))
-            return document["scores"] if document["identity"] == self._identity(row) else None
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            document = json.loads(Path(self.options.output, f"{row.name}.json").read_text(encoding="utf-8"))
+            parts = self._parts(row).items()
+            return {
+                part: document[part]
+                for part, identity in parts
+                if document.get(part, {}).get("identity") == identity
+            }
+        except (FileNotFoundError, ValueError, AttributeError):
+            return {}
+
+    def _scores(self, row: Row) -> dict[str, Any] | None:
+        """The scores of a row that is measured completely."""
+        if row.weights not in self.weights:
             return None
+        stored = self._stored(row)
+        if stored.keys() != self._parts(row).keys():
+            return None
+        return {name: value for part in stored.values() for name, value in part["scores"].items()}
 
-    def _measure(self, row: Row) -> dict[str, Any]:
-        import hashlib
+    def _measure(self, row: Row) -> None:
+        """Measure what is missing of a row and store each part at once."""
+        from tracker.benchmarks.validation import write_document
 
+        document = self._stored(row)
+        settings, weights = self.settings | dict(row.settings), self.weights[row.weights]
+        for part, identity in self._parts(row).items():
+            if part not in document:
+                measure = self._vot if part == "vot" else self._masks
+                scores = measure(row, settings, weights)
+                date = datetime.now(UTC).date().isoformat()
+                document[part] = {"identity": identity, "date": date, "scores": scores}
+                write_document(Path(self.options.output, f"{row.name}.json"), document)
+
+    def _vot(self, row: Row, settings: Mapping[str, str], weights: Path) -> dict[str, float]:
         from vot_workspace.evaluation import Job, evaluate_sequences
 
-        settings = dict(self.settings) | dict(row.settings)
-        weights = self.weights[row.weights]
-        job = Job(self.options.vot, self.names, settings, weights, f"weights {self.checksums[row.weights]}")
+        identity = self._identity(row, self.options.vot, self.names)
         # a folder for each identity: what belongs to other weights or settings is never continued
-        digest = hashlib.sha256(json.dumps(self._identity(row), sort_keys=True).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
         keep = self.options.output / "workspaces" / f"{row.name}-{digest}"
-        scores = dict(evaluate_sequences(job, workers=self.options.workers, keep=keep, say=_say).scores)
-        if self.options.masks is not None:
-            scores["J&F"] = self._masks(settings, weights)
-        return scores
+        job = Job(self.options.vot, self.names, settings, weights, f"weights {identity['weights']}")
+        found = evaluate_sequences(
+            job, workers=self.options.workers, keep=keep, environ=self.environ, say=_say
+        )
+        return dict(found.scores)
 
-    def _masks(self, settings: Mapping[str, str], weights: Path) -> float:
+    def _masks(self, row: Row, settings: Mapping[str, str], weights: Path) -> dict[str, float]:
         from tracker.benchmarks.sequences import choose, open_sequences
         from tracker.benchmarks.validation import Means, validate_masks
         from tracker.settings import from_environment
 
         tracker = self.load(from_environment(settings, {"weights": str(weights)}))
         with open_sequences(self.options.masks) as sequences:
-            chosen = choose(sequences, self.options.sequences, self.options.masks)
+            chosen = choose(sequences, self.masks, self.options.masks)
             result = validate_masks(tracker, chosen, ("box",), limit=None, say=_say)
-        return Means.of(result.scores["box"]).both
+        return {"J&F": Means.of(result.scores["box"]).both}
+
+    def _conditions(self) -> list[str]:
+        from tracker.benchmarks.ablation import ROWS
+
+        dates = sorted({part["date"] for row in ROWS if row.weights in self.weights
+                        for part in self._stored(row).values()})  # fmt: skip
+        lines = [
+            f"measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else "nothing measured so far",
+            "{processor}, {device}, {precision}, torch {torch}".format(**self.machine),
+            *(f"weights{f' for {kind}' if kind else ''}: checksum {checksum[:12]}"
+              for kind, checksum in self.checksums.items()),
+            f"settings: {' '.join(f'{name}={text}' for name, text in self.settings.items()) or 'default'}",
+            f"reset-based, dev.yaml, one repetition, {len(self.names)} sequences of {self.options.vot.name}: "
+            + ", ".join(self.names),
+        ]  # fmt: skip
+        if self.masks:
+            lines.append(f"J&F from the first box, {self.options.masks.name}: {', '.join(self.masks)}")
+        return lines
 
     def _report(self) -> None:
-        from tracker.benchmarks.ablation import comma_separated, markdown, plot
+        """Write what is measured, of all rows."""
+        from tracker.benchmarks.ablation import ROWS, comma_separated, markdown, plot
 
-        output = self.options.output
-        _write(output / "ablation.md", markdown(self.rows, self.scores, self.conditions))
-        _write(output / "ablation.csv", comma_separated(self.rows, self.scores))
-        plot(self.rows, self.scores, str(output / "ablation.png"))
+        output, scores = self.options.output, {row.name: self._scores(row) for row in ROWS}
+        found = {name: value for name, value in scores.items() if value is not None}
+        _write(output / "ablation.md", markdown(ROWS, found, self._conditions()))
+        _write(output / "ablation.csv", comma_separated(ROWS, found))
+        if not plot(ROWS, found, str(output / "ablation.png")):
+            (output / "ablation.png").unlink(missing_ok=True)
+
+
+def _find(options: argparse.Namespace, environ: Mapping[str, str], copies: ExitStack) -> dict[str | None, Path]:
+    """The weights by kind, copied: a training that runs may write new ones before everything is measured.
+
+    Raises:
+        WeightsError: a file is missing or damaged, or not of the kind that it is named for.
+    """
+    from tracker.cli.validate import copied
+    from tracker.weights import WeightsError, find_weights, read_weights
+
+    found: dict[str | None, Path] = {}
+    given: dict[str | None, str | None] = {None: options.weights}
+    given |= {"concat": options.concat_weights, "response": options.response_weights}
+    for kind, file in given.items():
+        if kind is None or file:
+            path = find_weights(file, environ)
+            metadata = read_weights(path)[1]
+            if kind is not None and kind not in (metadata.get("position"), metadata.get("spatial_map")):
+                raise WeightsError(
+                    f"'{path}' was not trained with \"{kind}\"; --{kind}-weights needs weights of the plan {kind} "
+                    "(docs/TRAINING.md)"
+                )
+            found[kind] = copies.enter_context(copied(path))
+    return found
 
 
 def main(
@@ -193,7 +265,10 @@ def main(
         for row in ROWS:
             print(f"{row.name:22s} {row.title}")
         return 0
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.sequences and options.masks is None:
+        parser.error("--sequences has no effect without --masks")
     if options.workers < 1:
         print(f"error: --workers is {options.workers}; it must be at least 1", file=sys.stderr)
         return FAILURE
@@ -201,7 +276,7 @@ def main(
     from tracker.benchmarks.sequences import SequenceError
     from tracker.cli.validate import ending_orderly, load_tracker
     from tracker.engine import DeviceError
-    from tracker.settings import SettingsError
+    from tracker.settings import SettingsError, complaints
     from tracker.weights import WeightsError
     from vot_workspace.dataset import DatasetError
     from vot_workspace.toolkit import EvaluationError
@@ -210,16 +285,16 @@ def main(
     expected = (AblationError, SequenceError, DeviceError, SettingsError, WeightsError, DatasetError, EvaluationError,
                 WorkspaceError, OSError)  # fmt: skip
     try:
-        with ending_orderly():
-            study = Study(options, environ, load or load_tracker)
-            study.run()
+        with ending_orderly(), ExitStack() as copies:
+            for complaint in complaints(environ):
+                print(f"warning: {complaint}", file=sys.stderr)
+            Study(options, environ, load or load_tracker, _find(options, environ, copies)).run()
     except expected as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILURE
     except KeyboardInterrupt:
         print("interrupted; the same command goes on", file=sys.stderr)
         return 128 + signal.SIGINT
-    _say(f"written: {options.output / 'ablation.md'}, ablation.csv" + (
-        ", ablation.png" if (options.output / "ablation.png").is_file() else ""
-    ))  # fmt: skip
+    files = [name for name in ("ablation.md", "ablation.csv", "ablation.png") if (options.output / name).is_file()]
+    _say(f"written in '{options.output}': {', '.join(files)}")
     return 0

@@ -91,7 +91,7 @@ def tracker_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def _copied(weights: Path) -> Iterator[Path]:
+def copied(weights: Path) -> Iterator[Path]:
     """A copy of the weights: a training that runs may write new ones before everything is measured."""
     with tempfile.TemporaryDirectory(prefix="dmb_weights_") as folder:
         yield Path(shutil.copyfile(weights, Path(folder, weights.name)))
@@ -154,7 +154,7 @@ def _validate(
     names = choose_vot(options.vot, options.vot_sequences) if options.vot is not None else []
     weights = find_weights(settings.weights)
     read_weights(weights)  # here, so that a complaint names this file and not the copy
-    with _copied(weights) as copy:
+    with copied(weights) as copy:
         settings = replace(settings, weights=str(copy))
         checksum = read_weights(copy)[1]["checksum"]
         document = conditions(settings, weights, checksum)
