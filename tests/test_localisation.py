@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from tracker.config import FilterConfig, PositionConfig, TrackerConfig
+from tracker.config import FilterConfig, GateConfig, PositionConfig, TrackerConfig
 from tracker.geometry.crop import search_crop
-from tracker.localisation import Located, in_cells, to_cells, to_image
+from tracker.localisation import Located, from_cells, in_cells, to_cells
 from tracker.memory.quality import QualityGate
 from tracker.memory.spatial import Localisation, score_offset
 from tracker.network import DMBNet
@@ -25,17 +25,17 @@ def located(column: int, row: int, upsampling: int = 16) -> Located:
     scores = torch.exp(-0.5 * ((axis[None] - column) ** 2 + (axis[:, None] - row) ** 2) / 20.0**2)
     position = (column / upsampling - offset, row / upsampling - offset)
     where = Localisation(position, 1.0, scores, 0.0, None, False, upsampling, offset)
-    nothing = torch.empty(0)
-    return Located(SEARCH, nothing, None, nothing, where, to_image(SEARCH, position), QualityGate.accept("test"))
+    nothing, decision = torch.empty(0), QualityGate(GateConfig()).accept("test")
+    return Located(SEARCH, nothing, None, nothing, where, from_cells(SEARCH, position), decision)
 
 
 def test_cells_and_pixels_are_inverse() -> None:
     for crop in (SEARCH, CLOSER):
         for cell in ((0.0, 0.0), (3.7, 6.1), (-2.0, 20.0)):
-            assert to_cells(crop, to_image(crop, cell)) == pytest.approx(cell, abs=1e-6)
+            assert to_cells(crop, from_cells(crop, cell)) == pytest.approx(cell, abs=1e-6)
         middle = (crop.size // 16 - 1) / 2
-        assert to_image(crop, (middle, middle)) == pytest.approx(crop.centre, abs=1e-6)
-        one, next_one = to_image(crop, (2.0, 2.0)), to_image(crop, (3.0, 2.0))
+        assert from_cells(crop, (middle, middle)) == pytest.approx(crop.centre, abs=1e-6)
+        one, next_one = from_cells(crop, (2.0, 2.0)), from_cells(crop, (3.0, 2.0))
         assert in_cells(crop, (next_one[0] - one[0], 0.0))[0] == pytest.approx(1.0)
 
 
@@ -55,7 +55,7 @@ def test_the_response_lies_on_the_same_image_pixels_in_another_crop(column: int,
 
 def test_there_is_no_response_without_a_filter() -> None:
     nothing = torch.empty(0)
-    without = Located(SEARCH, nothing, None, None, None, (0.0, 0.0), QualityGate.accept("no filter"))
+    without = Located(SEARCH, nothing, None, None, None, (0.0, 0.0), QualityGate(GateConfig()).accept("no filter"))
     with pytest.raises(ValueError, match="without a filter"):
         without.response(CLOSER)
 

@@ -125,7 +125,7 @@ def test_a_target_that_crept_out_of_sight_comes_back_whole(
     image = scene(*PATH[0])[0]
     engine.sees = False
     peaks = iter([(80.4, 70.0), (80.8, 70.0), (81.2, 70.0), (2.0, 70.0), (80.0, 70.0)])
-    monkeypatch.setattr(localisation, "to_image", lambda crop, cell: next(peaks))
+    monkeypatch.setattr(localisation, "from_cells", lambda crop, cell: next(peaks))
     results = [dmb.track(image) for _ in range(5)]
     assert not any(result.segmented for result in results)
     assert abs(np.flatnonzero(results[2].mask.any(0)).mean() - results[2].polygon[:, 0].mean()) < 1.5
@@ -199,7 +199,7 @@ def test_a_far_peak_moves_the_target_only_to_a_surer_mask(
     looked: list[tuple[float, float]] = []
     make = dmb.maps.make
     dmb.maps.make = lambda crop, centre, *rest: looked.append(centre) or make(crop, centre, *rest)  # type: ignore
-    monkeypatch.setattr(localisation, "to_image", lambda crop, cell: (130.0, 90.0))
+    monkeypatch.setattr(localisation, "from_cells", lambda crop, cell: (130.0, 90.0))
     monkeypatch.setattr(dmb.localiser.memory, "localise", lambda features: replace(localise(features), peak=peak))
     engine.segment = unsure_of_one  # type: ignore[method-assign]
     # one accepted peak of 0.8 makes 0.1 eight times as uncertain as usual
@@ -329,7 +329,7 @@ def test_the_masks_centre_corrects_the_position_only_if_it_may(
 ) -> None:
     image, mask = scene(*PATH[0])
     x, y = PATH[0][:2]
-    monkeypatch.setattr(localisation, "to_image", lambda crop, cell: (x + 6.0, y))
+    monkeypatch.setattr(localisation, "from_cells", lambda crop, cell: (x + 6.0, y))
     for corrects in (True, False):
         dmb = DMB(engine, replace(CONFIG, gate=replace(CONFIG.gate, correct_centre=corrects)))
         dmb.initialize(image, mask)

@@ -46,18 +46,18 @@ class AppearanceConfig:
 class PositionConfig:
     """How the spatial map guides the decoder (Section III-D; "Pos. Encod." of Table VIII).
 
-    None means: as the weights were trained. The network's own weights add distances, as the paper does.
+    None means: as the weights were trained. Those of the project add distances, as the paper does.
     """
 
-    encoding: Encoding | None = None  # added, concatenated (own weights), or left out
-    spatial_map: MapKind | None = None  # distance to the target's centre, or the filter's response (own weights)
+    encoding: Encoding | None = None  # "add", "concat" (needs weights trained so), or left out
+    spatial_map: MapKind | None = None  # distance to the target's centre, or the filter's response (needs such weights)
 
 
 @dataclass(frozen=True)
 class FilterConfig:
     """The Spatial Memory Network: a correlation filter learned online (eq. 6)."""
 
-    enabled: bool = True  # off: the appearance memory alone, which looks where the target was last
+    enabled: bool = True  # off: the appearance memory alone looks where the target was last, and nothing is judged
     projection_channels: int = 64  # channels after the learned 1x1 projection (release)
     kernel: int = 4  # side of the filter, cells (release)
     filter_regularisation: float = 0.1  # lambda of eq. 6 (release)

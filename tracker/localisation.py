@@ -20,7 +20,7 @@ from tracker.network.model import STRIDE
 Point = tuple[float, float]
 
 
-def to_image(crop: Crop, cell: Point) -> Point:
+def from_cells(crop: Crop, cell: Point) -> Point:
     """Image pixel x, y of a cell of the crop's grid."""
     x, y = crop.to_image(np.array([[(cell[0] + 0.5) * STRIDE - 0.5, (cell[1] + 0.5) * STRIDE - 0.5]]))[0]
     return float(x), float(y)
@@ -68,7 +68,7 @@ class Located:
         if self.where is None:
             raise ValueError("there is no response without a filter")
         cells = np.arange(crop.size // STRIDE)
-        corner, step = to_cells(self.crop, to_image(crop, (0.0, 0.0))), self.crop.scale / crop.scale
+        corner, step = to_cells(self.crop, from_cells(crop, (0.0, 0.0))), self.crop.scale / crop.scale
         return self.where.sample(corner[0] + step * cells, corner[1] + step * cells)
 
 
@@ -116,7 +116,7 @@ class Localiser:
         features = self.engine.filter_features(pixels) if query is None else query.stride16.float()
         where = self.memory.localise(features)
         decision = self.gate.judge(where.peak)
-        return Located(crop, pixels, query, features, where, to_image(crop, where.position), decision)
+        return Located(crop, pixels, query, features, where, from_cells(crop, where.position), decision)
 
     def learn(self, located: Located, centre: Point, size: Point, frame_index: int) -> None:
         """Remember a frame in which the target of `size` was at `centre`, if its decision allows, and update."""

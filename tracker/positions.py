@@ -37,7 +37,7 @@ class SpatialMaps:
     def make(
         self, crop: Crop, centre: Point, size: tuple[float, float], located: Located | None = None
     ) -> NDArray[np.float32]:
-        """The spatial map S/16 x S/16 of a crop.
+        """The spatial map S/16 x S/16 of a crop: zeros without positional encoding.
 
         "distance" gives distances to the target's centre, in sides of the search region whatever the crop shows;
         "response" the filter's windowed scores, and where there is no filter yet or none at all its label, a Gaussian.

@@ -191,7 +191,7 @@ VARIABLES = (
         "position", *_choice(Encoding), help="how the spatial map enters the decoder (default: as the weights want it)"
     ),
     Variable("spatial_map", *_choice(MapKind), help="what the spatial map shows (default: as the weights want it)"),
-    Variable("filter", _switch, "on or off", "localise by the correlation filter; off: the appearance memory alone"),
+    Variable("filter", _switch, "on or off", "localise by the filter; off: by the appearance memory alone, ungated"),
     Variable("correct_centre", _switch, "on or off", "the mask's centre corrects the filter's position (default: on)"),
     Variable("box2seg", _switch, "on or off", "turn a box into a mask at initialisation"),
     Variable("box_fit", *_choice(BoxFitMethod), help="how a mask becomes a rotated box (default: optimise)"),

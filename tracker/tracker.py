@@ -154,7 +154,7 @@ class DMB:
         if view is None or shape is None:
             self.shape = self.segmented_shape.moved_to(self.centre, image.shape[:2])
         else:
-            if decision.correct_centre and self.config.gate.correct_centre and self._plausible(shape):
+            if decision.correct_centre and self._plausible(shape):
                 self.centre = shape.centre
             if decision.follow_size:
                 self._follow_size(shape, may_grow=not view.leaks)

@@ -23,7 +23,7 @@ def tracked(count: int = 3) -> tuple[PolygonSequence, TrackedMasks]:
     sequence = PolygonSequence("box", [Path()] * count, [polygon(index) for index in range(count - 1)] + [None])
     masks = np.stack([polygon_to_mask(polygon(index), SHAPE) for index in range(count)])
     angles = np.array([10.0] + [np.nan] * (count - 1))
-    return sequence, TrackedMasks(np.arange(count), masks, angles, 0, count)
+    return sequence, TrackedMasks(np.arange(count), masks, angles, np.zeros(0, np.int64), count)
 
 
 def test_perfect_masks_have_perfect_boxes() -> None:

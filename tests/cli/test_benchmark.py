@@ -14,7 +14,6 @@ import pytest
 from tests.benchmarks.polygon_sequences import SHAPE, BrightTracker, polygon, write_sequence
 from tracker.cli import benchmark
 from tracker.cli.main import main
-from tracker.config import BoxFitConfig
 from tracker.geometry.region import polygon_to_mask
 from tracker.settings import Settings
 
@@ -110,11 +109,9 @@ def test_stored_masks_need_no_tracker_and_belong_to_weights_and_settings(
     assert "remove them or name another folder" in error and error.count("\n") == 1
 
 
-def test_how_boxes_are_fitted_does_not_make_stored_masks_foreign(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = benchmark._parameters(Settings())
-    assert benchmark._parameters(Settings(gate="relative")) != before
-    monkeypatch.setattr(BoxFitConfig.__init__, "__defaults__", ("moments", *BoxFitConfig.__init__.__defaults__[1:]))  # type: ignore[index]
-    assert BoxFitConfig().method == "moments" and benchmark._parameters(Settings()) == before
+def test_the_parameters_of_the_masks_are_told_apart() -> None:
+    several = [Settings(), Settings(gate="relative"), Settings(precision="float16"), Settings(box_fit="moments")]
+    assert len({benchmark._parameters(settings) for settings in several}) == 4
 
 
 @pytest.mark.parametrize(

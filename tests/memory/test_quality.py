@@ -28,19 +28,20 @@ def accepted(decision: Decision) -> list[bool]:
 def test_paper_rule_by_hand() -> None:
     """U = 1 / peak; the queue holds three; full, the mean is (U_1 + U_2) / 3."""
     gate = QualityGate(PAPER)
-    table = [  # U, preserved                   queue before        U_avg
-        (2.0, True),  # empty                                       none: only the limit decides
-        (2.0, False),  # 2                                          2; equal is not below
-        (1.0, True),  # 2 2                                         2
-        (0.9, True),  # 2 2 1           full: (2 + 1) / 3         = 1
-        (0.97, False),  # 2 1 0.9             (1 + 0.9) / 3       = 0.633
-        (0.62, True),  # 1 0.9 0.97           (0.9 + 0.97) / 3    = 0.623
-        (12.0, False),  # 0.9 0.97 0.62       above 10: does not enter
-        (0.525, True),  # 0.9 0.97 0.62       (0.97 + 0.62) / 3   = 0.53
+    table = [  # U, U_avg, preserved        queue before
+        (2.0, math.inf, True),  # empty: only the limit decides
+        (2.0, 2.0, False),  # 2             equal is not below
+        (1.0, 2.0, True),  # 2 2
+        (0.9, 1.0, True),  # 2 2 1          full: (2 + 1) / 3
+        (0.97, 1.9 / 3, False),  # 2 1 0.9
+        (0.62, 1.87 / 3, True),  # 1 0.9 0.97
+        (12.0, 1.59 / 3, False),  # 0.9 0.97 0.62    above 10: does not enter
+        (0.525, 1.59 / 3, True),  # 0.9 0.97 0.62
     ]
-    for uncertainty, preserved in table:
+    for uncertainty, average, preserved in table:
         decision = gate.judge(1.0 / uncertainty)
         assert decision.uncertainty == pytest.approx(uncertainty)
+        assert decision.average == pytest.approx(average)
         assert accepted(decision) == [preserved] * 5, (uncertainty, decision)
 
 
@@ -49,6 +50,14 @@ def test_paper_rule_drops_about_half_of_the_frames() -> None:
     peaks = [0.6 + 0.1 * math.sin(2.4 * i) for i in range(500)]
     share = sum(gate.judge(peak).segment for peak in peaks) / len(peaks)
     assert 0.3 < share < 0.5
+
+
+@pytest.mark.parametrize("rule", ["paper", "relative", "off"])
+def test_no_decision_corrects_the_centre_where_that_is_switched_off(rule: GateRule) -> None:
+    for corrects in (True, False):
+        gate = QualityGate(GateConfig(rule=rule, correct_centre=corrects))
+        assert {decision.correct_centre for decision in (gate.judge(0.7), gate.accept("no filter"))} == {corrects}
+        assert gate.judge(0.8).segment
 
 
 def test_relative_rule_by_hand() -> None:

@@ -103,7 +103,27 @@ def test_a_run_teaches_weights_the_coarse_prediction(tmp_path: Path) -> None:
     given = tmp_path / "given.safetensors"
     save_weights(DMBNet(stride_on="3x3", coarse_prediction=False), given)
     assert trainer(tmp_path / "with", None, weights=given).model.coarse_prediction
-    assert not trainer(tmp_path / "without", None, weights=given, coarse_weight=0.0).model.coarse_prediction
+    run = trainer(tmp_path / "without", None, weights=given, coarse_weight=0.0)
+    assert not run.model.coarse_prediction
+    run.save()
+    resumed = trainer(tmp_path / "without", None, coarse_weight=0.0)
+    resumed.save()
+    assert not load_weights(tmp_path / "without" / "dmb_r50.safetensors").coarse_prediction
+
+
+def test_the_head_starts_are_those_of_the_plan(tmp_path: Path, trunk: Path) -> None:
+    both = trainer(tmp_path / "both", trunk).model
+    keys = trainer(tmp_path / "keys", trunk, quiet_mask_stems=False).model
+    stems = trainer(tmp_path / "stems", trunk, pca_keys=False).model
+
+    def pca(model: DMBNet) -> bool:
+        return bool((model.query_key_value.key.weight[:, :, 0, 0] == 0).all())  # only the centre tap acts
+
+    def deviation(model: DMBNet) -> float:
+        return float(model.memory_encoder.conv1_m.weight.detach().std())
+
+    assert pca(both) and pca(keys) and not pca(stems)
+    assert deviation(both) == pytest.approx(deviation(stems), rel=0.1) and deviation(keys) > 2 * deviation(both)
 
 
 def test_a_concatenating_decoder_starts_as_an_adding_one_and_is_saved_as_what_it_is(tmp_path: Path) -> None:
@@ -121,8 +141,9 @@ def test_a_concatenating_decoder_starts_as_an_adding_one_and_is_saved_as_what_it
     saved = load_weights(tmp_path / "run" / "dmb_r50.safetensors")
     assert (saved.position, saved.spatial_map) == ("concat", "response")
     trainer(tmp_path / "run", None, position="concat", spatial_map="response")  # goes on
-    with pytest.raises(PlanError, match="trained with 'concat'; start from weights that add"):
-        trainer(tmp_path / "back", None, weights=tmp_path / "run" / "dmb_r50.safetensors")
+    for back in ({"spatial_map": "response"}, {"position": "concat"}):
+        with pytest.raises(PlanError, match=r"was trained with '(concat|response)'; start from weights of"):
+            trainer(tmp_path / "back", None, weights=tmp_path / "run" / "dmb_r50.safetensors", **back)
 
 
 def test_a_fresh_run_needs_something_to_start_from(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tracker.tracker import DMB
 
 RESTART_AFTER = 5  # frames from a failure to the next initialisation, as the VOT toolkit's reset-based evaluation does
+DAMAGE = (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)  # of npz files
 PATTERN = "color/%08d.jpg"  # of the images, where a sequence's facts do not say otherwise
 
 
@@ -59,6 +61,11 @@ class PolygonSequence:
             raise MaskCacheError(f"sequence '{folder.name}' cannot be read ({error}); restore it") from error
         return cls(folder.name, images, polygons)
 
+    def truth(self) -> NDArray[np.float64]:
+        """The polygons n x 8, NaN where the target is not annotated."""
+        rows = [np.full(8, np.nan) if polygon is None else np.ravel(polygon) for polygon in self.polygons]
+        return np.array(rows, np.float64).reshape(-1, 8)
+
     def image(self, index: int) -> NDArray[np.uint8]:
         """Frame `index` as H x W x 3, RGB."""
         image = cv2.imread(str(self.images[index]), cv2.IMREAD_COLOR)
@@ -69,9 +76,12 @@ class PolygonSequence:
 
 
 def _polygon(line: str) -> Polygon | None:
+    """Read a box or a polygon of four corners; None where the target is not annotated (NaN, or a single number)."""
     numbers = [float(text) for text in line.split(",")]
-    if not np.isfinite(numbers).all() or len(numbers) not in (4, 8):
+    if len(numbers) == 1 or not np.isfinite(numbers).all():
         return None
+    if len(numbers) not in (4, 8):
+        raise ValueError(f"'{line}' is neither a box nor a polygon of four corners")
     if len(numbers) == 4:
         return polygon_from_box((numbers[0], numbers[1], numbers[2], numbers[3]))
     return np.reshape(numbers, (4, 2))
@@ -86,22 +96,23 @@ class TrackedMasks:
         masks: n x H x W bool, as segmented. Frames that were not segmented, or failed, have none.
         start_angles: n, degrees; where a mask is the first one after an initialisation, the angle of the polygon that
             was given there, else NaN.
-        failures: how often the tracker was initialised again.
+        failures: index of each frame in which the target was lost.
         length: frames that were looked at.
     """
 
     frames: NDArray[np.int64]
     masks: NDArray[np.bool_]
     start_angles: NDArray[np.float64]
-    failures: int
+    failures: NDArray[np.int64]
     length: int
 
     def first(self, limit: int | None) -> TrackedMasks:
-        """Those of the first `limit` frames; the failures are then not all among them."""
+        """Those of the first `limit` frames."""
         if limit is None or limit >= self.length:
             return self
         kept = self.frames < limit
-        return TrackedMasks(self.frames[kept], self.masks[kept], self.start_angles[kept], self.failures, limit)
+        failures = self.failures[self.failures < limit]
+        return TrackedMasks(self.frames[kept], self.masks[kept], self.start_angles[kept], failures, limit)
 
 
 def track_masks(tracker: DMB, sequence: PolygonSequence) -> TrackedMasks:
@@ -117,7 +128,8 @@ def track_masks(tracker: DMB, sequence: PolygonSequence) -> TrackedMasks:
     masks: list[NDArray[np.bool_]] = []
     angles: list[float] = []
     shape = (0, 0)
-    failures, restart = 0, 0
+    failures: list[int] = []
+    restart = 0
     running = False
     angle = np.nan
     for index, truth in enumerate(sequence.polygons):
@@ -134,14 +146,16 @@ def track_masks(tracker: DMB, sequence: PolygonSequence) -> TrackedMasks:
         if truth is None:
             continue
         if overlap(polygon_to_mask(result.polygon, shape), polygon_to_mask(truth, shape)) <= 0:
-            failures, restart, running = failures + 1, index + RESTART_AFTER, False
+            failures.append(index)
+            restart, running = index + RESTART_AFTER, False
         elif result.segmented:
             frames.append(index)
             masks.append(result.mask)
             angles.append(angle)
             angle = np.nan
     stacked = np.stack(masks) if masks else np.zeros((0, *shape), np.bool_)
-    return TrackedMasks(np.array(frames, np.int64), stacked, np.array(angles), failures, len(sequence.polygons))
+    lost = np.array(failures, np.int64)
+    return TrackedMasks(np.array(frames, np.int64), stacked, np.array(angles), lost, len(sequence.polygons))
 
 
 @dataclass(frozen=True)
@@ -177,34 +191,47 @@ class MaskCache:
                     stored["frames"],
                     masks.reshape(count, height, width),
                     stored["start_angles"],
-                    int(stored["failures"]),
+                    stored["failures"],
                     length,
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                truth = stored["truth"]
+        except DAMAGE as error:
             raise MaskCacheError(f"the masks in '{path}' are damaged ({error}); remove the file") from error
         if identity != self.identity:
             raise MaskCacheError(
                 f"the masks in '{path}' were made with other weights or parameters ({identity} instead of "
                 f"{self.identity}); remove them or name another folder"
             )
+        compared = min(length, len(sequence.polygons))
+        if not np.array_equal(truth[:compared], sequence.truth()[:compared], equal_nan=True):
+            raise MaskCacheError(
+                f"the masks in '{path}' belong to a sequence of that name with another ground truth; remove them or "
+                "name another folder"
+            )
         return found.first(len(sequence.polygons)) if length >= len(sequence.polygons) else None
 
-    def store(self, name: str, masks: TrackedMasks) -> None:
+    def store(self, sequence: PolygonSequence, masks: TrackedMasks) -> None:
         """Write the masks of a sequence, atomically; raises OSError where that fails."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=f".{name}.", delete=False) as temporary:
-            np.savez_compressed(
-                temporary,
-                identity=np.array(self.identity),
-                length=masks.length,
-                shape=np.array(masks.masks.shape),
-                bits=np.packbits(masks.masks),
-                frames=masks.frames,
-                start_angles=masks.start_angles,
-                failures=masks.failures,
-            )
-        os.chmod(temporary.name, 0o644)
-        os.replace(temporary.name, self._path(name))
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=f".{sequence.name}.", delete=False) as temporary:
+            pass
+        try:
+            with open(temporary.name, "wb") as file:
+                np.savez_compressed(
+                    file,
+                    identity=np.array(self.identity),
+                    truth=sequence.truth()[: masks.length],
+                    length=masks.length,
+                    shape=np.array(masks.masks.shape),
+                    bits=np.packbits(masks.masks),
+                    frames=masks.frames,
+                    start_angles=masks.start_angles,
+                    failures=masks.failures,
+                )
+            os.chmod(temporary.name, 0o644)
+            os.replace(temporary.name, self._path(sequence.name))
+        finally:
+            Path(temporary.name).unlink(missing_ok=True)
 
 
 def tracked_masks(
@@ -230,6 +257,7 @@ def tracked_masks(
         if masks is None:
             tracker = load() if tracker is None else tracker
             masks = track_masks(tracker, sequence)
-            cache.store(sequence.name, masks)
-            say(f"{sequence.name:24s} {masks.length} frames, {len(masks.frames)} masks, failures: {masks.failures}")
+            cache.store(sequence, masks)
+            counts = f"{masks.length} frames, {len(masks.frames)} masks, failures: {len(masks.failures)}"
+            say(f"{sequence.name:24s} {counts}")
         yield sequence, masks

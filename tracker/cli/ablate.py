@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.cli.validate import copied, ending_orderly, load_tracker, say, tracker_settings
+
 if TYPE_CHECKING:
     from tracker.benchmarks.ablation import Row
     from tracker.settings import Settings
@@ -53,10 +55,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser  # fmt: skip
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
 def _write(path: Path, text: str) -> None:
     """Write a file in one go, so that an interruption leaves the old one."""
     temporary = path.with_name(f".{path.name}.tmp")
@@ -87,7 +85,6 @@ class Study:
         from tracker.benchmarks.ablation import choose_rows
         from tracker.benchmarks.sequences import choose, open_sequences
         from tracker.benchmarks.validation import conditions
-        from tracker.cli.validate import tracker_settings
         from tracker.settings import from_environment
         from tracker.weights import read_weights
         from vot_workspace.dataset import choose as choose_vot
@@ -111,16 +108,16 @@ class Study:
         for number, row in enumerate(self.rows, 1):
             where = f"row {number} of {len(self.rows)}, {row.name}"
             if row.weights not in self.weights:
-                _say(f"{where}: needs weights of its own, give --{row.weights}-weights FILE (docs/TRAINING.md)")
+                say(f"{where}: needs weights of its own, give --{row.weights}-weights FILE (docs/TRAINING.md)")
                 continue
             scores = self._scores(row)
             if scores is None:
-                _say(f"{where}: {row.title}")
+                say(f"{where}: {row.title}")
                 self._measure(row)
                 scores = self._scores(row) or {}
                 self._report()
             known = ((name, value) for name, value in scores.items() if value is not None)
-            _say(f"{where}: " + ", ".join(f"{name} {value:.3f}" for name, value in known))
+            say(f"{where}: " + ", ".join(f"{name} {value:.3f}" for name, value in known))
 
     def _identity(self, row: Row, source: Path, names: Sequence[str]) -> dict[str, Any]:
         """What numbers depend on."""
@@ -182,7 +179,7 @@ class Study:
         keep = self.options.output / "workspaces" / f"{row.name}-{digest}"
         job = Job(self.options.vot, self.names, settings, weights, f"weights {identity['weights']}")
         found = evaluate_sequences(
-            job, workers=self.options.workers, keep=keep, environ=self.environ, say=_say
+            job, workers=self.options.workers, keep=keep, environ=self.environ, say=say
         )
         return dict(found.scores)
 
@@ -194,7 +191,7 @@ class Study:
         tracker = self.load(from_environment(settings, {"weights": str(weights)}))
         with open_sequences(self.options.masks) as sequences:
             chosen = choose(sequences, self.masks, self.options.masks)
-            result = validate_masks(tracker, chosen, ("box",), limit=None, say=_say)
+            result = validate_masks(tracker, chosen, ("box",), limit=None, say=say)
         return {"J&F": Means.of(result.scores["box"]).both}
 
     def _conditions(self) -> list[str]:
@@ -233,7 +230,6 @@ def _find(options: argparse.Namespace, environ: Mapping[str, str], copies: ExitS
     Raises:
         WeightsError: a file is missing or damaged, or not of the kind that it is named for.
     """
-    from tracker.cli.validate import copied
     from tracker.weights import WeightsError, find_weights, read_weights
 
     found: dict[str | None, Path] = {}
@@ -255,7 +251,7 @@ def _find(options: argparse.Namespace, environ: Mapping[str, str], copies: ExitS
 def main(
     arguments: Sequence[str],
     *,
-    load: Callable[[Settings], DMB] | None = None,
+    load: Callable[[Settings], DMB] = load_tracker,
     environ: Mapping[str, str] = os.environ,
 ) -> int:
     """Run the command; arguments and exit codes as for `dmb validate`."""
@@ -274,7 +270,6 @@ def main(
         return FAILURE
     from tracker.benchmarks.ablation import AblationError
     from tracker.benchmarks.sequences import SequenceError
-    from tracker.cli.validate import ending_orderly, load_tracker
     from tracker.engine import DeviceError
     from tracker.settings import SettingsError, complaints
     from tracker.weights import WeightsError
@@ -288,7 +283,7 @@ def main(
         with ending_orderly(), ExitStack() as copies:
             for complaint in complaints(environ):
                 print(f"warning: {complaint}", file=sys.stderr)
-            Study(options, environ, load or load_tracker, _find(options, environ, copies)).run()
+            Study(options, environ, load, _find(options, environ, copies)).run()
     except expected as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILURE
@@ -296,5 +291,5 @@ def main(
         print("interrupted; the same command goes on", file=sys.stderr)
         return 128 + signal.SIGINT
     files = [name for name in ("ablation.md", "ablation.csv", "ablation.png") if (options.output / name).is_file()]
-    _say(f"written in '{options.output}': {', '.join(files)}")
+    say(f"written in '{options.output}': {', '.join(files)}")
     return 0

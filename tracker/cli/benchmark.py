@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.cli.validate import load_tracker, say
+
 if TYPE_CHECKING:
     from tracker.benchmarks.box_fitting import Comparison
     from tracker.settings import Settings
@@ -54,30 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def load_tracker(settings: Settings) -> DMB:
-    """Load the weights and make a tracker.
-
-    Raises:
-        WeightsError: no usable weights file.
-        DeviceError: no such device.
-    """
-    from tracker.assembly import build_engine
-    from tracker.tracker import DMB
-
-    return DMB(build_engine(settings)[0], settings.tracker_config())
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
 def _parameters(settings: Settings) -> str:
-    """What segmentation depends on, as a short checksum; how boxes are fitted is left out, since that is compared."""
-    from tracker.config import BoxFitConfig
+    """What the masks depend on besides the weights, as a short checksum."""
+    from tracker.engine import resolve_device, resolve_precision
 
-    config = replace(settings.tracker_config(), box_fit=BoxFitConfig())
-    others = [value for name, value in sorted(vars(config).items()) if name != "box_fit"]
-    return hashlib.sha256(repr(others).encode()).hexdigest()[:12]
+    device = resolve_device(settings.device)
+    facts = (settings.tracker_config(), device.type, resolve_precision(settings.precision, device))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
 
 def _compare_tracked(
@@ -89,6 +74,8 @@ def _compare_tracked(
     from tracker.weights import find_weights, read_weights
     from vot_workspace.dataset import provide, sequence_names
 
+    # the box's size feeds back into the search region: all methods are compared on the masks that the default one saw
+    settings = replace(settings, box_fit=None)
     names = sequence_names(options.vot)
     weights = find_weights(settings.weights)
     checksum = read_weights(weights)[1]["checksum"]
@@ -101,9 +88,9 @@ def _compare_tracked(
         folders = provide(options.vot, names, unpacked)
         sequences = [PolygonSequence.read(folder, options.frames) for folder in folders.values()]
         cache = MaskCache(options.masks_cache or masks_folder, identity)
-        for sequence, masks in tracked_masks(sequences, cache, lambda: load(settings), _say):
+        for sequence, masks in tracked_masks(sequences, cache, lambda: load(settings), say):
             add_tracked(comparison, sequence, masks)
-            frames, failures = frames + masks.length, failures + masks.failures
+            frames, failures = frames + masks.length, failures + len(masks.failures)
     part = f"the first {options.frames} frames of each of" if options.frames else "all frames of"
     return (
         f"Polygons: {options.vot.name}, {part} {len(names)} sequences; {comparison.count} masks segmented on {frames} "
@@ -141,7 +128,7 @@ def _boxfit(options: argparse.Namespace, environ: Mapping[str, str], load: Calla
     lines += [*table(tracked, labelled), ""]
     if tracked.count:
         lines += ["Overlap with the polygon by sequence:", "", *sequence_table(tracked), ""]
-    _say("\n".join(lines))
+    say("\n".join(lines))
     if options.output is not None:
         options.output.write_text("\n".join(lines), encoding="utf-8")
 

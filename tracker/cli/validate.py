@@ -78,7 +78,8 @@ def load_tracker(settings: Settings) -> DMB:
     return DMB(build_engine(settings)[0], settings.tracker_config())
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print a line at once, so that it can be followed in a file."""
     print(line, flush=True)
 
 
@@ -107,9 +108,9 @@ def _masks(
     inits = (options.init,) if options.init in INITS else INITS
     with open_sequences(options.masks) as sequences:
         chosen = choose(sequences, options.sequences, options.masks)
-        result = validate_masks(load(settings), chosen, inits, limit=options.frames, say=_say)
+        result = validate_masks(load(settings), chosen, inits, limit=options.frames, say=say)
     for line in (*result.mean_lines(), *result.box2seg_lines()):
-        _say(line)
+        say(line)
     return {"source": options.masks.name, "first_frames": options.frames} | result.document()
 
 
@@ -118,13 +119,13 @@ def _vot(options: argparse.Namespace, job: Job, environ: Mapping[str, str], thre
     from vot_workspace.evaluation import evaluate_sequences
 
     workers = options.workers or 1
-    found = evaluate_sequences(job, workers=workers, keep=options.keep, environ=environ, say=_say)
+    found = evaluate_sequences(job, workers=workers, keep=options.keep, environ=environ, say=say)
     for line in found.table.lines():
-        _say(line)
+        say(line)
     lost = [f"{name} {count}" for name, count in found.failures.items() if count]
-    _say(f"failures: {', '.join(lost) or 'none'}")
+    say(f"failures: {', '.join(lost) or 'none'}")
     if math.isnan(found.scores.get("EAO", 0.0)):
-        _say(f"EAO is not defined: these sequences are too short for the bounds in {job.stack}")
+        say(f"EAO is not defined: these sequences are too short for the bounds in {job.stack}")
     rows = [
         {"sequence": name, "frames": found.lengths[name], "failures": count} for name, count in found.failures.items()
     ]
@@ -159,7 +160,7 @@ def _validate(
         checksum = read_weights(copy)[1]["checksum"]
         document = conditions(settings, weights, checksum)
         arithmetic = f"{document['device']}, {document['precision']}, threads {document['threads']}"
-        _say(f"{weights.name} {checksum[:12]}, {arithmetic}")
+        say(f"{weights.name} {checksum[:12]}, {arithmetic}")
         if options.masks is not None:
             document["masks"] = _masks(options, settings, load)
             if options.output is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracker.config import GateConfig
 
@@ -87,10 +87,9 @@ class QualityGate:
         self._judged = 0
         self._every_frame = every_frame
 
-    @staticmethod
-    def accept(reason: str) -> Decision:
-        """The decision where nothing judges: everything is allowed, with no uncertainty."""
-        return Decision(0.0, True, True, True, True, True, reason)
+    def accept(self, reason: str) -> Decision:
+        """The decision where nothing can be judged: everything is allowed, with no uncertainty."""
+        return Decision(0.0, True, True, True, True, self.config.correct_centre, reason)
 
     def judge(self, peak: float) -> Decision:
         """Judge the next frame by the peak of its windowed scores."""
@@ -100,7 +99,7 @@ class QualityGate:
             return self._judge_paper(1.0 / peak if valid else math.inf)
         if self.config.rule == "relative":
             return self._judge_relative(peak, valid)
-        return Decision(1.0 / peak if valid else math.inf, True, True, True, True, True, "gate off")
+        return replace(self.accept("gate off"), uncertainty=1.0 / peak if valid else math.inf)
 
     def _judge_paper(self, uncertainty: float) -> Decision:
         config, queue = self.config, self._queue
@@ -117,7 +116,8 @@ class QualityGate:
         if uncertainty <= config.max_uncertainty:
             queue.append(uncertainty)
         segment = preserved or self._every_frame
-        return Decision(uncertainty, segment, preserved, preserved, segment, segment, reason, average)
+        correct = segment and config.correct_centre
+        return Decision(uncertainty, segment, preserved, preserved, segment, correct, reason, average)
 
     def _judge_relative(self, peak: float, valid: bool) -> Decision:
         config, queue = self.config, self._queue
@@ -142,7 +142,7 @@ class QualityGate:
             remember_appearance=segment,
             remember_filter=uncertainty < config.remember_below,
             follow_size=uncertainty < config.resize_below,
-            correct_centre=segment,
+            correct_centre=segment and config.correct_centre,
             reason=reason,
             average=average,
         )

@@ -36,7 +36,7 @@ from tracker.weights import load_trunk, load_weights, save_weights, trunk_stride
 
 log = logging.getLogger(__name__)
 
-UNREADABLE = (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError)  # what damaged checkpoints raise
+UNREADABLE = (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError, TypeError)  # of damaged checkpoints
 HEAD_START_STEPS = 6  # steps whose images the keys' PCA is computed from
 
 
@@ -160,18 +160,29 @@ class Trainer:
 
     def _network(self, stride_on: StrideOn) -> DMBNet:
         """The network that the plan trains, with untrained numbers."""
-        return DMBNet(stride_on=stride_on, position=self.config.position, spatial_map=self.config.spatial_map)
+        return DMBNet(
+            stride_on=stride_on,
+            coarse_prediction=self.config.coarse_weight > 0,
+            position=self.config.position,
+            spatial_map=self.config.spatial_map,
+        )
 
     def _continued(self, loaded: DMBNet, weights: Path) -> DMBNet:
-        """The plan's network with the numbers of `loaded`; a concatenating decoder starts from an adding one."""
-        if loaded.position != self.config.position and loaded.position != "add":
-            raise PlanError(
-                f"the plan's position is '{self.config.position}', and '{weights}' was trained with "
-                f"'{loaded.position}'; start from weights that add the spatial map"
-            )
+        """The plan's network with the numbers of `loaded`.
+
+        Only from the usual kind to another: a concatenating decoder starts from an adding one, and one that sees
+        responses from one that saw distances.
+        """
+        for name, usual in (("position", "add"), ("spatial_map", "distance")):
+            wanted, given = getattr(self.config, name), getattr(loaded, name)
+            if given not in (wanted, usual):
+                raise PlanError(
+                    f"the plan's {name} is '{wanted}', and '{weights}' was trained with '{given}'; start from weights "
+                    f"of '{wanted}' or '{usual}'"
+                )
         model = self._network(loaded.stride_on)
         model.load_state_dict(loaded.state_dict(), strict=False)
-        model.coarse_prediction = loaded.coarse_prediction or self.config.coarse_weight > 0  # from now on it is trained
+        model.coarse_prediction |= loaded.coarse_prediction
         return model
 
     def _checkpoint_stride(self) -> StrideOn:
@@ -202,8 +213,9 @@ class Trainer:
             return
         state = {
             "step": self.step,
-            "plan": str(asdict(self.config)),
+            "plan": asdict(self.config),
             "stride_on": self.model.stride_on,
+            "coarse_prediction": self.model.coarse_prediction,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -224,9 +236,14 @@ class Trainer:
         remedy = "continue it with the plan that it was made with, or name another output folder"
         try:
             state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            if state["plan"] != str(asdict(self.config)):
+            # fields that the plan did not have yet when the run began are as they were then: at their defaults
+            if asdict(TrainingConfig(stages=())) | state["plan"] != asdict(self.config):
                 raise PlanError(f"checkpoint '{self.checkpoint}' was made by another plan; {remedy}")
+            if state["stride_on"] != self.model.stride_on:
+                raise ValueError(f"its stride convention is '{state['stride_on']}'")
             self.model.load_state_dict(state["model"])
+            for model in (self.model, self.average):
+                model.coarse_prediction = bool(state["coarse_prediction"])
             if self.average is not self.model:
                 self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])

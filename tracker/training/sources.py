@@ -132,7 +132,7 @@ class MaterialDrawer:
         twin_share: share of the stills' distractors that are the target once more.
         part_share: share of the stills whose target is a part of the object, which saliency does not tell from the
             rest of it: a hand of an arm.
-        pair_share: share of the stills whose target is two objects together, as rider and bicycle are.
+        pair_share: share of the other stills whose target is two objects together, as rider and bicycle are.
         max_gap: largest distance between two drawn frames of a video.
     """
 

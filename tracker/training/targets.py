@@ -59,6 +59,6 @@ def joined(
     piece = (cv2.warpAffine(other_mask, matrix, size, flags=cv2.INTER_NEAREST) > 0) & (mask == 0)
     if np.count_nonzero(piece) < MIN_PIECE:
         return image, mask
-    colours = cv2.warpAffine(other_image, matrix, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    colours = cv2.warpAffine(other_image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     picture = np.where(piece[..., None], colours, image).astype(np.uint8)
     return picture, np.where(piece, 1, mask).astype(np.uint8)
