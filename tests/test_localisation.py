@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from tracker.config import FilterConfig, GateConfig, PositionConfig, TrackerConfig
+from tracker.engine import Engine
 from tracker.geometry.crop import search_crop
-from tracker.localisation import Located, from_cells, in_cells, to_cells
+from tracker.localisation import Localiser, Located, from_cells, in_cells, to_cells
 from tracker.memory.quality import QualityGate
 from tracker.memory.spatial import Localisation, score_offset
 from tracker.network import DMBNet
@@ -79,3 +82,58 @@ def test_maps_are_of_the_kind_that_the_weights_want() -> None:
 
     none = TrackerConfig(position=PositionConfig(encoding="none"))
     assert not SpatialMaps(response, none).make(CLOSER, centre, size, seen).any()
+
+
+class Red:
+    """In place of engine and filter: the peak is the share of red in the middle half of the region."""
+
+    def __init__(self, localiser: Localiser) -> None:
+        self.searched = 0
+        localiser.engine = self  # type: ignore[assignment]
+        localiser.memory = self  # type: ignore[assignment]
+
+    def normalise(self, crops: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(crops).float()
+
+    def filter_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        quarter = pixels.shape[1] // 4
+        return (pixels[:, quarter:-quarter, quarter:-quarter, 0] > 200).float().mean((1, 2))
+
+    def localise(self, features: torch.Tensor) -> Localisation:
+        self.searched += 1
+        middle = (7.5, 7.5)
+        return Localisation(middle, min(1.0, 8.0 * float(features)), torch.zeros(1, 1), 0.0, None, False, 16, 0.5)
+
+
+@pytest.mark.parametrize(("patience", "found"), [(3, True), (0, False)])
+def test_a_target_that_comes_back_elsewhere_is_found_after_some_lost_frames(patience: int, found: bool) -> None:
+    config = TrackerConfig()
+    localiser = Localiser(
+        Engine(DMBNet(), precision="float32"), replace(config, crop=replace(config.crop, search_around_after=patience))
+    )
+    red = Red(localiser)
+    centre, size = (100.0, 100.0), (30.0, 30.0)
+    image = np.zeros((240, 320, 3), np.uint8)
+    assert localiser.lost_frames == 0
+    for index in range(4):  # nothing anywhere
+        red.searched = 0
+        located = localiser.locate(image, centre, size)
+        assert located.peak == pytest.approx(centre, abs=1.0) and localiser.lost_frames == index + 1
+        # its neighbours to the left and above have their centres inside the image too
+        assert red.searched == (9 if patience and index >= patience else 1)
+    image[85:115, 175:205] = (255, 0, 0)  # 90 pixels to the right: in the neighbour's middle, at the border of its own
+    located = localiser.locate(image, centre, size)
+    assert (located.peak[0] == pytest.approx(100 + 0.6 * 4.5 * 30, abs=1.0)) == found
+    assert (localiser.lost_frames == 0) == found
+    assert (located.decision.uncertainty < 4.0) == found
+
+
+def test_a_target_that_is_seen_is_sought_nowhere_else() -> None:
+    localiser = Localiser(Engine(DMBNet(), precision="float32"), TrackerConfig())
+    red = Red(localiser)
+    image = np.zeros((240, 320, 3), np.uint8)
+    image[85:115, 85:115] = (255, 0, 0)
+    for _ in range(5):
+        red.searched = 0
+        localiser.locate(image, (100.0, 100.0), (30.0, 30.0))
+        assert red.searched == 1 and localiser.lost_frames == 0

@@ -28,6 +28,8 @@ class CropConfig:
     recentre: bool = True  # segment a second, closer crop at the filter's peak (release); else the search region
     confirm_jump: float = 0.35  # a peak further off than this, in sqrt(w*h), is weighed against staying
     confirm_below: float = 4.0  # a peak more uncertain than this does not move the target away from a mask at hand
+    search_around_after: int = 3  # lost frames in a row after which the regions around are searched too; 0: never
+    search_around_step: float = 0.6  # how far those are from the search region, in its sides
     max_size_change: float = 1.05  # the size may grow by this factor per frame, or shrink by its inverse (release)
     max_size_change_mask: float = 1.1  # the same when initialised from a mask (release)
     min_target: float = 4.0  # smallest target side that is tracked, image pixels
@@ -83,6 +85,7 @@ class GateConfig:
     rule: GateRule = "paper"
     queue_length: int = 25  # L of eq. 10 (release)
     max_uncertainty: float = 10.0  # the threshold of eq. 11; under "relative" the frame is not segmented above it
+    lost_above: float = 4.0  # a peak with 1/peak above this has lost the target: under "paper" its size stays
     remember_below: float = 3.0  # relative: below it the peak enters the mean and the sample the filter (release)
     resize_below: float = 3.5  # relative: below it the size may follow the mask (release)
     trusted_frames: int = 4  # relative: the first tracked frames count as certain, the mean being empty (release)

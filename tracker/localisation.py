@@ -84,6 +84,7 @@ class Localiser:
         self.engine, self.config = engine, config
         self.memory = SpatialMemory(config.filter)
         self.gate = QualityGate(config.gate)
+        self.lost_frames = 0  # in a row
 
     def region(self, centre: Point, size: Point) -> Crop:
         """The search region around a target of `size` (width, height) at `centre`, image pixels."""
@@ -99,6 +100,7 @@ class Localiser:
             every_frame: every frame is to be segmented, however uncertain.
         """
         self.gate.reset(every_frame=every_frame)
+        self.lost_frames = 0
         if not self.config.filter.enabled:
             return
         crop = self.region(centre, size)
@@ -107,7 +109,11 @@ class Localiser:
         self.memory.initialise(features, (np.asarray(centres) + 0.5) / STRIDE - 0.5, in_cells(crop, size))
 
     def locate(self, image: NDArray[np.uint8], centre: Point, size: Point) -> Located:
-        """Find the target of `size` that was last at `centre`; what is found may be judged uncertain."""
+        """Find the target of `size` that was last at `centre`; what is found may be judged uncertain.
+
+        After some lost frames the regions around are searched too: a target that was hidden, or outside the picture,
+        comes back elsewhere.
+        """
         crop = self.region(centre, size)
         pixels = self.engine.normalise(crop.extract(image)[None])
         query = None if self.config.crop.recentre else self.engine.encode_query(pixels)
@@ -115,8 +121,28 @@ class Localiser:
             return Located(crop, pixels, query, None, None, centre, self.gate.accept("no filter"))
         features = self.engine.filter_features(pixels) if query is None else query.stride16.float()
         where = self.memory.localise(features)
+        patience = self.config.crop.search_around_after
+        if query is None and patience and self.lost_frames >= patience and self._lost(where):
+            for other in self._regions_around(crop, size, image.shape[:2]):
+                other_pixels = self.engine.normalise(other.extract(image)[None])
+                other_features = self.engine.filter_features(other_pixels)
+                found = self.memory.localise(other_features)
+                if found.peak > where.peak and not self._lost(found):
+                    crop, pixels, features, where = other, other_pixels, other_features, found
+        self.lost_frames = self.lost_frames + 1 if self._lost(where) else 0
         decision = self.gate.judge(where.peak)
         return Located(crop, pixels, query, features, where, from_cells(crop, where.position), decision)
+
+    def _lost(self, where: Localisation) -> bool:
+        return not where.peak * self.config.gate.lost_above >= 1.0  # a peak that is not a number is lost too
+
+    def _regions_around(self, crop: Crop, size: Point, image_shape: tuple[int, ...]) -> list[Crop]:
+        """The up to eight neighbours of a search region whose centres are inside the image."""
+        step = self.config.crop.search_around_step * crop.side
+        steps = (-step, 0.0, step)
+        centres = [(crop.centre[0] + dx, crop.centre[1] + dy) for dx in steps for dy in steps if dx or dy]
+        height, width = image_shape
+        return [self.region((x, y), size) for x, y in centres if 0 <= x < width and 0 <= y < height]
 
     def learn(self, located: Located, centre: Point, size: Point, frame_index: int) -> None:
         """Remember a frame in which the target of `size` was at `centre`, if its decision allows, and update."""

@@ -52,6 +52,15 @@ def test_paper_rule_drops_about_half_of_the_frames() -> None:
     assert 0.3 < share < 0.5
 
 
+def test_the_size_stays_while_the_target_is_lost() -> None:
+    gate = QualityGate(GateConfig(rule="paper", lost_above=4.0))
+    gate.reset(every_frame=True)
+    followed = [gate.judge(1.0 / uncertainty).follow_size for uncertainty in (1.0, 3.9, 4.1, 20.0, 2.0)]
+    assert followed == [True, True, False, False, True]
+    gate.reset()
+    assert gate.judge(1.0 / 9.0).follow_size, "what eq. 11 preserves is followed"
+
+
 @pytest.mark.parametrize("rule", ["paper", "relative", "off"])
 def test_no_decision_corrects_the_centre_where_that_is_switched_off(rule: GateRule) -> None:
     for corrects in (True, False):
@@ -108,7 +117,7 @@ def test_off_accepts_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "answers"), [("paper", [1, 0, 0, 1, 1]), ("relative", [1, 1, 0, 0, 1]), ("off", [1, 1, 1, 1, 1])]
+    ("rule", "answers"), [("paper", [1, 0, 0, 0, 1]), ("relative", [1, 1, 0, 0, 1]), ("off", [1, 1, 1, 1, 1])]
 )
 def test_where_every_frame_must_show_a_mask_each_is_segmented(rule: GateRule, answers: list[int]) -> None:
     gate = QualityGate(GateConfig(rule=rule))

@@ -47,15 +47,21 @@ def decide(value: float, mean: float, limit: float) -> bool:
     return value < mean
 
 
-def paper(peaks: Sequence[float], length: int, limit: float, every_frame: bool) -> list[Verdict]:
-    """Eqs. 9-11 for all frames; frames above the limit do not enter the queue, all others do."""
+def paper(
+    peaks: Sequence[float], length: int, limit: float, every_frame: bool, lost_above: float = 4.0
+) -> list[Verdict]:
+    """Eqs. 9-11 for all frames; frames above the limit do not enter the queue, all others do.
+
+    Where every frame is to show a mask, which is not the paper's, the size follows it up to `lost_above`.
+    """
     values = [uncertainty(peak) for peak in peaks]
     verdicts = []
     for t, value in enumerate(values):
         queue = [earlier for earlier in values[:t] if earlier <= limit][-length:]
         preserved = decide(value, average(queue, length), limit)
         shown = preserved or every_frame
-        verdicts.append(Verdict(value, shown, preserved, preserved, shown, shown))
+        resized = preserved or (every_frame and value <= lost_above)
+        verdicts.append(Verdict(value, shown, preserved, preserved, resized, shown))
     return verdicts
 
 

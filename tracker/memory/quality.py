@@ -68,8 +68,9 @@ class QualityGate:
 
     Where every frame must show a mask, each is segmented, however uncertain: `reset(every_frame=True)`. The release
     does so whenever it starts from a mask. The mask may then also correct the centre. Under "relative" it enters the
-    appearance memory too; under "paper" eq. 11 still bars it, but the size follows it: a target that grows looks less
-    and less like the filter's samples, and with a size that waits for certainty it would never be certain again.
+    appearance memory too; under "paper" eq. 11 still bars it, but the size follows it up to `lost_above`: a target that
+    grows looks less and less like the filter's samples, and with a size that waits for certainty it would never be
+    certain again. Beyond that the mask is of something else, and its size is of no use when the target is back.
 
     Args:
         config: rule and limits.
@@ -117,7 +118,8 @@ class QualityGate:
             queue.append(uncertainty)
         segment = preserved or self._every_frame
         correct = segment and config.correct_centre
-        return Decision(uncertainty, segment, preserved, preserved, segment, correct, reason, average)
+        resize = preserved or (self._every_frame and uncertainty <= config.lost_above)
+        return Decision(uncertainty, segment, preserved, preserved, resize, correct, reason, average)
 
     def _judge_relative(self, peak: float, valid: bool) -> Decision:
         config, queue = self.config, self._queue
