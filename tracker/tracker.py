@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
@@ -54,6 +56,7 @@ class Result:
         segmented: the mask was segmented in this frame; otherwise it is the last one, moved.
         decision: what the quality gate decided; None in the first frame.
         centre: x, y where the target was expected: the filter's peak, or where it was if a far peak was not believed.
+        remembered: this frame went into the appearance memory.
     """
 
     mask: NDArray[np.bool_]
@@ -64,6 +67,7 @@ class Result:
     segmented: bool
     decision: Decision | None
     centre: Point
+    remembered: bool
 
 
 class DMB:
@@ -94,6 +98,7 @@ class DMB:
         self.segmented_shape = Shape.empty()  # the last one that was segmented; moves start from it, so none adds up
         self.initial_area = 1.0  # of the rotated box in the first frame, in units of `initial_size`'s product
         self.initial_size: Point = (0.0, 0.0)
+        self.view: View | None = None  # where the last mask was segmented; None in the first frame and for moved shapes
 
     def initialize(self, image: NDArray[np.uint8], region: object, *, masks: bool = True) -> Result:
         """Start on a target.
@@ -112,6 +117,7 @@ class DMB:
         image = check_image(image)
         parsed = parse_region(region, image.shape[:2])
         self.frame_index = 0
+        self.view = None
         self.from_mask = parsed.kind == "mask"
         self.masks = masks or self.from_mask
         x, y, width, height = parsed.box
@@ -163,10 +169,42 @@ class DMB:
             if decision.remember_appearance and not view.leaks and self.appearance.wants(self.frame_index):
                 remembered = np.where(self._near(shape.mask, view.crop), view.probability, np.float32(0.0))
                 self.appearance.commit(*self.engine.encode_memory(view.pixels, remembered), self.frame_index)
+        self.view = None if shape is None else view
         self.localiser.learn(located, self.centre, self.size, self.frame_index)
         return self._result(
             self._confidence(decision, view), segmented=shape is not None, decision=decision, peak=expected
         )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything that is known of the target, between two frames; see `tracker.state.save_state`.
+
+        Raises:
+            StateError: `initialize` has not been called.
+            StateFileError: it cannot be written there.
+        """
+        from tracker.state import save_state
+
+        save_state(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], model: DMBNet | Engine) -> Self:
+        """Make a tracker that goes on where `save` was called; `model` has the same weights.
+
+        Raises:
+            StateFileError: no such file, a damaged or foreign one, or other weights.
+        """
+        from tracker.state import load_state
+
+        return load_state(path, model, cls)
+
+    def probability(self) -> NDArray[np.float32] | None:
+        """The target's probability in every pixel of the last frame, H x W, zero outside its crop; made when asked for.
+
+        `Result.mask` may lack parts that are probable here: it is cleaned. None in the first frame, and where the
+        answer is the last shape, moved.
+        """
+        shape = self.shape.mask.shape
+        return None if self.view is None else self.view.crop.mask_to_image(self.view.probability, (shape[0], shape[1]))
 
     def _segment_crop(self, centre: Point) -> Crop:
         """What the decoder and the appearance memory see; with one crop a frame, the search region itself."""
@@ -316,4 +354,5 @@ class DMB:
             segmented=segmented,
             decision=decision,
             centre=peak,
+            remembered=self.frame_index in self.appearance.frames,
         )

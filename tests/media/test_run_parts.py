@@ -1,0 +1,98 @@
+"""Progress, signals and the output folder."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.media.clips import SIZE, answer, scene, square
+from tracker.media.frames import Frame
+from tracker.media.interruption import Interrupted, Interruption
+from tracker.media.outputs import OutputError, Outputs, check_folder, remove_old
+from tracker.media.progress import Progress
+
+
+def test_progress_is_lines_in_a_log() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream, interval=0.0)
+    progress.start(3)
+    for _ in range(3):
+        progress.step()
+    progress.warn("frame 2 is damaged")
+    progress.close()
+    lines = stream.getvalue().splitlines()
+    assert lines[0].startswith("frames: 1 of 3, ") and lines[0].endswith("0:00:00 left") and " fps" in lines[0]
+    assert lines[2].startswith("frames: 3 of 3, ") and "left" not in lines[2]
+    assert lines[3] == "warning: frame 2 is damaged"
+
+
+def test_progress_is_a_bar_on_a_terminal() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    progress = Progress(stream)
+    progress.start(2)
+    progress.step()
+    progress.warn("careful")
+    progress.close()
+    assert "\r" in stream.getvalue() and "1/2" in stream.getvalue() and "warning: careful\n" in stream.getvalue()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_what_is_held(number: signal.Signals) -> None:
+    before, steps = signal.getsignal(number), []
+    with pytest.raises(Interrupted) as stop, Interruption() as interruption:
+        with interruption.held():
+            os.kill(os.getpid(), number)
+            steps.append("written")
+        steps.append("never")
+    assert steps == ["written"] and stop.value.number == number and signal.getsignal(number) is before
+    with pytest.raises(Interrupted), Interruption():
+        os.kill(os.getpid(), number)
+        signal.pause()
+
+
+def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
+    check_folder(tmp_path / "new", overwrite=False, source="0")
+    check_folder(tmp_path, overwrite=False, source="0")
+    (tmp_path / "overlay.webm").write_bytes(b"")
+    with pytest.raises(OutputError, match=r"is not empty; .*--overwrite"):
+        check_folder(tmp_path, overwrite=False, source="0")
+    check_folder(tmp_path, overwrite=True, source="0")
+    for source in ("overlay.webm", "masks"):
+        with pytest.raises(OutputError, match="would be overwritten"):
+            check_folder(tmp_path, overwrite=True, source=str(tmp_path / source))
+    with pytest.raises(OutputError, match="is a file"):
+        check_folder(tmp_path / "overlay.webm", overwrite=True, source="0")
+
+
+def test_only_results_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    ours = ("overlay.webm", "boxes.csv", "polygons_12.txt", "page.html", "masks/00012.png")
+    theirs = ("notes.txt", "polygons.txt", "masks/first.png", "00001.png")
+    for name in (*ours, *theirs):
+        (tmp_path / name).write_bytes(b"")
+    remove_old(tmp_path)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")) == sorted(theirs)
+
+
+def test_one_file_that_cannot_be_completed_leaves_the_others_complete(tmp_path: Path) -> None:
+    kinds = ["video", "boxes"]
+    outputs = Outputs(tmp_path / "out", kinds, size=SIZE, rate=25, object_ids=[1], step=1, title="clip")
+    outputs.add(Frame(0, 0.0, scene(10)), {1: answer(square(10))})
+
+    def fail() -> None:
+        raise OSError("the disk is full")
+
+    outputs.resources.callback(fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        outputs.close()
+    with av.open(str(tmp_path / "out" / "overlay.webm")) as video:
+        assert video.duration and sum(1 for _ in video.decode(video=0)) == 1

@@ -1,0 +1,250 @@
+"""Frames from videos, folders, patterns, cameras and pipes: right pictures, in order, with their times."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.media.clips import BLUE, RED, SIZE, scene, write_clip
+from tracker.media import sources
+from tracker.media.container import Pipe, open_stream
+from tracker.media.frames import Frame, Selection, SourceError
+from tracker.media.pictures import natural_key
+from tracker.media.sources import open_source
+
+
+def read(source: object, **options: object) -> tuple[list[Frame], list[str]]:
+    """All frames, and the warnings."""
+    warnings: list[str] = []
+    with open_source(str(source), warn=warnings.append, **options) as opened:  # type: ignore[arg-type]
+        return list(opened.frames()), warnings
+
+
+def near(pixel: np.ndarray, colour: tuple[int, int, int], tolerance: int = 14) -> bool:
+    return bool(np.abs(pixel.astype(int) - colour).max() <= tolerance)
+
+
+def test_a_variable_frame_rate_keeps_every_time(tmp_path: Path) -> None:
+    times = [1000, 1040, 1300, 1310, 2000]
+    clip = write_clip(tmp_path / "clip.mkv", [scene(4 * index) for index in range(5)], times)
+    frames, warnings = read(clip)
+    assert [frame.seconds for frame in frames] == pytest.approx([0, 0.04, 0.3, 0.31, 1.0])
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4] and not warnings
+    for frame in frames:
+        assert frame.image.shape == (SIZE[1], SIZE[0], 3) and frame.image.dtype == np.uint8
+        assert near(frame.image[24, 4 * frame.index + 10], RED)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, -90, 180])
+@pytest.mark.parametrize("mirrored", [(False, False), (True, False), (False, True)])
+def test_frames_are_upright(tmp_path: Path, degrees: int, mirrored: tuple[bool, bool]) -> None:
+    image = scene(0, 0, 16)  # the corner tells where it goes
+    shown = np.rot90(image, degrees // 90)
+    shown = shown[:, ::-1] if mirrored[0] else shown
+    shown = shown[::-1] if mirrored[1] else shown
+    frames, _ = read(write_clip(tmp_path / "clip.mp4", [image], turned=(degrees, *mirrored)))
+    assert frames[0].image.shape == shown.shape
+    assert np.abs(frames[0].image.astype(int) - shown).mean() < 5
+
+
+def test_length_and_rate_are_known_before_a_frame_is_read(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", [scene(0)] * 7)
+    with open_source(str(clip), warn=print) as source:
+        assert (source.name, source.length, source.rate) == ("clip", 7, 25)
+    clip = write_clip(tmp_path / "clip.mkv", [scene(0)] * 7)  # its header does not hold the number
+    with open_source(str(clip), warn=print) as source:
+        assert source.length == 7
+
+
+def test_a_damaged_frame_is_one_warning_and_the_rest_is_read(tmp_path: Path) -> None:
+    images = [np.random.default_rng(index).integers(0, 255, (48, 64, 3)).astype(np.uint8) for index in range(6)]
+    clip = write_clip(tmp_path / "clip.mkv", images, codec="mpeg4")
+    data = bytearray(clip.read_bytes())
+    starts = [place for place in range(len(data) - 4) if data[place : place + 4] == b"\0\0\1\xb6"]  # of the pictures
+    assert len(starts) == 6
+    data[starts[3] : starts[3] + 200] = bytes(200)
+    clip.write_bytes(data)
+    frames, warnings = read(clip)
+    assert len(frames) >= 5 and frames[-1].seconds == pytest.approx(0.2)
+    assert len(warnings) == 1 and "clip.mkv' is damaged" in warnings[0] and "going on" in warnings[0]
+
+
+def test_a_file_cut_short_gives_what_it_holds(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", [scene(index) for index in range(20)], range(0, 4000, 200))
+    assert read(clip)[1] == []
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    frames, warnings = read(clip)
+    assert 3 < len(frames) < 15 and warnings[-1].endswith("s, its header promises 3.8 s")
+
+
+def test_a_folder_is_read_in_natural_order_and_upright(tmp_path: Path) -> None:
+    for number in (10, 9, 1):
+        image = Image.fromarray(scene(number))
+        exif = image.getexif()
+        exif[0x0112] = 6 if number == 10 else 1  # orientation: turn clockwise by 90 degrees
+        image.save(tmp_path / f"frame{number}.jpg", exif=exif, quality=95)
+    (tmp_path / "notes.txt").write_text("no image")
+    frames, warnings = read(tmp_path, rate=10.0)
+    assert [frame.index for frame in frames] == [0, 1, 2] and not warnings
+    assert [frame.seconds for frame in frames] == pytest.approx([0, 0.1, 0.2])
+    assert near(frames[0].image[24, 11], RED) and not near(frames[0].image[24, 25], RED)
+    assert frames[2].image.shape == (SIZE[0], SIZE[1], 3)
+    assert near(frames[2].image[20, 24], RED)  # what was left is above
+
+
+def test_a_pattern_finds_its_files_only(tmp_path: Path) -> None:
+    for name in ("a2.png", "a10.png", "b1.png"):
+        Image.fromarray(scene(int(name[1:-4]))).save(tmp_path / name)
+    frames, _ = read(tmp_path / "a*.png")
+    assert [frame.image[24, 4:12:7, 0].tolist() for frame in frames] == [[RED[0], RED[0]], [120, RED[0]]]
+    assert natural_key("f2") < natural_key("f10") < natural_key("g")
+
+
+def test_unusual_images_become_rgb(tmp_path: Path) -> None:
+    grey = np.full((8, 8), 40_000, np.uint16)
+    cv2.imwrite(str(tmp_path / "1.png"), grey)
+    Image.fromarray(np.full((8, 8, 4), (10, 20, 30, 255), np.uint8)).save(tmp_path / "2.png")
+    frames, _ = read(tmp_path)
+    assert frames[0].image[0, 0].tolist() == [156] * 3 and frames[1].image[0, 0].tolist() == [10, 20, 30]
+
+
+def test_a_damaged_image_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    for number in range(3):
+        Image.fromarray(scene(number)).save(tmp_path / f"{number}.jpg")
+    data = (tmp_path / "1.jpg").read_bytes()
+    (tmp_path / "1.jpg").write_bytes(data[: -len(data) // 8])
+    frames, warnings = read(tmp_path)
+    assert [frame.index for frame in frames] == [0, 2]
+    assert len(warnings) == 1 and "frame 1, " in warnings[0] and "1.jpg', cannot be read" in warnings[0]
+
+
+class Camera:
+    """OpenCV's class, with three blue pictures."""
+
+    def __init__(self, number: int) -> None:
+        self.left = 3 if number == 0 else 0
+        self.released = False
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return self.left > 0
+
+    def get(self, _: int) -> float:
+        return 0.0
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        self.left -= 1
+        return self.left >= 0, np.full((48, 64, 3), BLUE[::-1], np.uint8)
+
+    def release(self) -> None:
+        self.released = True
+
+
+def test_a_camera_gives_rgb_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    frames, warnings = read("0")
+    assert len(frames) == 3 and frames[0].seconds == 0.0 <= frames[2].seconds < 5
+    assert tuple(frames[0].image[0, 0]) == BLUE
+    assert "no further picture after 3 frames" in warnings[0]
+    with pytest.raises(SourceError, match="camera 1 cannot be opened"):
+        read("1")
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "mjpeg"])
+def test_a_pipe_gives_frames_before_it_ends(tmp_path: Path, codec: str) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", [scene(index) for index in range(40)], codec=codec)
+    receiver, sender = os.pipe()
+    data = clip.read_bytes()
+    with open(receiver, "rb", buffering=0) as raw, open(sender, "wb", buffering=0) as feed:
+        assert len(data) < 60_000  # what a pipe takes without a reader
+        feed.write(data)
+        with open_stream(raw, print) as source:
+            frames = source.frames()
+            first = next(frames)  # the pipe is still open
+            assert near(first.image[24, 10], RED)
+            feed.close()
+            assert sum(1 for _ in frames) == 39
+
+
+def test_raw_mjpeg_is_read_from_a_pipe(tmp_path: Path) -> None:
+    data = b""
+    for index in range(8):
+        Image.fromarray(scene(index)).save(tmp_path / "frame.jpg", quality=95)
+        data += (tmp_path / "frame.jpg").read_bytes()
+    with open_stream(io.BytesIO(data), print) as source:
+        assert len(list(source.frames())) == 8
+
+
+class Interrupt(BaseException):
+    """As a signal's handler raises it."""
+
+
+def test_an_exception_while_a_pipe_is_read_is_not_lost() -> None:
+    class Raw:
+        def read(self, size: int) -> bytes:
+            raise Interrupt
+
+    with pytest.raises(Interrupt), open_stream(Raw(), print):
+        pass
+    assert Pipe(io.BytesIO(b"ab")).read(1) == b"a"
+
+
+def test_standard_input_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", [scene(index) for index in range(3)])
+    with clip.open() as file:
+        monkeypatch.setattr(sources.sys, "stdin", file)
+        assert len(read("-")[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("nowhere.mp4", "'nowhere.mp4' does not exist"),
+        ("text.mp4", "text.mp4' cannot be read as a video"),
+        ("sound.mkv", "sound.mkv' cannot be read as a video"),
+        ("empty", "holds no images"),
+        ("*.png", r"no file matches '.*\*.png'"),
+    ],
+)
+def test_an_unusable_source_is_one_sentence(tmp_path: Path, source: str, sentence: str) -> None:
+    (tmp_path / "text.mp4").write_text("this is no video")
+    (tmp_path / "sound.mkv").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match=sentence):
+        read(tmp_path / source if source != "nowhere.mp4" else source)
+
+
+def test_a_pipe_without_video_and_a_rate_without_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"standard input cannot be read as a video .*matroska"), \
+            open_stream(io.BytesIO(b"no video at all"), print):  # fmt: skip
+        pass
+    with pytest.raises(SourceError, match="--fps is for images"):
+        read(write_clip(tmp_path / "clip.mkv", [scene(0)]), rate=10.0)
+
+
+def selected(folder: Path, selection: Selection) -> list[int]:
+    with open_source(str(folder), warn=lambda sentence: None) as source:
+        return [frame.index for frame in selection.of(source)]
+
+
+def test_frames_are_selected(tmp_path: Path) -> None:
+    for number in range(8):
+        Image.fromarray(scene(number)).save(tmp_path / f"{number}.png")
+    (tmp_path / "4.png").write_bytes(b"damaged")
+    assert selected(tmp_path, Selection()) == [0, 1, 2, 3, 5, 6, 7]
+    assert selected(tmp_path, Selection(1, 6, 2)) == [1, 3, 5]
+    assert Selection(1, 6, 2).count(8) == 3 and Selection(2).count(None) is None and Selection(0, 4).count(None) == 4
+    with pytest.raises(SourceError, match="ends after 8 frames; there is no frame 9"):
+        selected(tmp_path, Selection(9))
+    with pytest.raises(SourceError, match=r"frame 4 of .* cannot be read, and it is the one to start from"):
+        selected(tmp_path, Selection(4))
+    with pytest.raises(SourceError, match=r"frame 4 of .* cannot be read"):
+        selected(tmp_path, Selection(4, 5))
+    Image.fromarray(scene(0)[:20]).save(tmp_path / "8.png")
+    with pytest.raises(SourceError, match=r"frame 8 of .* has 64 x 20 pixels, frame 0 has 64 x 48"):
+        selected(tmp_path, Selection())

@@ -1,0 +1,94 @@
+"""What is to be tracked, from options, mask files and a drawn box."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.media.clips import SIZE, scene, square
+from tracker.geometry.region import RegionError
+from tracker.media.masks import davis_palette
+from tracker.media.targets import Given, draw_box, has_display, make_targets, read_masks
+
+SHAPE = (SIZE[1], SIZE[0])
+BOX = Given("box", (10.0, 14.0, 20.0, 20.0))
+
+
+def indexed(path: Path, ids: np.ndarray) -> Path:
+    image = Image.fromarray(ids.astype(np.uint8))
+    image.putpalette(davis_palette())
+    image.save(path)
+    return path
+
+
+def test_every_id_of_an_indexed_file_is_an_object(tmp_path: Path) -> None:
+    ids = np.zeros(SHAPE, np.uint8)
+    ids[square(2, 2, 10)], ids[square(30)], ids[square(50, 30, 8)] = 2, 5, 255  # 255 is void
+    path = indexed(tmp_path / "ids.png", ids)
+    masks = read_masks(path)
+    assert list(masks) == [2, 5] and np.array_equal(masks[5], ids == 5)
+    assert [target.object_id for target in make_targets([Given("mask", path)], SHAPE)] == [2, 5]
+    both = make_targets([BOX, Given("mask", path)], SHAPE)
+    assert [target.object_id for target in both] == [1, 2, 3] and both[0].region == BOX.value
+    grey = tmp_path / "grey.png"
+    Image.fromarray(ids).save(grey)
+    assert list(read_masks(grey)) == [2, 5]
+
+
+@pytest.mark.parametrize("kind", ["1-bit", "grey", "RGB", "indexed"])
+def test_one_object_is_one_whatever_its_value(tmp_path: Path, kind: str) -> None:
+    path, mask = tmp_path / "mask.png", square(20)
+    if kind == "indexed":
+        indexed(path, mask * 3)
+    else:
+        image = Image.fromarray(mask.astype(np.uint8) * 255)
+        image.convert({"1-bit": "1", "grey": "L", "RGB": "RGB"}[kind]).save(path)
+    targets = make_targets([Given("mask", path)], SHAPE)
+    assert len(targets) == 1 and targets[0].object_id == 1 and np.array_equal(targets[0].region, mask)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nowhere.png", "there is no such file"),
+        ("text.png", "cannot be read as an image"),
+        ("empty.png", "the mask is empty"),
+        ("colours.png", "holds colours; save it as an indexed PNG"),
+        ("soft.png", "holds 256 grey values|holds 255 grey values|holds 254 grey values"),
+        ("small.png", "the mask has 32 x 24 pixels, the image 64 x 48"),
+    ],
+)
+def test_an_unusable_mask_file_is_one_sentence(tmp_path: Path, name: str, sentence: str) -> None:
+    (tmp_path / "text.png").write_text("no image")
+    Image.fromarray(np.zeros(SHAPE, np.uint8)).save(tmp_path / "empty.png")
+    Image.fromarray(scene(3)).save(tmp_path / "colours.png")
+    Image.fromarray(np.arange(64 * 48).reshape(SHAPE).astype(np.uint8)).save(tmp_path / "soft.png")
+    Image.fromarray(square(20)[:24, :32].astype(np.uint8)).save(tmp_path / "small.png")
+    with pytest.raises(RegionError, match=sentence) as error:
+        make_targets([Given("mask", tmp_path / name)], SHAPE)
+    assert str(error.value).startswith(f"--mask {tmp_path}/{name}: ")
+
+
+def test_a_region_outside_names_its_option() -> None:
+    with pytest.raises(RegionError, match=r"^--box 90,10,5,5: the box 90, 10, 5, 5 lies outside the image"):
+        make_targets([BOX, Given("box", (90.0, 10.0, 5.0, 5.0))], SHAPE)
+
+
+def test_a_box_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr(cv2, "selectROI", lambda window, image, **options: seen.append(image) or (3, 4, 10, 12))
+    monkeypatch.setattr(cv2, "destroyWindow", lambda window: None)
+    assert draw_box(scene(0)) == Given("box", (3.0, 4.0, 10.0, 12.0))
+    assert np.array_equal(seen[0][..., ::-1], scene(0))  # OpenCV shows BGR
+    monkeypatch.setattr(cv2, "selectROI", lambda *_, **options: (0, 0, 0, 0))
+    with pytest.raises(RegionError, match="no box was drawn"):
+        draw_box(scene(0))
+
+
+@pytest.mark.skipif("not __import__('sys').platform.startswith('linux')")
+def test_a_display_is_one_of_x_or_wayland() -> None:
+    assert has_display({"DISPLAY": ":0"}) and has_display({"WAYLAND_DISPLAY": "wayland-0"}) and not has_display({})

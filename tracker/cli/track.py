@@ -1,0 +1,333 @@
+"""`dmb track`: a mask around one thing, or several, in a video of one's own."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tracker.media.frames import Frame
+    from tracker.media.interruption import Interruption
+    from tracker.media.outputs import Outputs
+    from tracker.media.progress import Progress
+    from tracker.media.targets import Given, Target
+    from tracker.settings import Settings
+    from tracker.tracker import DMB, Result
+
+    Load = Callable[[Settings], Callable[[], DMB]]
+
+DESCRIPTION = """\
+Follows one object, or several, through a video, and writes a mask and a rotated box for every frame.
+
+SOURCE is a video file, a folder of images, a pattern of image files in quotes ('frames/*.jpg'), a camera's number, or -
+for a video on standard input. Say where the object is in the first frame with --box, --polygon or --mask; repeated,
+these options give several objects. Without any of them a window opens to draw a box in.
+"""
+EXAMPLES = """\
+examples:
+  dmb track kite.mp4 --box 218,94,60,80
+  dmb track kite.mp4 --mask first.png --masks --start 100 --stop 400 --output kite
+  dmb track 'frames/*.jpg' --fps 30 --box 10,20,40,40 --polygon 100,50,140,60,130,90,95,80
+  ffmpeg -i rtsp://camera -f matroska - | dmb track - --box 10,20,40,40
+  dmb track 0
+
+Ctrl-C ends a run orderly: everything up to there is complete. Times are seconds since the source's first frame, frames
+count from 0, boxes are x,y,w,h with the top-left pixel at 0,0.
+Exit codes: 0, 1 for input that cannot be used, 2 for wrong usage, 130 after Ctrl-C and 143 after SIGTERM.
+"""
+KINDS = ("video", "masks", "boxes", "page")
+DEFAULT_KINDS = ("video", "masks", "boxes")
+TRAX_ONLY = ("answer", "multiobject", "log")  # settings that only concern the TraX process
+FAILURE = 1  # exit code
+
+
+def load_trackers(settings: Settings) -> Callable[[], DMB]:
+    """Load the weights; returns what makes a tracker, all of which share one engine.
+
+    Raises:
+        WeightsError: no usable weights file.
+        DeviceError: no such device.
+    """
+    from tracker.assembly import build_engine
+    from tracker.tracker import DMB
+
+    engine, config = build_engine(settings)[0], settings.tracker_config()
+    return lambda: DMB(engine, config)
+
+
+def _region(kind: Literal["box", "polygon"]) -> Callable[[str], Given]:
+    """How the text of a region is read."""
+
+    def parse(text: str) -> Given:
+        from tracker.media.targets import Given
+
+        try:
+            numbers = tuple(float(part) for part in re.split(r"[,\s]+", text.strip()))
+        except ValueError:
+            numbers = ()
+        right = len(numbers) == 4 if kind == "box" else len(numbers) >= 6 and len(numbers) % 2 == 0
+        if not right or not all(map(math.isfinite, numbers)):
+            wanted = "four numbers, x,y,w,h" if kind == "box" else "at least three points, x1,y1,x2,y2,x3,y3"
+            raise argparse.ArgumentTypeError(f"'{text}' is no {kind}; give {wanted}")
+        return Given(kind, numbers)
+
+    return parse
+
+
+def _mask(text: str) -> Given:
+    from tracker.media.targets import Given
+
+    return Given("mask", Path(text).expanduser())
+
+
+def _whole(smallest: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < smallest:
+            raise argparse.ArgumentTypeError(f"'{text}' must be a whole number from {smallest}")
+        return int(text)
+
+    return parse
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0.01 <= rate <= 1000:
+        raise argparse.ArgumentTypeError(f"'{text}' must be a number from 0.01 to 1000")
+    return rate
+
+
+def _parser() -> argparse.ArgumentParser:
+    from tracker.settings import VARIABLES
+
+    parser = argparse.ArgumentParser(
+        prog="dmb track", description=DESCRIPTION, epilog=EXAMPLES, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("source", nargs="+", metavar="SOURCE", help="video, folder, 'pattern', camera number or -")
+    target = parser.add_argument_group("what to track (frame --start)")
+    for name, kind, metavar, text in (
+        ("--box", _region("box"), "X,Y,W,H", "a box"),
+        ("--polygon", _region("polygon"), "X1,Y1,...", "a polygon"),
+        ("--mask", _mask, "FILE", "a PNG with the object white; in an indexed PNG every id is an object"),
+    ):
+        target.add_argument(name, dest="given", action="append", default=[], type=kind, metavar=metavar, help=text)
+    output = parser.add_argument_group("what is written (default: --video --masks --boxes)")
+    output.add_argument("--output", type=Path, metavar="DIR", help="folder (default: named after the source)")
+    output.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in it")
+    output.add_argument("--video", action="store_true", help="overlay.webm: the video with masks and boxes drawn (VP9)")
+    output.add_argument("--masks", action="store_true",
+                        help="masks/00000.png, ...: indexed as in DAVIS; where objects overlap, the surer one is seen")
+    output.add_argument("--boxes", action="store_true",
+                        help="boxes.csv, result.jsonl and polygons_1.txt, ... (a line a frame, as in VOT); alone, the "
+                        "tracker works for boxes, which drift less then")
+    output.add_argument("--page", action="store_true", help="page.html: all about the run in one file, beside the rest")
+    frames = parser.add_argument_group("which frames")
+    frames.add_argument("--start", type=_whole(0), default=0, metavar="N", help="begin with frame N (default: 0)")
+    frames.add_argument("--stop", type=_whole(1), metavar="N", help="end before frame N (default: the source's end)")
+    frames.add_argument("--step", type=_whole(1), default=1, metavar="N", help="every N-th frame (default: 1)")
+    frames.add_argument("--fps", type=_rate, metavar="RATE", help="frames per second of images (default: 25)")
+    settings = parser.add_argument_group("settings of the tracker; their default is the variable in the environment")
+    for variable in VARIABLES:
+        if variable.field not in TRAX_ONLY:
+            text = f"{variable.help}; {variable.allowed} [{variable.name}]"
+            settings.add_argument(variable.option, metavar="VALUE", help=text)
+    return parser  # fmt: skip
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Regions that begin with a minus sign, which argparse would take for an option, joined with their option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in ("--box", "--polygon") and re.match(r"-[\d.]", argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; wrong usage ends the process with code 2."""
+    from tracker.media.targets import has_display
+
+    parser = _parser()
+    options = parser.parse_args(_joined(arguments))
+    if len(options.source) > 1:
+        parser.error("give one SOURCE; a pattern of image files needs quotes, as in 'frames/*.jpg'")
+    if options.stop is not None and options.stop <= options.start:
+        parser.error(f"--stop is {options.stop} and --start {options.start}; stop after the start")
+    if not options.given and not has_display():
+        parser.error("there is no display to draw a box on; say where the object is with --box, --polygon or --mask")
+    options.source = options.source[0]
+    kinds = [kind for kind in KINDS if getattr(options, kind)]
+    options.kinds = list(DEFAULT_KINDS) + kinds if kinds in ([], ["page"]) else kinds
+    return options
+
+
+class Run:
+    """One run of the command.
+
+    Args:
+        options: of the command line.
+        settings: of the tracker.
+        load: makes what makes trackers.
+        progress: is told every frame, and all warnings.
+        interruption: is entered.
+    """
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        settings: Settings,
+        load: Load,
+        progress: Progress,
+        interruption: Interruption,
+    ) -> None:
+        self.options, self.settings, self.load = options, settings, load
+        self.progress, self.interruption = progress, interruption
+        self.outputs: Outputs | None = None
+
+    def track(self) -> None:
+        """Track, and write; what was written is complete, however this ends.
+
+        Raises:
+            SourceError, RegionError, OutputError, WeightsError, DeviceError, OSError: see their messages.
+            Interrupted: a signal came.
+        """
+        from tracker.media.frames import Selection
+        from tracker.media.outputs import check_folder
+        from tracker.media.sources import open_source
+
+        options = self.options
+        selection = Selection(options.start, options.stop, options.step)
+        with open_source(options.source, rate=options.fps, warn=self.progress.warn) as source:
+            folder = options.output or Path(f"{source.name}_tracked")
+            check_folder(folder, overwrite=options.overwrite, source=options.source)
+            frames = selection.of(source)
+            first = next(frames)
+            targets = self._targets(first)
+            create = self.load(self.settings)
+            trackers = {target.object_id: create() for target in targets}
+            self.progress.start(selection.count(source.length))
+            answers = {
+                target.object_id: trackers[target.object_id].initialize(
+                    first.image, target.region, masks=options.kinds != ["boxes"]
+                )
+                for target in targets
+            }
+            with self._writing(folder, first, list(trackers), source.rate, source.name) as outputs:
+                self._write(outputs, first, answers)
+                for frame in frames:
+                    found = {number: tracker.track(frame.image) for number, tracker in trackers.items()}
+                    self._write(outputs, frame, found)
+
+    def _targets(self, first: Frame) -> list[Target]:
+        from tracker.media.targets import draw_box, make_targets
+
+        given = self.options.given or [draw_box(first.image)]
+        return make_targets(given, (first.image.shape[0], first.image.shape[1]))
+
+    @contextmanager
+    def _writing(
+        self, folder: Path, first: Frame, object_ids: Sequence[int], rate: float, title: str
+    ) -> Iterator[Outputs]:
+        """The output files, completed in the end."""
+        from tracker.media.outputs import Outputs
+
+        size = (first.image.shape[1], first.image.shape[0])
+        step = self.options.step
+        with self.interruption.held():
+            outputs = Outputs(
+                folder, self.options.kinds, size=size, rate=rate / step, object_ids=object_ids, step=step, title=title
+            )
+            self.outputs = outputs
+        try:
+            yield outputs
+        finally:
+            self.progress.close()
+            with self.interruption.held():
+                outputs.close()
+
+    def _write(self, outputs: Outputs, frame: Frame, answers: Mapping[int, Result]) -> None:
+        with self.interruption.held():
+            outputs.add(frame, answers)
+            self.progress.step()
+
+    def summary(self) -> str:
+        """What was written where, how much, and how fast."""
+        if self.outputs is None or not self.outputs.count:
+            return "nothing was written"
+        count, seconds = self.outputs.count, self.progress.seconds
+        speed = f"{count} frame{'s' if count > 1 else ''} in {seconds:.1f} s, {count / max(seconds, 1e-9):.2f} fps"
+        return f"{speed}; written to '{self.outputs.folder}': {', '.join(self.outputs.files)}"
+
+
+def _attempt(run: Run) -> int:
+    """Track, and say how it ended; returns the exit code."""
+    from tracker.engine import DeviceError
+    from tracker.geometry.region import RegionError
+    from tracker.media.frames import SourceError
+    from tracker.weights import WeightsError
+
+    try:
+        run.track()
+    except (SourceError, RegionError, DeviceError, WeightsError, OSError) as error:
+        reason = str(error)
+    except Exception as error:
+        if type(error).__name__ != "OutOfMemoryError" and not isinstance(error, MemoryError):
+            raise
+        reason = "out of memory; choose another --device, or lower --crop-size or --max-frames"
+    else:
+        print(run.summary(), flush=True)
+        return 0
+    print(f"error: {reason}", file=sys.stderr)
+    if run.outputs is not None:
+        print(run.summary(), flush=True)
+    return FAILURE
+
+
+def main(
+    arguments: Sequence[str], *, load: Load = load_trackers, environ: Mapping[str, str] = os.environ
+) -> int:
+    """Run the command.
+
+    Args:
+        arguments: of the command line.
+        load: makes what makes trackers (tests put others here).
+        environ: holds the settings.
+
+    Returns:
+        The exit code: 0, 1 after an error, 128 + n after signal n; wrong usage ends the process with 2.
+    """
+    options = _options(arguments)
+    from tracker.media.interruption import Interrupted, Interruption
+    from tracker.media.progress import Progress
+    from tracker.settings import VARIABLES, SettingsError, complaints, from_environment
+
+    try:
+        chosen = {variable.field: getattr(options, variable.field, None) for variable in VARIABLES}
+        settings = from_environment(environ, chosen)
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILURE
+    progress, run = Progress(), None
+    for complaint in complaints(environ):
+        progress.warn(complaint)
+    try:
+        with Interruption() as interruption:
+            run = Run(options, settings, load, progress, interruption)
+            return _attempt(run)
+    except Interrupted as stop:
+        print(f"{stop}: {run.summary() if run else 'nothing was written'}", file=sys.stderr)
+        return 128 + stop.number

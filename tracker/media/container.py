@@ -1,0 +1,191 @@
+"""Frames from video files, and from a stream of video on standard input, decoded by FFmpeg."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from tracker.media.frames import Frame, Source, SourceError, Warn
+
+UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+EARLY_END = 1.0  # seconds; a file that lacks more than this at its end was cut short
+HD_HEIGHT = 720  # video without a colour matrix is taken for BT.709 from this height on, as players do
+STREAM_ADVICE = "send Matroska, MPEG-TS, MJPEG or fragmented MP4, e.g. ffmpeg -i video.mp4 -f matroska - | dmb track -"
+
+
+class Pipe(io.RawIOBase):
+    """A stream for FFmpeg to read from: an exception that a read raises is kept, as FFmpeg's callbacks lose it."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self.failure: BaseException | None = None
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes, as soon as there are any; none at the end, or after an exception."""
+        if self.failure is not None:
+            return b""
+        try:
+            return self.raw.read(size) or b""
+        except BaseException as error:  # a signal's, too
+            self.failure = error
+            return b""
+
+    def check(self) -> None:
+        """Raise what a read has raised."""
+        if self.failure is not None:
+            raise self.failure
+
+
+def upright(image: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Turn and mirror an image H x W x 3 as a display matrix asks for, to the nearest right angle.
+
+    Args:
+        matrix: 9 numbers: pixel x, y is shown at a*x + c*y, b*x + d*y, where a, b are the first two numbers and c, d
+            the fourth and the fifth.
+    """
+    a, b, _, c, d = matrix[:5].tolist()
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        image, a, d = image.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def picture(frame: VideoFrame) -> NDArray[np.uint8]:
+    """A decoded frame as H x W x 3 RGB: right colours, upright."""
+    guess = frame.colorspace == UNSPECIFIED and not frame.format.is_rgb and frame.height >= HD_HEIGHT
+    image = np.asarray(frame.to_ndarray(format="rgb24", src_colorspace=Colorspace.ITU709 if guess else None), np.uint8)
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return image if matrix is None else upright(image, np.frombuffer(matrix, np.int32))  # type: ignore[call-overload]
+
+
+class _Decoder:
+    """Decodes a container packet by packet, so that a damaged one costs no more than itself."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, where: str, warn: Warn) -> None:
+        self.container, self.stream, self.where, self.warn = container, stream, where, warn
+        self.rate = float(stream.average_rate or stream.guessed_rate or 25)
+        self.damages = 0
+        self.count = 0
+        self.seconds = 0.0  # time of the last frame, on the container's clock, which may start anywhere
+        self.origin: float | None = None
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield all frames that can be decoded."""
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets)
+                decoded = packet.decode()
+            except (StopIteration, av.error.EOFError):
+                break
+            except av.error.InvalidDataError:
+                self._damaged(f"after frame {self.count - 1}" if self.count else "at the start")
+                continue
+            except av.FFmpegError as error:
+                self.warn(f"'{self.where}' cannot be read after frame {self.count - 1} ({error}); it ends there")
+                break
+            for frame in decoded:
+                yield self._frame(frame)
+        if self.damages > 1:
+            self.warn(f"'{self.where}' was damaged in {self.damages} places")
+        expected = _duration(self.container, self.stream)
+        if self.count and expected - self.seconds > EARLY_END:
+            self.warn(f"'{self.where}' ends after {self.seconds:.1f} s, its header promises {expected:.1f} s")
+
+    def _frame(self, frame: VideoFrame) -> Frame:
+        index, self.count = self.count, self.count + 1
+        if frame.is_corrupt:
+            self._damaged(f"in frame {index}")
+        time = index / self.rate if frame.time is None else float(frame.time)
+        self.origin = time if self.origin is None else self.origin
+        self.seconds = time
+        return Frame(index, time - self.origin, picture(frame))
+
+    def _damaged(self, place: str) -> None:
+        self.damages += 1
+        if self.damages == 1:
+            self.warn(f"'{self.where}' is damaged {place}; going on with what can be decoded")
+
+
+def _duration(container: InputContainer, stream: VideoStream) -> float:
+    """Seconds of video that the header promises; 0 where it does not tell, or tells of the sound, too."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base if len(container.streams) == 1 else 0.0
+
+
+def _length(stream: VideoStream, container: InputContainer) -> int | None:
+    """The number of frames, from the file's header or from duration and rate."""
+    if stream.frames:
+        return stream.frames
+    if container.duration and stream.average_rate:
+        return max(1, round(container.duration / av.time_base * float(stream.average_rate)))
+    return None
+
+
+@contextmanager
+def open_video(path: Path, warn: Warn) -> Iterator[Source]:
+    """A video file.
+
+    Raises:
+        SourceError: it is none, or holds no pictures.
+    """
+    try:
+        container = av.open(str(path), "r", metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise SourceError(
+            f"'{path}' cannot be read as a video ({error.strerror}); name a video file, a folder of images or "
+            "a pattern such as 'frames/*.jpg'"
+        ) from error
+    with container:
+        if not container.streams.video:
+            raise SourceError(f"'{path}' holds no video; name a file that does")
+        stream = container.streams.video[0]
+        decoder = _Decoder(container, stream, str(path), warn)
+        yield Source(path.stem, str(path), decoder.rate, _length(stream, container), decoder.frames)
+
+
+@contextmanager
+def open_stream(raw: Any, warn: Warn) -> Iterator[Source]:
+    """A video that arrives on a pipe; frames are given as they come.
+
+    Args:
+        raw: unbuffered binary file to read from.
+        warn: takes warnings.
+
+    Raises:
+        SourceError: it is no video that can be read without seeking.
+    """
+    pipe, where = Pipe(raw), "standard input"
+    try:
+        container = av.open(pipe, "r", metadata_errors="replace")
+    except (av.FFmpegError, EOFError) as error:
+        pipe.check()
+        raise SourceError(f"{where} cannot be read as a video ({error}); {STREAM_ADVICE}") from error
+    with container:
+        pipe.check()
+        if not container.streams.video:
+            raise SourceError(f"{where} holds no video; {STREAM_ADVICE}")
+        decoder = _Decoder(container, container.streams.video[0], where, warn)
+
+        def frames() -> Iterator[Frame]:
+            for frame in decoder.frames():
+                pipe.check()
+                yield frame
+            pipe.check()
+
+        yield Source("stdin", where, decoder.rate, None, frames)

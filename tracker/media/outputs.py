@@ -1,0 +1,130 @@
+"""The folder that a run fills: which files there are, and that all of them are complete in the end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tracker.media.frames import Frame
+from tracker.media.masks import MaskFolder
+from tracker.media.overlay import overlay
+from tracker.media.recording import moment
+from tracker.media.report import PAGE, TEMPORARY, PageRecording
+from tracker.media.tables import BOXES, RECORDS, Tables, polygons_name
+from tracker.media.video import VideoWriter
+from tracker.tracker import Result
+
+VIDEO, MASKS = "overlay.webm", "masks"
+OURS = re.compile("|".join((*map(re.escape, (VIDEO, BOXES, RECORDS, PAGE, TEMPORARY)), r"polygons_\d+\.txt")))
+OUR_MASK = re.compile(r"\d{5,}\.png")
+
+
+class OutputError(OSError):
+    """The folder cannot be used; the message says what to do."""
+
+
+def check_folder(folder: Path, *, overwrite: bool, source: str) -> None:
+    """Make sure that results may go into a folder.
+
+    Raises:
+        OutputError: it is a file, there is something in it and `overwrite` is not set, or the source would be
+            overwritten.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"'{folder}' is a file; name a folder with --output")
+    if not overwrite and folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(f"'{folder}' is not empty; name another folder with --output, or replace with --overwrite")
+    origin = Path(source).resolve()
+    if origin == (folder / MASKS).resolve() or (origin.parent == folder.resolve() and OURS.fullmatch(origin.name)):
+        raise OutputError(f"'{source}' would be overwritten; name another folder with --output")
+
+
+def remove_old(folder: Path) -> None:
+    """Remove the results of an earlier run from a folder, and nothing else."""
+    for path in folder.iterdir():
+        if OURS.fullmatch(path.name):
+            path.unlink()
+    if (folder / MASKS).is_dir():
+        for path in (folder / MASKS).iterdir():
+            if OUR_MASK.fullmatch(path.name):
+                path.unlink()
+
+
+class Outputs:
+    """All files of one run.
+
+    Args:
+        folder: where to; it is made, and an earlier run's results in it are removed.
+        kinds: which of "video", "masks", "boxes" and "page".
+        size: width and height of the frames, pixels.
+        rate: nominal frames per second of what is added.
+        object_ids: of all objects.
+        step: distance of the frames that are added.
+        title: of the page.
+
+    Raises:
+        OSError: a file cannot be made.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        kinds: Iterable[str],
+        *,
+        size: tuple[int, int],
+        rate: float,
+        object_ids: Sequence[int],
+        step: int,
+        title: str,
+    ) -> None:
+        self.folder, self.count = folder, 0
+        self.origin = 0.0  # seconds of the first frame
+        self.video = self.masks = self.tables = self.page = None
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_old(folder)
+        self.files: list[str] = []
+        with ExitStack() as opened:  # closes them all, even if one of them cannot be closed
+            if "video" in kinds:
+                self.video = VideoWriter(folder / VIDEO, size, rate)
+                opened.callback(self.video.close)
+                self.files.append(VIDEO)
+            if "masks" in kinds:
+                self.masks = MaskFolder(folder / MASKS)
+                self.files.append(f"{MASKS}/")
+            if "boxes" in kinds:
+                self.tables = Tables(folder, object_ids, step)
+                opened.callback(self.tables.close)
+                self.files += [BOXES, RECORDS, *map(polygons_name, object_ids)]
+            if "page" in kinds:
+                self.page = PageRecording(folder, size, rate, title)
+                opened.callback(self.page.close)
+                self.files.append(PAGE)
+            self.resources = opened.pop_all()
+
+    def add(self, frame: Frame, answers: Mapping[int, Result]) -> None:
+        """Write what was found in one frame, by object id.
+
+        Raises:
+            OSError: something cannot be written.
+        """
+        self.origin = self.origin if self.count else frame.seconds
+        moments = [moment(answer, frame.index, frame.seconds, number) for number, answer in answers.items()]
+        if self.tables is not None:
+            self.tables.add(frame.index, moments)
+        if self.masks is not None:
+            self.masks.add(frame.index, answers)
+        if self.video is not None:
+            self.video.add(overlay(frame.image, answers), frame.seconds - self.origin)
+        if self.page is not None:
+            self.page.add(frame, answers, moments)
+        self.count += 1
+
+    def close(self) -> None:
+        """Complete all files.
+
+        Raises:
+            OSError: one of them cannot be completed; the others are.
+        """
+        self.resources.close()

@@ -1,0 +1,75 @@
+"""What the tracker answered, drawn over the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.media.masks import drawing_order
+from tracker.tracker import Result
+
+Colour = tuple[int, int, int]
+
+# RGB, after Okabe and Ito: told apart by colour-blind people, too, and seen on dark pictures, unlike the mask files'
+COLOURS: tuple[Colour, ...] = (
+    (86, 180, 233), (230, 159, 0), (240, 228, 66), (204, 121, 167), (0, 158, 115), (213, 94, 0),
+)  # fmt: skip
+TINT = 0.45  # share of the colour in a mask's pixels
+SUBPIXEL = 4  # bits of a coordinate behind the point, for OpenCV
+THIN = 360  # lines are one pixel wide per so many pixels of the image's shorter side
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def colour_of(object_id: int) -> Colour:
+    """The colour of an object, RGB."""
+    return COLOURS[(object_id - 1) % len(COLOURS)]
+
+
+def tint(image: NDArray[np.uint8], answers: Mapping[int, Result]) -> NDArray[np.uint8]:
+    """Fill the masks in a copy of an image H x W x 3 RGB; one that was only moved, not segmented, gets an outline."""
+    drawn = image.copy()
+    width = line_width(image)
+    for number in drawing_order(answers):
+        mask, colour = answers[number].mask, colour_of(number)
+        if answers[number].segmented:
+            drawn[mask] = ((1 - TINT) * image[mask] + TINT * np.array(colour)).astype(np.uint8)
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, contours, -1, colour, width, cv2.LINE_AA)
+    return drawn
+
+
+def overlay(image: NDArray[np.uint8], answers: Mapping[int, Result]) -> NDArray[np.uint8]:
+    """Draw masks, rotated boxes and labels (id, confidence) over a copy of an image H x W x 3 RGB."""
+    drawn = tint(image, answers)
+    for number in drawing_order(answers):
+        answer = answers[number]
+        corners = np.round(answer.polygon * (1 << SUBPIXEL)).astype(np.int32)
+        cv2.polylines(drawn, [corners], True, (255, 255, 255), line_width(image), cv2.LINE_AA, SUBPIXEL)
+    for number in drawing_order(answers):
+        answer = answers[number]
+        words = f"{number}  {answer.confidence:.2f}" + ("" if answer.segmented else "  not segmented")
+        _label(drawn, words, answer.polygon, colour_of(number))
+    return drawn
+
+
+def line_width(image: NDArray[np.uint8]) -> int:
+    """Width of lines that suits an image, pixels."""
+    return max(1, round(min(image.shape[:2]) / THIN))
+
+
+def _label(image: NDArray[np.uint8], words: str, polygon: NDArray[np.float64], colour: Colour) -> None:
+    """Write words on a patch of colour above a polygon, or as near to that as the image allows; in place."""
+    scale = max(0.4, min(image.shape[:2]) / 1000)
+    thickness = line_width(image)
+    (width, height), base = cv2.getTextSize(words, FONT, scale, thickness)
+    margin = 2 + thickness
+    left = int(np.clip(polygon[:, 0].min(), 0, max(0, image.shape[1] - width - 2 * margin)))
+    bottom = int(np.clip(polygon[:, 1].min() - margin, height + base + 2 * margin, image.shape[0] - 1))
+    corner = (left + width + 2 * margin, bottom - height - base - margin)
+    cv2.rectangle(image, (left, bottom), corner, colour, cv2.FILLED)
+    light = sum(weight * value for weight, value in zip((0.299, 0.587, 0.114), colour, strict=True)) > 140
+    ink = (0, 0, 0) if light else (255, 255, 255)
+    cv2.putText(image, words, (left + margin, bottom - base), FONT, scale, ink, thickness, cv2.LINE_AA)
