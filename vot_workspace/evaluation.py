@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +101,31 @@ class Job:
         return "\n".join(lines).replace("%", "%%") + "\n"
 
 
+@dataclass(frozen=True)
+class Tracked:
+    """A workspace in which every sequence has its result.
+
+    Attributes:
+        directory: the workspace.
+        names: of the sequences.
+        threads: per process, where this evaluation has chosen them.
+        toolkit: which can be run in it.
+    """
+
+    directory: Path
+    names: list[str]
+    threads: int | None
+    toolkit: Toolkit
+
+    def trajectory(self, name: str) -> list[str]:
+        """The result of a sequence, a line per frame: a region, or the code of a special state."""
+        return _result(self.directory, name).read_text(encoding="utf-8").split()
+
+    def seconds(self, name: str) -> list[float]:
+        """What each frame of a sequence took, as the toolkit has measured it."""
+        return [float(line) for line in _times(self.directory, name).read_text(encoding="utf-8").split()]
+
+
 def evaluate_sequences(
     job: Job,
     *,
@@ -109,7 +134,24 @@ def evaluate_sequences(
     environ: Mapping[str, str] = os.environ,
     say: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
-    """Evaluate a tracker with resets and analyse what came out.
+    """Evaluate a tracker with resets and analyse what came out; arguments and errors are those of `track_sequences`."""
+    with track_sequences(job, workers=workers, keep=keep, environ=environ, say=say) as tracked:
+        table = _analyse(tracked.directory, tracked.toolkit)
+        results = {name: tracked.trajectory(name) for name in tracked.names}
+    failures = {name: lines.count(FAILURE) for name, lines in results.items()}
+    return Evaluation(table, failures, {name: len(lines) for name, lines in results.items()}, tracked.threads)
+
+
+@contextmanager
+def track_sequences(
+    job: Job,
+    *,
+    workers: int = 1,
+    keep: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[Tracked]:
+    """Run the experiment of a stack, and give the workspace with the results.
 
     Args:
         job: what is evaluated.
@@ -140,10 +182,7 @@ def evaluate_sequences(
         write_workspace(directory, stack=job.stack, sequences=_paths(sequences), registry=directory / "trackers.ini")
         _collect(directory)
         _evaluate(directory, job.stack, sequences, workers, toolkit, say)
-        table = _analyse(directory, toolkit)
-        results = {name: _result(directory, name).read_text(encoding="utf-8").split() for name in names}
-    failures = {name: lines.count(FAILURE) for name, lines in results.items()}
-    return Evaluation(table, failures, {name: len(lines) for name, lines in results.items()}, threads)
+        yield Tracked(directory, names, threads, toolkit)
 
 
 def _claim(directory: Path, job: Job) -> None:
@@ -175,9 +214,14 @@ def _result(workspace: Path, name: str) -> Path:
     return workspace / RESULTS / name / f"{name}_001.txt"
 
 
+def _times(workspace: Path, name: str) -> Path:
+    """File with the seconds that each frame of a sequence took."""
+    return workspace / RESULTS / name / f"{name}_001_time.value"
+
+
 def _finished(workspace: Path, name: str) -> bool:
     """Whether a sequence's result is complete: the toolkit writes the times after it has closed the result."""
-    return _result(workspace, name).is_file() and (workspace / RESULTS / name / f"{name}_001_time.value").is_file()
+    return _result(workspace, name).is_file() and _times(workspace, name).is_file()
 
 
 def _collect(directory: Path) -> None:

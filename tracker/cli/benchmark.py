@@ -1,185 +1,63 @@
-"""`dmb benchmark`: measurements of parts of the tracker, each a command of its own."""
+"""`dmb benchmark NAME`: measurements of the tracker. Each is a file of its own, imported when it is called."""
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import os
-import signal
 import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from tracker.cli.validate import load_tracker, say
+USAGE = """\
+usage: dmb benchmark BENCHMARK ...
 
-if TYPE_CHECKING:
-    from tracker.benchmarks.box_fitting import Comparison
-    from tracker.settings import Settings
-    from tracker.tracker import DMB
+benchmarks:
+  boxfit ...    how well, and how fast, rotated boxes are fitted to masks
+  davis ...     J and F on DAVIS 2016 or 2017, with masks in the layout of a submission
+  got10k ...    AO and success rates on GOT-10k, and the archive for its server
+  otb ...       success and precision on OTB
+  trackingnet ... success and precision on TrackingNet, and the archive for its server
 
-DESCRIPTION = """\
-Measure a part of the tracker.
-
-  boxfit   how well, and how fast, rotated boxes are fitted to masks
+Every benchmark has its own --help.
 """
-BOXFIT = """\
-Compare the ways to fit a rotated box to a mask: minimum-area rectangle, moments, ellipse, the greedy rule of the
-authors' release, and an optimisation of the weighted overlap. Prints a Markdown table.
-
-With --vot: the tracker follows sequences with ground-truth polygons and starts again after each failure; boxes are
-fitted to every mask that it segments, and compared with the polygons. --masks-cache keeps these masks: another run with
-the same weights and settings then needs no network, and an interrupted one goes on. With --davis: boxes are fitted to
-the given masks, and compared with the masks. Give one of them or both.
-
-Settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
-"""
-FAILURE = 2  # exit code
 
 
-def _parser() -> argparse.ArgumentParser:
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="dmb benchmark", description=DESCRIPTION, formatter_class=form)
-    benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
-    boxfit = benchmarks.add_parser("boxfit", description=BOXFIT, formatter_class=form)
-    boxfit.add_argument("--vot", type=Path, metavar="SOURCE", help="folder or tar file of sequences in the VOT format")
-    boxfit.add_argument("--davis", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
-    boxfit.add_argument("--masks-cache", type=Path, metavar="DIR", help="keep the tracker's masks here")
-    boxfit.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
-    boxfit.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
-    boxfit.add_argument("--output", type=Path, metavar="FILE.md", help="write the tables")
-    boxfit.set_defaults(run=_boxfit)
-    return parser
+def _boxfit() -> Callable[[Sequence[str]], int]:
+    from tracker.cli.benchmark_boxfit import main
+
+    return main
 
 
-def _parameters(settings: Settings) -> str:
-    """What the masks depend on besides the weights, as a short checksum."""
-    from tracker.engine import resolve_device, resolve_precision
+def _davis() -> Callable[[Sequence[str]], int]:
+    from tracker.cli.benchmark_davis import main
 
-    device = resolve_device(settings.device)
-    facts = (settings.tracker_config(), device.type, resolve_precision(settings.precision, device))
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+    return main
 
 
-def _compare_tracked(
-    comparison: Comparison, options: argparse.Namespace, settings: Settings, load: Callable[[Settings], DMB]
-) -> str:
-    """The part with the tracker; returns what was measured on, as a line of text."""
-    from tracker.benchmarks.box_fitting import add_tracked
-    from tracker.benchmarks.tracked_masks import MaskCache, PolygonSequence, tracked_masks
-    from tracker.weights import find_weights, read_weights
-    from vot_workspace.dataset import provide, sequence_names
+def _boxes(name: str) -> Callable[[], Callable[[Sequence[str]], int]]:
+    def load() -> Callable[[Sequence[str]], int]:
+        from tracker.cli.benchmark_boxes import main
 
-    # the box's size feeds back into the search region: all methods are compared on the masks that the default one saw
-    settings = replace(settings, box_fit=None)
-    names = sequence_names(options.vot)
-    weights = find_weights(settings.weights)
-    checksum = read_weights(weights)[1]["checksum"]
-    identity = f"weights {checksum[:12]}, parameters {_parameters(settings)}"
-    frames = failures = 0
-    with ExitStack() as resources:
-        unpacked, masks_folder = (
-            Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="dmb_boxfit_"))) for _ in range(2)
-        )
-        folders = provide(options.vot, names, unpacked)
-        sequences = [PolygonSequence.read(folder, options.frames) for folder in folders.values()]
-        cache = MaskCache(options.masks_cache or masks_folder, identity)
-        for sequence, masks in tracked_masks(sequences, cache, lambda: load(settings), say):
-            add_tracked(comparison, sequence, masks)
-            frames, failures = frames + masks.length, failures + len(masks.failures)
-    part = f"the first {options.frames} frames of each of" if options.frames else "all frames of"
-    return (
-        f"Polygons: {options.vot.name}, {part} {len(names)} sequences; {comparison.count} masks segmented on {frames} "
-        f"frames with {failures} failures; {weights.name}, {identity}."
-    )
+        return partial(main, name)
+
+    return load
 
 
-def _compare_labelled(comparison: Comparison, options: argparse.Namespace) -> str:
-    """The part on given masks; returns what was measured on, as a line of text."""
-    from tracker.benchmarks.box_fitting import add_labelled
-    from tracker.benchmarks.sequences import open_sequences
-
-    with open_sequences(options.davis) as sequences:
-        for sequence in sequences.values():
-            add_labelled(comparison, sequence, options.frames)
-    part = f"the first {options.frames} frames of each of" if options.frames else "all frames of"
-    return f"Masks: {options.davis.name}, {part} {len(sequences)} sequences; {comparison.count} masks."
+BENCHMARKS = {
+    "boxfit": _boxfit,
+    "davis": _davis,
+    "got10k": _boxes("got10k"),
+    "otb": _boxes("otb"),
+    "trackingnet": _boxes("trackingnet"),
+}
 
 
-def _boxfit(options: argparse.Namespace, environ: Mapping[str, str], load: Callable[[Settings], DMB]) -> None:
-    from tracker.benchmarks.box_fitting import Comparison, sequence_table, table
-    from tracker.benchmarks.validation import processor_name
-    from tracker.settings import complaints, from_environment
-
-    settings = from_environment(environ, {"weights": options.weights})
-    for complaint in complaints(environ):
-        print(f"warning: {complaint}", file=sys.stderr)
-    config = settings.tracker_config().box_fit
-    tracked, labelled = Comparison(config), Comparison(config)
-    lines = [f"{datetime.now(UTC):%Y-%m-%d}, {processor_name()}; background weight {config.background_weight:g}.", ""]
-    if options.vot is not None:
-        lines += [_compare_tracked(tracked, options, settings, load), ""]
-    if options.davis is not None:
-        lines += [_compare_labelled(labelled, options), ""]
-    lines += [*table(tracked, labelled), ""]
-    if tracked.count:
-        lines += ["Overlap with the polygon by sequence:", "", *sequence_table(tracked), ""]
-    say("\n".join(lines))
-    if options.output is not None:
-        options.output.write_text("\n".join(lines), encoding="utf-8")
-
-
-def _check_boxfit(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """End the process with code 2 where options are missing, have no effect or no sense."""
-    if options.vot is None and options.davis is None:
-        parser.error("give --vot, --davis or both")
-    for name in ("masks_cache", "weights"):
-        if options.vot is None and getattr(options, name) is not None:
-            parser.error(f"--{name.replace('_', '-')} has no effect without --vot")
-    if options.frames is not None and options.frames < 2:
-        parser.error(f"--frames is {options.frames}; it must be at least 2")
-    if options.output is not None and (options.output.is_dir() or not options.output.absolute().parent.is_dir()):
-        parser.error(f"--output is '{options.output}', which is a folder or in none; name a file in a folder")
-
-
-def main(
-    arguments: Sequence[str],
-    *,
-    load: Callable[[Settings], DMB] = load_tracker,
-    environ: Mapping[str, str] = os.environ,
-) -> int:
-    """Run the command.
-
-    Args:
-        arguments: of the command line.
-        load: makes the tracker (tests put another one here).
-        environ: holds the settings.
-
-    Returns:
-        The exit code: 0, 2 after an error; wrong usage ends the process with 2.
-    """
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    _check_boxfit(parser, options)
-    from tracker.benchmarks.sequences import SequenceError
-    from tracker.benchmarks.tracked_masks import MaskCacheError
-    from tracker.engine import DeviceError
-    from tracker.geometry.region import RegionError
-    from tracker.settings import SettingsError
-    from tracker.weights import WeightsError
-    from vot_workspace.dataset import DatasetError
-
-    expected = (SequenceError, MaskCacheError, DeviceError, RegionError, SettingsError, WeightsError, DatasetError)
-    try:
-        options.run(options, environ, load)
-    except (*expected, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILURE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+def main(arguments: Sequence[str]) -> int:
+    """Run a benchmark; returns the exit code, 2 where there is no such benchmark."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, end="", file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else 2
+    benchmark = BENCHMARKS.get(arguments[0])
+    if benchmark is None:
+        names = ", ".join(BENCHMARKS)
+        print(f"dmb: there is no benchmark '{arguments[0]}'; use one of: {names}", file=sys.stderr)
+        return 2
+    return benchmark()(arguments[1:])

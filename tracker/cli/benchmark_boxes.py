@@ -1,0 +1,277 @@
+"""`dmb benchmark got10k`, `trackingnet` and `otb`: scores where the truth is public, archives where a server has it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.cli.validate import copied, ending_orderly, say, tracker_settings
+
+if TYPE_CHECKING:
+    from tracker.benchmarks.box_datasets import BoxDataset
+    from tracker.benchmarks.boxes import TrackedBoxes
+    from vot_workspace.evaluation import Job
+
+COMMON = """\
+The sequences are tracked in the VOT toolkit's unsupervised experiment, from the first box to the end without a restart.
+A run that was interrupted goes on where it was, with the same command.
+
+--output gets: results/ with the boxes of every sequence as the benchmark's own tools read them, scores.csv and
+scores.json where the truth is public{archive}, sequences/ (links to the images) and workspace/
+(the toolkit's, needed to go on).
+
+Settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
+"""
+ARCHIVE = ",\n{name}.zip for the evaluation server where the whole split {split} was tracked"
+FAILURE = 1  # exit code
+MOST_COMPLAINTS = 20  # that are printed of an archive
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One command.
+
+    Attributes:
+        name: of the command.
+        title: of the benchmark.
+        layout: of the folder that --root names.
+        scores: what is computed, in words.
+        splits: that it has; the first is the default.
+        submitted: the split whose scores a server computes.
+    """
+
+    name: str
+    title: str
+    layout: str
+    scores: str
+    splits: tuple[str, ...] = ()
+    submitted: str = ""
+
+    @property
+    def description(self) -> str:
+        """Text of --help."""
+        archive = ARCHIVE.format(name=self.name, split=self.submitted) if self.submitted else ""
+        return f"{self.title}: {self.scores}\n\n--root: {self.layout}\n\n{COMMON.format(archive=archive)}"
+
+
+BENCHMARKS = {
+    "got10k": Benchmark(
+        "got10k",
+        "GOT-10k",
+        "the folder with 'train', 'val' and 'test', and in them SEQUENCE/00000001.jpg and SEQUENCE/groundtruth.txt.",
+        "average overlap AO, success rates SR50 and SR75; the test split's are computed by its server.",
+        ("val", "test", "train"),
+        "test",
+    ),
+    "trackingnet": Benchmark(
+        "trackingnet",
+        "TrackingNet",
+        "the folder with 'TEST' and 'TRAIN_0' to 'TRAIN_11', and in them anno/SEQUENCE.txt and frames/SEQUENCE/0.jpg.",
+        "Success, Precision (20 pixels) and NormalisedPrecision; TEST's are computed by its server.",
+        ("TEST", *(f"TRAIN_{part}" for part in range(12))),
+        "TEST",
+    ),
+    "otb": Benchmark(
+        "otb",
+        "OTB",
+        "the folder with SEQUENCE/img/0001.jpg and SEQUENCE/groundtruth_rect.txt (.1.txt, .2.txt: several targets).",
+        "Success (area under the curve) and Precision (20 pixels).",
+    ),
+}
+
+
+def _parser(benchmark: Benchmark) -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
+    prog = f"dmb benchmark {benchmark.name}"
+    parser = argparse.ArgumentParser(prog=prog, description=benchmark.description, formatter_class=form)
+    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder of the data set")
+    if benchmark.splits:
+        parser.add_argument(
+            "--split",
+            choices=benchmark.splits,
+            default=benchmark.splits[0],
+            metavar="SPLIT",
+            help=f"{', '.join(benchmark.splits)} (default: {benchmark.splits[0]})",
+        )
+    else:
+        parser.set_defaults(split="")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder for everything that comes out")
+    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    parser.add_argument("--sequences", nargs="+", metavar="NAME", help="only these sequences (default: all)")
+    parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="track in N processes (default: 1)")
+    if benchmark.submitted:
+        text = "track nothing: check whether this archive can be submitted"
+        parser.add_argument("--check", type=Path, metavar="FILE.zip", help=text)
+    else:
+        parser.set_defaults(check=None)
+    return parser
+
+
+def _check_usage(parser: argparse.ArgumentParser, benchmark: Benchmark, options: argparse.Namespace) -> None:
+    """End the process with code 2 where options are missing, have no effect or no sense."""
+    if options.check is None and options.output is None:
+        parser.error("give --output DIR" + (" or --check FILE.zip" if benchmark.submitted else ""))
+    if options.check is not None and any((options.output, options.weights, options.sequences, options.frames)):
+        parser.error("--check takes --root and --split only: it compares the archive with the whole split")
+    if options.frames is not None and options.frames < 2:
+        parser.error(f"--frames is {options.frames}; it must be at least 2")
+    if options.workers < 1:
+        parser.error(f"--workers is {options.workers}; it must be at least 1")
+    if options.output is not None and options.output.exists() and not options.output.is_dir():
+        parser.error(f"--output is '{options.output}', which is a file; name a folder")
+
+
+def _lengths(dataset: BoxDataset) -> dict[str, int]:
+    return {sequence.name: len(sequence.images) for sequence in dataset.sequences}
+
+
+def _extent(dataset: BoxDataset) -> str:
+    return f"{len(dataset.sequences)} sequences, {sum(_lengths(dataset).values())} frames"
+
+
+def _check(benchmark: Benchmark, dataset: BoxDataset, archive: Path) -> int:
+    """Print what is wrong with an archive; returns the exit code."""
+    from tracker.benchmarks.submission import check_archive
+
+    complaints = check_archive(archive, benchmark.name, _lengths(dataset))
+    for complaint in complaints[:MOST_COMPLAINTS]:
+        print(f"error: {complaint}", file=sys.stderr)
+    if len(complaints) > MOST_COMPLAINTS:
+        print(f"error: and {len(complaints) - MOST_COMPLAINTS} more", file=sys.stderr)
+    if complaints:
+        return FAILURE
+    say(f"'{archive}' can be submitted: {_extent(dataset)}")
+    return 0
+
+
+def _write_results(benchmark: Benchmark, tracked: Sequence[TrackedBoxes], output: Path) -> dict[str, str]:
+    """Write the boxes of every sequence; returns the texts by their paths."""
+    from tracker.benchmarks.files import replace_file
+    from tracker.benchmarks.submission import got10k_files, trackingnet_files
+
+    texts = got10k_files if benchmark.name == "got10k" else trackingnet_files
+    files = {path: text for one in tracked for path, text in texts(one).items()}
+    for path, text in files.items():
+        target = output / "results" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(target, text)
+    return files
+
+
+def _write_scores(
+    benchmark: Benchmark, tracked: Sequence[TrackedBoxes], output: Path, document: dict[str, Any]
+) -> str:
+    """Score, and write CSV and JSON; returns the line to print."""
+    from tracker.benchmarks import boxes
+    from tracker.benchmarks.files import replace_file
+    from tracker.benchmarks.validation import write_document
+
+    score = {"got10k": boxes.got10k, "trackingnet": boxes.trackingnet, "otb": boxes.otb}[benchmark.name]
+    scores = score(tracked)
+    replace_file(output / "scores.csv", scores.table())
+    write_document(output / "scores.json", document | scores.document())
+    return scores.line()
+
+
+def _benchmark(benchmark: Benchmark, options: argparse.Namespace, environ: Mapping[str, str], process: Job) -> int:
+    """Check everything that can be checked at once, then track, write and score; returns the exit code."""
+    from tracker.benchmarks.box_datasets import READERS
+    from tracker.settings import complaints, from_environment
+
+    whole = READERS[benchmark.name](options.root, options.split)
+    if options.check is not None:
+        return _check(benchmark, whole, options.check)
+    dataset = whole.choose(options.sequences, options.frames)
+    settings = from_environment(environ, {"weights": options.weights})
+    for complaint in complaints(environ):
+        print(f"warning: {complaint}", file=sys.stderr)
+    options.output.mkdir(parents=True, exist_ok=True)
+
+    from tracker.benchmarks.box_run import run
+    from tracker.benchmarks.validation import conditions
+    from tracker.weights import find_weights, read_weights
+
+    weights = find_weights(settings.weights)
+    read_weights(weights)  # here, so that a complaint names this file and not the copy
+    with copied(weights) as copy:
+        checksum = read_weights(copy)[1]["checksum"]
+        document = conditions(settings, weights, checksum)
+        document |= {"benchmark": benchmark.title, "split": dataset.split, "first_frames": options.frames}
+        say(f"{weights.name} {checksum[:12]}, {document['device']}, {document['precision']}")
+        say(f"{' '.join((benchmark.title, dataset.split)).strip()}: {_extent(dataset)}")
+        own = {**process.settings, **tracker_settings(environ)}
+        job = replace(process, settings=own, weights=copy, identity=f"weights {checksum}")
+        tracked = run(dataset, job, options.output, workers=options.workers, environ=environ, say=say)
+    files = _write_results(benchmark, tracked, options.output)
+    code = 0
+    if options.split == benchmark.submitted != "":
+        code = _submit(benchmark, whole, dataset, files, options.output)
+    if not dataset.public:
+        say("the truth of this split is not public: its server computes the scores")
+    else:
+        say(_write_scores(benchmark, tracked, options.output, document))
+    return code
+
+
+def _submit(benchmark: Benchmark, whole: BoxDataset, part: BoxDataset, files: Mapping[str, str], output: Path) -> int:
+    """Write the archive and check it, if the whole split was tracked; returns the exit code."""
+    from tracker.benchmarks.submission import write_archive
+
+    if _lengths(part) != _lengths(whole):
+        say(f"no archive: the server wants all {len(whole.sequences)} sequences with all their frames")
+        return 0
+    archive = output / f"{benchmark.name}.zip"
+    write_archive(archive, files)
+    return _check(benchmark, whole, archive)
+
+
+def main(
+    name: str,
+    arguments: Sequence[str],
+    *,
+    environ: Mapping[str, str] = os.environ,
+    process: Job | None = None,
+) -> int:
+    """Run a command.
+
+    Args:
+        name: of BENCHMARKS.
+        arguments: of the command line.
+        environ: holds the settings.
+        process: the tracker's process (tests put another one here).
+
+    Returns:
+        The exit code: 0, 1 after an error or for an archive that cannot be submitted; wrong usage ends the process
+        with 2.
+    """
+    benchmark = BENCHMARKS[name]
+    parser = _parser(benchmark)
+    options = parser.parse_args(arguments)
+    _check_usage(parser, benchmark, options)
+    from tracker.benchmarks.box_datasets import BoxDatasetError
+    from tracker.engine import DeviceError
+    from tracker.settings import SettingsError
+    from tracker.weights import WeightsError
+    from vot_workspace.dataset import DatasetError
+    from vot_workspace.evaluation import Job
+    from vot_workspace.toolkit import EvaluationError
+    from vot_workspace.writer import WorkspaceError
+
+    expected = (BoxDatasetError, DeviceError, SettingsError, WeightsError)
+    of_toolkit = (DatasetError, EvaluationError, WorkspaceError)
+    try:
+        with ending_orderly():
+            return _benchmark(benchmark, options, environ, process or Job(options.root, None, {}))
+    except (*expected, *of_toolkit, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILURE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT

@@ -1,0 +1,207 @@
+"""`dmb benchmark davis`: the tracker on DAVIS 2016 or 2017, masks for a submission, and their J and F."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.cli.validate import copied, ending_orderly, say
+
+if TYPE_CHECKING:
+    from tracker.benchmarks.davis import DavisSequence, Source
+    from tracker.benchmarks.davis_run import Load, Run
+    from tracker.benchmarks.davis_scores import Scores
+    from tracker.settings import Settings
+
+DESCRIPTION = """\
+Track every object of DAVIS, write the masks as a submission wants them (OUTPUT/SEQUENCE/00000.png, object ids with
+DAVIS's palette), and score them as the official evaluation does: mean, recall and decay of region similarity J and
+contour accuracy F without the first and the last frame, as a table, CSV and JSON. In DAVIS 2016 all objects are one; in
+DAVIS 2017 each has a tracker of its own, and their answers are merged by soft aggregation.
+
+The same command goes on where it was interrupted: sequences whose masks are all there are not tracked again. OUTPUT
+keeps the conditions in run.json, and masks of other weights or settings are never mixed.
+
+Settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
+"""
+FAILURE = 1  # exit code
+NOT_COMPARED = ("threads",)  # settings that do not change masks but for rounding
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name sequences of DAVIS."""
+    parser.add_argument("--root", type=Path, required=True, metavar="DAVIS",
+                        help="folder of the official layout (JPEGImages, Annotations, ImageSets), or a folder or tar "
+                             "file with SEQUENCE/00000.jpg and SEQUENCE/00000.png")
+    parser.add_argument("--year", type=int, choices=(2016, 2017), required=True, help="2016: all objects are one")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--split", metavar="NAME|FILE",
+                        help="list in ImageSets (val, train, ...) or text file of names (default: val; without "
+                             "ImageSets all sequences)")
+    chosen.add_argument("--sequences", nargs="+", metavar="NAME", help="these sequences instead of a split")
+    parser.add_argument("--frames", type=int, metavar="N",
+                        help="only the first N frames of each, for a quick look: no score of DAVIS")  # fmt: skip
+
+
+def source_of(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Source:
+    """What the options of `add_source` name; ends the process with code 2 where they have no sense."""
+    from tracker.benchmarks.davis import MIN_FRAMES, Source
+
+    if options.frames is not None and options.frames < MIN_FRAMES:
+        parser.error(f"--frames is {options.frames}; it must be at least {MIN_FRAMES}, since neither end is scored")
+    names = tuple(dict.fromkeys(options.sequences)) if options.sequences else None
+    return Source(options.root, options.year, options.split, names, options.frames)
+
+
+def score_all(sequences: Sequence[DavisSequence], folder: Path) -> Scores:
+    """Score the masks in `folder` with a progress bar; raises DavisError."""
+    from tqdm import tqdm
+
+    from tracker.benchmarks.davis_scores import Scores, score_masks
+
+    with tqdm(sequences, "scoring", unit=" sequences", file=sys.stderr, leave=False) as bar:
+        return Scores([score for sequence in bar for score in score_masks(sequence, folder / sequence.name)])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dmb benchmark davis", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_source(parser)
+    parser.add_argument("--init", choices=("mask", "box"), default="mask",
+                        help="what the trackers start from (default: mask, as DAVIS has it)")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for masks and scores")
+    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N",
+                        help="track in N processes, which share DMB_THREADS or the machine's cores (default: 1)")
+    parser.add_argument("--no-score", action="store_true",
+                        help="write masks only: for test sets, of which only the first labels are public")
+    return parser  # fmt: skip
+
+
+def _conditions(source: Source, init: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What masks depend on; `facts` are those of `tracker.benchmarks.validation.conditions`."""
+    from tracker import __version__
+
+    settings = {name: value for name, value in facts["settings"].items() if name not in NOT_COMPARED}
+    return {
+        "version": __version__,
+        "root": source.root.resolve().name,
+        "year": source.year,
+        "frames": source.limit,
+        "init": init,
+        "weights": facts["weights"]["checksum"],
+        "device": facts["device"].partition(":")[0],
+        "precision": facts["precision"],
+        "settings": settings,
+    }
+
+
+def _shared(settings: Settings, workers: int) -> Settings:
+    """The settings of one of several processes: they share the threads."""
+    if workers <= 1:
+        return settings
+    return replace(settings, threads=max(1, (settings.threads or os.cpu_count() or 1) // workers))
+
+
+def _track(run: Run, sequences: Sequence[DavisSequence], workers: int) -> None:
+    """Track what is missing, with a progress bar."""
+    from tqdm import tqdm
+
+    from tracker.benchmarks.davis_run import track_all
+
+    missing = [sequence for sequence in sequences if not run.is_done(sequence)]
+    if len(missing) < len(sequences):
+        say(f"{len(sequences) - len(missing)} of {len(sequences)} sequences are there already")
+    lengths = {sequence.name: len(sequence.frames) for sequence in missing}
+    with (
+        tqdm(total=sum(lengths.values()), desc="tracking", unit=" frames", file=sys.stderr) as bar,
+        # closed at once where this is interrupted: the processes end before the message
+        closing(track_all(run, missing, workers, lambda done: bar.update(done - bar.n))) as finished,
+    ):
+        for name in finished:
+            bar.write(f"{name}: {lengths[name]} masks", file=sys.stdout)
+
+
+def _benchmark(options: argparse.Namespace, source: Source, load: Load | None, environ: Mapping[str, str]) -> None:
+    """Check everything that can be checked at once, then track, then score."""
+    from tracker.benchmarks.davis import open_davis
+    from tracker.benchmarks.davis_run import Run, check_folder, load_trackers
+    from tracker.benchmarks.validation import conditions
+    from tracker.settings import complaints, from_environment
+    from tracker.weights import find_weights, read_weights
+
+    settings = from_environment(environ, {"weights": options.weights})
+    for complaint in complaints(environ):
+        print(f"warning: {complaint}", file=sys.stderr)
+    weights = find_weights(settings.weights)
+    read_weights(weights)  # here, so that a complaint names this file and not the copy
+    with open_davis(source) as sequences, copied(weights) as copy:
+        for sequence in sequences:
+            _check(sequence, scored=not options.no_score)
+        settings = _shared(replace(settings, weights=str(copy)), min(options.workers, len(sequences)))
+        facts = conditions(settings, weights, read_weights(copy)[1]["checksum"])
+        check_folder(options.output, _conditions(source, options.init, facts), [each.name for each in sequences])
+        say("{} {}, {device}, {precision}, threads {threads}".format(
+            weights.name, facts["weights"]["checksum"][:12], **facts))  # fmt: skip
+        run = Run(source, options.init, options.output, settings, load or load_trackers)
+        _track(run, sequences, options.workers)
+        if options.no_score:
+            say(f"masks written in '{options.output}', not scored")
+            return
+        scores = score_all(sequences, options.output)
+    scores.write(options.output, facts | {"year": source.year, "init": options.init, "first_frames": source.limit})
+    for line in scores.lines():
+        say(line)
+
+
+def _check(sequence: DavisSequence, *, scored: bool) -> None:
+    """Find missing files before hours are spent; raises DavisError."""
+    from tracker.benchmarks.davis_masks import DavisError
+
+    assert sequence.objects
+    missing = [frame for frame in sequence.frames[1:-1] if f"{frame}.png" not in sequence.labels.files]
+    if scored and missing:
+        raise DavisError(
+            f"label '{sequence.labels.where}/{missing[0]}.png' is missing; restore it, or use --no-score"
+        )
+
+
+def main(arguments: Sequence[str], *, load: Load | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Run the command.
+
+    Args:
+        arguments: of the command line.
+        load: makes the trackers (tests put another one here); None for the real ones.
+        environ: holds the settings.
+
+    Returns:
+        The exit code: 0, 1 after an error; wrong usage ends the process with 2.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.workers < 1:
+        parser.error(f"--workers is {options.workers}; it must be at least 1")
+    source = source_of(parser, options)
+    from tracker.benchmarks.davis_masks import DavisError
+    from tracker.engine import DeviceError
+    from tracker.settings import SettingsError
+    from tracker.weights import WeightsError
+
+    try:
+        with ending_orderly():
+            _benchmark(options, source, load, environ)
+    except (DavisError, DeviceError, SettingsError, WeightsError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILURE
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return 0
