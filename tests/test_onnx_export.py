@@ -1,0 +1,82 @@
+"""The ONNX files against PyTorch, and the example that runs on them alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from tracker import onnx_export
+from tracker.network import DMBNet
+from tracker.onnx_export import ExportError, export, verify
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "onnx_segmentation.py"
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def model() -> DMBNet:
+    torch.manual_seed(0)
+    return DMBNet().eval()
+
+
+@pytest.fixture(scope="module")
+def files(model: DMBNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("onnx")
+    written = export(model, folder, size=SIZE, facts={"weights": "abc"})
+    assert [path.name for path in written] == ["query_encoder.onnx", "memory_encoder.onnx", "decoder.onnx"]
+    return folder
+
+
+def test_every_part_answers_as_pytorch_does(model: DMBNet, files: Path) -> None:
+    differences = verify(model, files, size=SIZE, frames=(1, 4))
+    assert set(differences) == {"query_encoder", "memory_encoder", "decoder"}
+    assert max(differences.values()) < onnx_export.TOLERANCE
+
+
+def test_files_say_what_they_are(files: Path) -> None:
+    facts = {entry.key: entry.value for entry in onnx.load(files / "decoder.onnx").metadata_props}
+    assert facts["dmb.size"] == "64" and facts["dmb.weights"] == "abc"
+    assert sorted(path.name for path in files.iterdir()) == [
+        "decoder.onnx", "memory_encoder.onnx", "query_encoder.onnx"
+    ]  # fmt: skip
+
+
+def test_files_of_another_network_are_refused(model: DMBNet, files: Path) -> None:
+    other = DMBNet().eval()
+    other.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        other.decoder.predict.bias[1] += 0.1
+    with pytest.raises(ExportError, match=r"'decoder.onnx' differs from PyTorch by .*more than 0.001"):
+        verify(other, files, size=SIZE)
+
+
+def test_a_missing_package_is_named(model: DMBNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ExportError, match=r"onnx cannot be imported .*pip install onnx onnxruntime"):
+        export(model, tmp_path / "out", size=SIZE, facts={})
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_example_follows_a_first_mask(files: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(7):
+        picture = rng.integers(0, 80, (90, 120, 3), dtype=np.uint8)
+        cv2.rectangle(picture, (40 + index, 30), (70 + index, 60), (40, 200, 220), -1)
+        cv2.imwrite(str(images / f"{index:05d}.png"), picture)
+    first = np.zeros((90, 120), np.uint8)
+    first[30:61, 40:71] = 255
+    cv2.imwrite(str(tmp_path / "first.png"), first)
+    arguments = [files, images, tmp_path / "first.png", tmp_path / "out"]
+    subprocess.run([sys.executable, EXAMPLE, *arguments], check=True, timeout=300)
+    masks = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted((tmp_path / "out").iterdir())]
+    assert len(masks) == 7 and all(mask.shape == (90, 120) for mask in masks)
+    assert np.array_equal(masks[0], first)

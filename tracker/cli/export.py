@@ -1,0 +1,59 @@
+"""`dmb export onnx`: the trained network as ONNX files, compared with PyTorch as they are written."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+DESCRIPTION = """\
+Writes the trained network as three ONNX files for runtimes without PyTorch:
+
+  query_encoder.onnx   image -> query, value, features at strides 4, 8 and 16
+  memory_encoder.onnx  image, mask -> rows of keys and values
+  decoder.onnx         the query's features, any number of remembered rows, spatial map -> probabilities
+
+and compares each with PyTorch in onnxruntime. Needs: pip install onnx onnxruntime. examples/onnx_segmentation.py shows
+how the files work together.
+"""
+STEP = 16
+FAILURE = 1  # exit code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dmb export", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("format", choices=("onnx",), help="what to write")
+    parser.add_argument("--output", type=Path, default=Path("onnx"), metavar="DIR", help="folder (default: onnx)")
+    parser.add_argument("--size", type=int, default=384, metavar="S",
+                        help="side of the crop in pixels, a multiple of 16, fixed in the files (default: 384)")
+    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    parser.add_argument("--no-verify", action="store_true", help="do not compare with PyTorch")
+    return parser  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Export and compare; returns the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.size < 4 * STEP or options.size % STEP:
+        parser.error(f"--size is {options.size}; give a multiple of {STEP} from {4 * STEP}")
+
+    from tracker.onnx_export import ExportError, export, verify
+    from tracker.weights import WeightsError, find_weights, load_weights, read_weights
+
+    try:
+        weights = find_weights(options.weights)
+        model = load_weights(weights)
+        checksum = read_weights(weights)[1]["checksum"]
+        for path in export(model, options.output, size=options.size, facts={"weights": checksum}):
+            print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+        if not options.no_verify:
+            for name, difference in verify(model, options.output, size=options.size).items():
+                print(f"{name}: differs from PyTorch by at most {difference:.1e}")
+    except (ExportError, WeightsError, OSError) as error:
+        print(f"dmb export: {error}", file=sys.stderr)
+        return FAILURE
+    return 0
