@@ -12,6 +12,7 @@ usage: dmb benchmark BENCHMARK ...
 benchmarks:
   boxfit ...    how well, and how fast, rotated boxes are fitted to masks
   davis ...     J and F on DAVIS 2016 or 2017, with masks in the layout of a submission
+  failures ...  where the tracker fails on sequences with masks, with pictures
   got10k ...    AO and success rates on GOT-10k, and the archive for its server
   otb ...       success and precision on OTB
   trackingnet ... success and precision on TrackingNet, and the archive for its server
@@ -32,6 +33,12 @@ def _davis() -> Callable[[Sequence[str]], int]:
     return main
 
 
+def _failures() -> Callable[[Sequence[str]], int]:
+    from tracker.cli.benchmark_failures import main
+
+    return main
+
+
 def _boxes(name: str) -> Callable[[], Callable[[Sequence[str]], int]]:
     def load() -> Callable[[Sequence[str]], int]:
         from tracker.cli.benchmark_boxes import main
@@ -44,6 +51,7 @@ def _boxes(name: str) -> Callable[[], Callable[[Sequence[str]], int]]:
 BENCHMARKS = {
     "boxfit": _boxfit,
     "davis": _davis,
+    "failures": _failures,
     "got10k": _boxes("got10k"),
     "otb": _boxes("otb"),
     "trackingnet": _boxes("trackingnet"),

@@ -1,0 +1,114 @@
+"""`dmb benchmark failures`: where the tracker fails on sequences with masks, with pictures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker.cli.validate import ending_orderly, load_tracker, say
+
+if TYPE_CHECKING:
+    from tracker.benchmarks.failures import Stretch
+    from tracker.settings import Settings
+    from tracker.tracker import DMB
+
+DESCRIPTION = """\
+Tracks sequences that have a mask for every frame (SEQUENCE/00000.jpg or .webp with SEQUENCE/00000.png, in a folder or a
+tar file), and draws what happened where the overlap with the mask was low: the last good frame, the first bad one, the
+worst one, and the first good one after it. The answer is filled, its rotated box yellow, the label outlined in cyan.
+OUTPUT/failures.md lists the stretches.
+
+Settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
+"""
+FAILURE = 1  # exit code
+TABLE = "failures.md"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dmb benchmark failures", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--masks", type=Path, required=True, metavar="SOURCE", help="folder or tar file of sequences")
+    parser.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
+    parser.add_argument("--init", choices=("mask", "box"), default="mask", help="what to start from (default: mask)")
+    parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
+    parser.add_argument("--below", type=float, default=0.5, metavar="IOU", help="a bad frame's overlap (default: 0.5)")
+    parser.add_argument("--least", type=int, default=3, metavar="N", help="bad frames in a row (default: 3)")
+    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for pictures and table")
+    return parser
+
+
+def picture_name(stretch: Stretch) -> str:
+    """File of a stretch's picture."""
+    return f"{stretch.name}_{stretch.first:05d}.png"
+
+
+def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable[[Settings], DMB]) -> None:
+    import cv2
+    from tqdm import tqdm
+
+    from tracker.benchmarks.failures import stretches, strip, table, watch
+    from tracker.benchmarks.files import replace_file
+    from tracker.benchmarks.sequences import choose, open_sequences
+    from tracker.settings import from_environment
+
+    settings = from_environment(environ, {"weights": options.weights})
+    with open_sequences(options.masks) as sequences:
+        chosen = choose(sequences, options.sequences, options.masks)
+        tracker = load(settings)
+        options.output.mkdir(parents=True, exist_ok=True)
+        found: list[Stretch] = []
+        for sequence in chosen:
+            watching = watch(tracker, sequence, from_box=options.init == "box", limit=options.frames)
+            frames = list(tqdm(watching, sequence.name, unit=" frames", file=sys.stderr, leave=False, disable=None))
+            new = stretches(sequence.name, frames, below=options.below, least=options.least)
+            mean = sum(frame.overlap for frame in frames[1:]) / max(len(frames) - 1, 1)
+            say(f"{sequence.name}: {len(frames)} frames, mean IoU {mean:.3f}, {len(new)} failures")
+            for stretch in new:
+                picture = cv2.cvtColor(strip(stretch.shown()), cv2.COLOR_RGB2BGR)
+                replace_file(options.output / picture_name(stretch), cv2.imencode(".png", picture)[1].tobytes())
+            found += new
+            replace_file(options.output / TABLE, table(found, picture_name))
+    say(f"{len(found)} failures; see '{options.output / TABLE}'")
+
+
+def main(
+    arguments: Sequence[str], *, load: Callable[[Settings], DMB] = load_tracker, environ: Mapping[str, str] = os.environ
+) -> int:
+    """Run the command.
+
+    Args:
+        arguments: of the command line.
+        load: makes the tracker (tests put another one here).
+        environ: holds the settings.
+
+    Returns:
+        The exit code: 0, 1 after an error; wrong usage ends the process with 2.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.frames is not None and options.frames < 2:
+        parser.error(f"--frames is {options.frames}; it must be at least 2")
+    if not 0.0 < options.below <= 1.0 or options.least < 1:
+        parser.error("--below must be above 0 and at most 1, and --least at least 1")
+    from tracker.benchmarks.sequences import SequenceError
+    from tracker.engine import DeviceError
+    from tracker.settings import SettingsError
+    from tracker.weights import WeightsError
+
+    try:
+        with ending_orderly():
+            _run(options, environ, load)
+    except (DeviceError, SequenceError, SettingsError, WeightsError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILURE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return 0
