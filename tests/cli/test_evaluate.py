@@ -1,0 +1,114 @@
+"""What `dmb evaluate` refuses, in one sentence each; with the toolkit it is tested end to end."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tracker.cli.evaluate import main
+from vot_workspace.layout import frame_count, known_trackers, read_workspace
+from vot_workspace.parallel import threads_per_worker
+
+REGISTRY = "[Here]\ncommand = here\n[There]\ncommand = there\nversion = 2\n"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    for name, frames in (("car", 4), ("ball", 9)):
+        folder = tmp_path / "sequences" / name
+        folder.mkdir(parents=True)
+        (folder / "groundtruth.txt").write_text("0,0,9,9\n" * frames)
+    (tmp_path / "sequences" / "list.txt").write_text("car\nball\n")
+    (tmp_path / "config.yaml").write_text("registry:\n- ./trackers.ini\nstack: vot2018/shortterm\n")
+    (tmp_path / "trackers.ini").write_text(REGISTRY)
+    return tmp_path
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object, workers: int = 2) -> str:
+    assert main(["--workers", str(workers), *map(str, arguments)]) == 1
+    text = capsys.readouterr().err
+    assert text.startswith("error: ") and text.count("\n") == 1
+    return text
+
+
+def test_what_a_user_may_get_wrong(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ("--workspace", workspace)
+    assert "--workers is 0; it must be at least 1" in refusal(capsys, *where, "Here", workers=0)
+    assert "is no workspace: it has no 'config.yaml'; make one" in refusal(capsys, "--workspace", "/nowhere", "Here")
+    told = refusal(capsys, *where, "DMBB")
+    assert "there is no tracker 'DMBB'" in told and "known are: " in told and "Here" in told and "There" in told
+    assert "trackers.ini" in told
+    assert "no tracker 'There@'" in refusal(capsys, *where, "There@")
+    assert "no experiment 'fast'; it has: baseline, realtime, unsupervised" in refusal(
+        capsys, *where, "Here", "--experiments", "fast"
+    )
+    assert "--registry is '/nowhere.ini', which does not exist" in refusal(
+        capsys, *where, "Here", "--registry", "/nowhere.ini"
+    )
+    (workspace / "trackers.ini").write_text("command = here\n")
+    assert "registers no trackers" in refusal(capsys, *where, "Here")
+
+
+def test_sequences_must_be_there(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ("--workspace", workspace)
+    (workspace / "sequences" / "list.txt").write_text("car\ngone\n")
+    assert "1 of the 2 sequences" in refusal(capsys, *where, "Here")
+    (workspace / "sequences" / "list.txt").write_text("\n")
+    assert "there are no sequences: " in refusal(capsys, *where, "Here")
+    (workspace / "sequences" / "list.txt").unlink()
+    assert "--sequences FOLDER" in refusal(capsys, *where, "Here")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("stack: vot1999", "names the stack 'vot1999'"),
+        ("registry: []", "names no stack"),
+        ("stack: {title: empty}", "has no experiments"),
+        ("[1", "cannot be read"),
+    ],
+)
+def test_a_configuration_must_be_usable(
+    workspace: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
+) -> None:
+    (workspace / "config.yaml").write_text(text + "\n")
+    assert told in refusal(capsys, "--workspace", workspace, "Here")
+
+
+def test_one_evaluation_at_a_time(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (workspace / "config.yaml").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "an evaluation is running in" in refusal(capsys, "--workspace", workspace, "Here")
+
+
+def test_a_workspace_is_read_as_the_toolkit_does(workspace: Path) -> None:
+    layout = read_workspace(workspace)
+    assert list(layout.sequences) == ["car", "ball"] and layout.sequences["car"].is_absolute()
+    assert layout.experiments["baseline"]["repetitions"] == 15
+    assert known_trackers(layout.registry) == {"Here": "Here", "There": "There@2"}
+    (workspace / "trackers.yaml").write_text("Also:\n  command: also\nHere:\n  command: other\n  version: 7\n")
+    assert known_trackers([workspace, *layout.registry]) == {"Also": "Also", "Here": "Here@7", "There": "There@2"}
+    assert frame_count(layout.sequences["ball"]) == 9
+    (layout.sequences["ball"] / "sequence").write_text("fps=20\nlength=5\n")
+    assert frame_count(layout.sequences["ball"]) == 5
+
+
+def test_threads_are_shared_unless_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vot_workspace.parallel.cores", lambda: 8)
+    assert threads_per_worker(3, {}) == 2 and threads_per_worker(20, {}) == 1
+    for name in ("DMB_THREADS", "OMP_NUM_THREADS"):
+        assert threads_per_worker(3, {name: "4"}) is None
+
+
+def test_help_is_light() -> None:
+    code = (
+        "import sys\nfrom tracker.cli.evaluate import main\nfrom tracker.cli.workspace import main as other\n"
+        "for run in (main, other):\n    try:\n        run(['--help'])\n    except SystemExit as end:\n"
+        "        assert end.code == 0\nsys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Ctrl-C" in done.stdout and "from-masks" in done.stdout

@@ -1,0 +1,133 @@
+"""`dmb evaluate`: the VOT toolkit's evaluation in several processes at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+DESCRIPTION = """\
+Evaluate trackers in a workspace of the VOT toolkit, several sequences at once.
+
+`vot evaluate` works on one core. This command runs it in N processes, each on sequences that no other has, and merges
+the results: the workspace ends as after `vot evaluate`, except for the times (*_time.value) and logs. Experiments of
+all types are run. Finished trajectories, also those of an earlier `vot evaluate`, are kept and not computed again;
+Ctrl-C keeps what is finished, and the same command goes on. A sequence on which a tracker fails is reported, the others
+go on.
+
+DMB uses cores / N threads in each process unless DMB_THREADS is set. Another number of threads may change the last
+digits of its answers; to repeat a serial evaluation exactly, set DMB_THREADS to the same number for both. Realtime
+experiments measure the time that a frame takes: run them with as many processes as the machine bears without slowing
+down, or apart, with `--experiments realtime --workers 1`.
+
+afterwards: dmb vot analysis --workspace DIR --format html TRACKER ...
+"""
+FAILURE = 1  # exit code
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dmb evaluate", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("trackers", nargs="+", metavar="TRACKER", help="names of trackers, or name@version")
+    parser.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="default: the current folder")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        required=True,
+        metavar="N",
+        help="processes at once: what the machine has cores or GPU memory for",
+    )
+    parser.add_argument(
+        "--registry",
+        type=Path,
+        metavar="FILE",
+        help="trackers.ini (or a folder with one) besides those that the workspace names",
+    )
+    parser.add_argument("--experiments", metavar="NAME,...", help="of the stack, those to run (default: all)")
+    return parser  # fmt: skip
+
+
+class Interruption:
+    """Remembers a signal. Nothing is interrupted by it at once, so that no process is started and forgotten."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __call__(self) -> int | None:
+        return self.number
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Receive the signals of Ctrl-C, `kill` and a closed terminal."""
+
+        def remember(number: int, _frame: FrameType | None) -> None:
+            self.number = number
+
+        # one that is ignored stays so: under nohup, a closed terminal ends nothing
+        numbers = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, remember) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -> int:
+    """Run the command.
+
+    Args:
+        arguments: of the command line.
+        environ: environment of the toolkit and the trackers.
+
+    Returns:
+        The exit code: 0; 1 after an error or where a tracker failed; 128 + signal after an interruption. Wrong usage
+        ends the process with 2.
+    """
+    options = _parser().parse_args(arguments)
+    if options.workers < 1:
+        print(f"error: --workers is {options.workers}; it must be at least 1", file=sys.stderr)
+        return FAILURE
+    from vot_workspace.layout import read_workspace
+    from vot_workspace.parallel import evaluate_workspace, threads_per_worker
+    from vot_workspace.writer import WorkspaceError
+
+    interruption = Interruption()
+    try:
+        if options.registry is not None and not options.registry.exists():
+            raise WorkspaceError(f"--registry is '{options.registry}', which does not exist; name a trackers.ini")
+        layout = read_workspace(options.workspace)
+        workers = options.workers
+        threads = threads_per_worker(workers, environ)
+        told = "" if threads is None else f", DMB_THREADS={threads} in each"
+        print(f"{len(layout.sequences)} sequences, {workers} process{'es' * (workers > 1)}{told}", flush=True)
+        with interruption.watching():
+            outcome = evaluate_workspace(
+                layout,
+                options.trackers,
+                workers=workers,
+                registry=options.registry,
+                experiments=options.experiments.split(",") if options.experiments else None,
+                environ=environ,
+                say=lambda line: print(line, flush=True),
+                interrupted=interruption,
+            )
+    except (WorkspaceError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILURE
+    for label, reason in outcome.failures.items():
+        print(f"error: {label}: {reason}", file=sys.stderr)
+    if outcome.failures:
+        print("The results of the others are kept; the same command tries these again.", file=sys.stderr)
+    if outcome.interrupted is not None:
+        count = f"{outcome.finished} of {outcome.tasks}"
+        print(f"interrupted: {count} are finished; the same command goes on", file=sys.stderr)
+        return 128 + outcome.interrupted
+    return FAILURE if outcome.failures else 0

@@ -1,0 +1,173 @@
+"""Reads a workspace as the VOT toolkit does: its stack, its sequences, the trackers that it knows.
+
+The toolkit is GPLv3 and run as a process; of it, only the stacks (YAML files) are read here.
+"""
+
+from __future__ import annotations
+
+import configparser
+import importlib.util
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vot_workspace.writer import WorkspaceError
+
+CONFIGURATION = "config.yaml"
+LIST = "list.txt"
+TRACKER_FILES = ("trackers.yaml", "trackers.ini")  # what the toolkit looks for in a folder, in this order
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A workspace.
+
+    Attributes:
+        directory: absolute path.
+        registry: absolute paths of files and folders that register trackers.
+        stack: the stack's file, absolute; or its experiments where the configuration holds them itself.
+        experiments: entries of the stack by name.
+        sequences: absolute paths of the sequences' folders by name, in the order of the list.
+    """
+
+    directory: Path
+    registry: list[Path]
+    stack: str | dict[str, Any]
+    experiments: dict[str, dict[str, Any]]
+    sequences: dict[str, Path]
+
+
+def toolkit_stacks() -> Path:
+    """Folder of the stacks that come with the installed toolkit.
+
+    Raises:
+        WorkspaceError: the toolkit is not installed.
+    """
+    found = importlib.util.find_spec("vot")
+    if found is None or found.origin is None:
+        raise WorkspaceError("the VOT toolkit is not installed here; install it: pip install vot-toolkit==0.7.4")
+    return Path(found.origin).parent / "stack"
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise WorkspaceError(f"'{path}' cannot be read ({' '.join(str(error).split())}); restore it") from error
+    if not isinstance(content, dict):
+        raise WorkspaceError(f"'{path}' holds no configuration; restore it")
+    return content
+
+
+def read_workspace(directory: Path) -> Layout:
+    """Read a workspace.
+
+    Raises:
+        WorkspaceError: no workspace, no such stack, no sequences; the message says what to do.
+    """
+    directory = directory.resolve()
+    if not (directory / CONFIGURATION).is_file():
+        raise WorkspaceError(
+            f"'{directory}' is no workspace: it has no '{CONFIGURATION}'; make one with `dmb workspace STACK DIR`"
+        )
+    configuration = _load(directory / CONFIGURATION)
+    stack = configuration.get("stack")
+    if isinstance(stack, str):
+        candidates = [directory / stack, toolkit_stacks() / f"{stack}.yaml"]
+        path = next((path for path in candidates if path.is_file()), None)
+        if path is None:
+            raise WorkspaceError(
+                f"'{directory / CONFIGURATION}' names the stack '{stack}', which is neither a file beside it nor one "
+                "of the toolkit's; name another one"
+            )
+        stack, content = str(path), _load(path)
+    elif isinstance(stack, dict):
+        content = stack
+    else:
+        raise WorkspaceError(f"'{directory / CONFIGURATION}' names no stack; add a line: stack: vot2018/shortterm")
+    experiments = content.get("experiments")
+    if not isinstance(experiments, dict) or not experiments:
+        raise WorkspaceError(f"the stack of '{directory}' has no experiments; name another one in '{CONFIGURATION}'")
+    places = configuration.get("registry") or []
+    registry = [directory / str(place) for place in (places if isinstance(places, list) else [places])]
+    folder = directory / str(configuration.get("sequences", "sequences"))
+    return Layout(directory, registry, stack, experiments, read_list(folder))
+
+
+def read_list(folder: Path) -> dict[str, Path]:
+    """Sequences that the list of a folder names: absolute paths by name, in its order.
+
+    Raises:
+        WorkspaceError: no list, an empty one, or it names folders that are not there or have no ground truth.
+    """
+    try:
+        lines = (folder / LIST).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise WorkspaceError(
+            f"there are no sequences: '{folder / LIST}' is missing; link those that you have with `dmb workspace "
+            "STACK DIR --sequences FOLDER`, or let it download them"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkspaceError(f"'{folder / LIST}' cannot be read ({error}); restore it") from error
+    paths = [folder / line.strip() for line in lines if line.strip()]
+    if not paths:
+        raise WorkspaceError(f"there are no sequences: '{folder / LIST}' is empty; write their names into it")
+    absent = [path.name for path in paths if not any(path.glob("groundtruth*.txt"))]
+    if absent:
+        names = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        raise WorkspaceError(
+            f"{len(absent)} of the {len(paths)} sequences in '{folder / LIST}' have no folder with 'groundtruth.txt': "
+            f"{names}; restore them or remove them from the list"
+        )
+    return {path.name: path.absolute() for path in paths}
+
+
+def frame_count(sequence: Path) -> int:
+    """Frames of a sequence as far as its files tell: its own word, or the lines of its ground truth."""
+    facts = sequence / "sequence"
+    if facts.is_file():
+        for line in facts.read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition("=")
+            if key.strip() == "length" and value.strip().isdecimal():
+                return int(value)
+    return max((path.read_bytes().count(b"\n") for path in sequence.glob("groundtruth*.txt")), default=0)
+
+
+def known_trackers(places: Iterable[Path]) -> dict[str, str]:
+    """Trackers that files and folders register: the name of the folder with their results, by identifier.
+
+    Raises:
+        WorkspaceError: a file is not readable.
+    """
+    found: dict[str, str] = {}
+    files: list[Path] = []
+    for place in places:
+        files += [place / name for name in TRACKER_FILES] if place.is_dir() else [place]
+    for path in dict.fromkeys(files):
+        if not path.is_file():
+            continue
+        for name, entry in _entries(path).items():
+            version = entry.get("version")
+            found.setdefault(name, name if version is None else f"{name}@{version}")
+    return found
+
+
+def _entries(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    if path.suffix.lower() == ".yaml":
+        return {str(name): entry for name, entry in _load(path).items() if isinstance(entry, dict)}
+    registry = configparser.ConfigParser()
+    try:
+        registry.read(path, encoding="utf-8")
+        return {name: dict(registry[name]) for name in registry.sections()}
+    except (configparser.Error, UnicodeDecodeError, OSError) as error:
+        raise WorkspaceError(f"'{path}' registers no trackers ({' '.join(str(error).split())}); mend it") from error
+
+
+def registry_places(layout: Layout, registry: Path | None, environ: Mapping[str, str]) -> list[Path]:
+    """Where `vot --registry ... evaluate` finds trackers, in its order; without `registry`, in the current folder."""
+    others = [*environ.get("VOT_REGISTRY", "").split(os.pathsep), os.curdir if registry is None else str(registry)]
+    return [*layout.registry, *(Path(place).absolute() for place in others)]

@@ -1,0 +1,229 @@
+"""Evaluates a workspace with the VOT toolkit in several processes at once.
+
+The toolkit evaluates one sequence after the other. Here as many processes as wanted do so, each on one sequence in a
+workspace of its own (`vot_workspace.worker`); the longest sequences come first, so that no process is left alone with
+one. Every trajectory is copied into the workspace as soon as it is finished, and an evaluation that was interrupted, or
+one that the toolkit itself has begun, goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vot_workspace.layout import CONFIGURATION, Layout, frame_count, known_trackers, registry_places
+from vot_workspace.trajectories import SETTLED, is_finished, read_trajectories
+from vot_workspace.worker import Command, Task, Worker, publish_part, stop
+from vot_workspace.writer import REGISTRY, WorkspaceError
+
+PARTS = ".dmb_evaluate"  # folder in the workspace for those of the processes
+POLL = 0.1  # seconds
+
+
+@dataclass
+class Outcome:
+    """What an evaluation has come to.
+
+    Attributes:
+        tasks: how many sequences there are to evaluate, of all trackers together.
+        finished: how many of them are finished.
+        failures: reasons by tracker and sequence.
+        interrupted: the signal that has ended it; None if it was not.
+    """
+
+    tasks: int
+    finished: int
+    failures: dict[str, str] = field(default_factory=dict)
+    interrupted: int | None = None
+
+
+def results_folders(layout: Layout, trackers: Sequence[str], places: Sequence[Path]) -> dict[str, str]:
+    """Check trackers; returns the names of their results' folders by what the user has typed.
+
+    Raises:
+        WorkspaceError: a tracker that nobody has registered; the message lists the known ones.
+    """
+    known = known_trackers(places)
+    found = {}
+    for tracker in dict.fromkeys(trackers):
+        name, at, version = tracker.partition("@")
+        if name not in known or (at and not version):
+            told = f"known are: {', '.join(sorted(known))}" if known else "no tracker is registered"
+            raise WorkspaceError(
+                f"there is no tracker '{tracker}' for '{layout.directory}' ({told}); name the trackers.ini that "
+                f"registers it with --registry, for instance {REGISTRY}"
+            )
+        found[tracker] = tracker if at else known[name]
+    return found
+
+
+def choose_experiments(layout: Layout, names: Sequence[str] | None) -> dict[str, dict[str, object]]:
+    """The stack's experiments, or those of the given names.
+
+    Raises:
+        WorkspaceError: there is no such experiment.
+    """
+    for name in names or ():
+        if name not in layout.experiments:
+            raise WorkspaceError(f"the stack has no experiment '{name}'; it has: {', '.join(layout.experiments)}")
+    return {name: layout.experiments[name] for name in names or layout.experiments}
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_per_worker(workers: int, environ: Mapping[str, str]) -> int | None:
+    """CPU threads of DMB in each process; None where the user has chosen."""
+    if environ.get("DMB_THREADS") or environ.get("OMP_NUM_THREADS"):
+        return None
+    return max(1, cores() // workers)  # else each would use all cores, and wait for the others
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[int]:
+    """Keep others from evaluating in the same workspace; yields the file descriptor that holds the lock.
+
+    The processes inherit it: one that was left behind by a kill of this one still holds the lock.
+    """
+    with (directory / CONFIGURATION).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WorkspaceError(
+                f"an evaluation is running in '{directory}', or processes that it has left; wait for them or end them"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield file.fileno()
+
+
+def evaluate_workspace(
+    layout: Layout,
+    trackers: Sequence[str],
+    *,
+    workers: int = 1,
+    registry: Path | None = None,
+    experiments: Sequence[str] | None = None,
+    environ: Mapping[str, str] = os.environ,
+    say: Callable[[str], None] = lambda line: None,
+    interrupted: Callable[[], int | None] = lambda: None,
+) -> Outcome:
+    """Evaluate trackers on all sequences of a workspace.
+
+    Args:
+        layout: the workspace.
+        trackers: identifiers, or identifier@version.
+        workers: processes at once.
+        registry: file or folder with trackers besides the workspace's own.
+        experiments: names of those to run; None for all.
+        environ: environment of the processes.
+        say: is called with a line whenever a tracker has finished a sequence, or failed on it.
+        interrupted: is asked all the time; the signal for which to stop.
+
+    Raises:
+        WorkspaceError: unknown tracker or experiment, or another evaluation is running.
+    """
+    folders = results_folders(layout, trackers, registry_places(layout, registry, environ))
+    chosen = choose_experiments(layout, experiments)
+    with _locked(layout.directory) as lock:
+        _salvage(layout.directory)
+        tasks = [
+            Task(tracker, folders[tracker], path, frame_count(path))
+            for path in layout.sequences.values()
+            for tracker in folders
+        ]
+        left = [task for task in tasks if not _is_done(layout, chosen, task)]
+        environment = {name: text for name, text in environ.items() if not name.startswith("TRAX")}
+        environment.setdefault("MPLBACKEND", "Agg")
+        threads = threads_per_worker(workers, environ)
+        if threads is not None:
+            environment["DMB_THREADS"] = str(threads)
+        done = len(tasks) - len(left)
+        if done:
+            say(f"{done} of {len(tasks)} sequences are finished already")
+        pool = _Pool(layout, Command(registry, experiments, environment, lock), workers, Outcome(len(tasks), done), say)
+        return pool.run(left, interrupted)
+
+
+def _is_done(layout: Layout, experiments: Mapping[str, dict[str, object]], task: Task) -> bool:
+    for name, experiment in experiments.items():
+        folder = layout.directory / "results" / task.results / name / task.sequence.name
+        found = {key: value for key, value in read_trajectories(folder).items() if value.consistent}
+        if not is_finished(experiment, task.sequence, found):
+            return False
+    return True
+
+
+def _salvage(directory: Path) -> None:
+    """Publish what an evaluation that was killed has left."""
+    for part in sorted((directory / PARTS).glob("*")):
+        publish_part(part, directory, set(), ended=False)
+    shutil.rmtree(directory / PARTS, ignore_errors=True)
+
+
+class _Pool:
+    """Keeps the processes busy."""
+
+    def __init__(
+        self, layout: Layout, command: Command, workers: int, outcome: Outcome, say: Callable[[str], None]
+    ) -> None:
+        self.layout, self.command, self.workers = layout, command, workers
+        self.outcome, self.say = outcome, say
+        self.frames_done = 0
+        self.begin = time.monotonic()
+
+    def run(self, tasks: Sequence[Task], interrupted: Callable[[], int | None]) -> Outcome:
+        """Compute tasks until all are done or the user interrupts."""
+        waiting = sorted(tasks, key=lambda task: (-task.frames, task.label))
+        frames = sum(task.frames for task in tasks)
+        running: list[Worker] = []
+        started = 0
+        try:
+            while (waiting or running) and self.outcome.interrupted is None:
+                while waiting and len(running) < self.workers:
+                    part = self.layout.directory / PARTS / f"{started:04d}"
+                    running.append(Worker(part, self.layout, waiting.pop(0), self.command))
+                    started += 1
+                time.sleep(POLL)
+                for worker in [worker for worker in running if worker.ended()]:
+                    running.remove(worker)
+                    self._close(worker, frames)
+                self.outcome.interrupted = interrupted()
+            if running:
+                time.sleep(SETTLED)  # what has just been written is whole then
+                for worker in [worker for worker in running if worker.ended()]:
+                    running.remove(worker)
+                    self._close(worker, frames)
+        finally:
+            stop(running)
+            shutil.rmtree(self.layout.directory / PARTS, ignore_errors=True)
+        return self.outcome
+
+    def _close(self, worker: Worker, frames: int) -> None:
+        """Tell what has become of a process that has ended."""
+        self.frames_done += worker.task.frames
+        reason = worker.failure()
+        if reason is None:
+            self.outcome.finished += 1
+            rest = (frames - self.frames_done) * (time.monotonic() - self.begin) / max(1, self.frames_done)
+            later = f", about {_duration(rest)} left" if self.frames_done < frames else ""
+            count = f"{self.outcome.finished} of {self.outcome.tasks} done"
+            self.say(f"{worker.task.label}: {_duration(worker.seconds)}; {count}{later}")
+        else:
+            self.outcome.failures[worker.task.label] = reason
+            self.say(f"{worker.task.label}: FAILED: {reason} (see '{worker.keep_logs()}')")
+        worker.remove()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
