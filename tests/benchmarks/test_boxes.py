@@ -120,3 +120,8 @@ def test_tables_hold_every_sequence_and_the_whole() -> None:
     document = scores.document()
     assert document["scores"]["AO"] == pytest.approx(5 / 9)
     assert document["sequences"][1]["sequence"] == "two" and document["sequences"][1]["frames"] == 3
+    curve = document["success"]
+    assert (len(curve["thresholds"]), curve["rates"][0], curve["rates"][50]) == (101, 1, pytest.approx(1 / 3))
+    means = boxes.otb([tracked(TRUE, moved(10)), tracked(TRUE, TRUE, TRUE, name="two")]).success[1]
+    assert (means[0], means[10], means[20]) == (1, 0.75, 0)  # of sequences, not of frames
+    assert boxes.trackingnet([tracked(TRUE, TRUE)]).success[1][-1] == 1

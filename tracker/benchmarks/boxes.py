@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 Boxes = NDArray[np.float64]
 
 THRESHOLDS = np.linspace(0, 1, 21)  # overlaps, of TrackingNet and OTB
+FINE = np.linspace(0, 1, 101)  # overlaps, of GOT-10k's success curve
 PIXELS = 20.0  # precision: the share of frames whose centre is at most that far off
 FAR = np.linspace(0, 50, 21)  # pixels, of TrackingNet's precision curve
 FAR_NORMALISED = np.linspace(0, 0.5, 21)  # in units of the true width and height
@@ -77,6 +78,7 @@ class Scores:
         leading: the names that a paper would print.
         frames: by sequence.
         fps: by sequence, and of all under "".
+        success: thresholds of the overlap, and the share of frames beyond each: the success curve.
     """
 
     sequences: dict[str, dict[str, float]]
@@ -84,6 +86,7 @@ class Scores:
     leading: tuple[str, ...]
     frames: dict[str, int]
     fps: dict[str, float]
+    success: tuple[list[float], list[float]]
 
     def line(self) -> str:
         """The leading scores as one line of text."""
@@ -95,7 +98,8 @@ class Scores:
             {"sequence": name, "frames": self.frames[name], **row, "fps": self.fps[name]}
             for name, row in self.sequences.items()
         ]
-        return {"scores": self.overall, "fps": self.fps[""], "sequences": rows}
+        curve = dict(zip(("thresholds", "rates"), self.success, strict=True))
+        return {"scores": self.overall, "fps": self.fps[""], "success": curve, "sequences": rows}
 
     def table(self) -> str:
         """CSV: a line for each sequence, the last one for all of them."""
@@ -150,8 +154,10 @@ def got10k(tracked: Sequence[TrackedBoxes]) -> Scores:
             return dict.fromkeys(("AO", "SR50", "SR75"), float("nan"))
         return {"AO": float(values.mean()), "SR50": _above(values, 0.5), "SR75": _above(values, 0.75)}
 
-    overall = row(np.concatenate(list(found.values())))
-    return _scores(tracked, {name: row(values) for name, values in found.items()}, overall, ("AO", "SR50", "SR75"))
+    pooled = np.concatenate(list(found.values()))
+    rows = {name: row(values) for name, values in found.items()}
+    curve = _curve([pooled[:, None] > FINE], FINE)
+    return _scores(tracked, rows, row(pooled), ("AO", "SR50", "SR75"), curve)
 
 
 def trackingnet(tracked: Sequence[TrackedBoxes]) -> Scores:
@@ -161,31 +167,34 @@ def trackingnet(tracked: Sequence[TrackedBoxes]) -> Scores:
     the share whose centre is off by at most some part of the true size, up to 0.5. Precision is the share at 20 pixels;
     PrecisionArea, the area under its curve up to 50 pixels, is what the devkit calls precision.
     """
-    rows = {}
+    rows, reached = {}, []
     for one in tracked:
         counts = one.annotated & (np.round(one.truth[:, 2:]) > 0).all(1)
         boxes, truth = np.round(one.boxes[counts]), np.round(one.truth[counts])
         common = overlaps(boxes, truth)
         errors, normalised = centre_errors(boxes, truth), centre_errors(boxes, truth, normalised=True)
+        reached.append(common[:, None] >= THRESHOLDS)
         rows[one.name] = {
-            "Success": _area(common[:, None] >= THRESHOLDS),
+            "Success": _area(reached[-1]),
             "Precision": _share(errors <= PIXELS),
             "NormalisedPrecision": _area(normalised[:, None] <= FAR_NORMALISED),
             "PrecisionArea": _area(errors[:, None] <= FAR),
         }
-    return _scores(tracked, rows, _means(rows), ("Success", "Precision", "NormalisedPrecision"))
+    curve = _curve(reached, THRESHOLDS)
+    return _scores(tracked, rows, _means(rows), ("Success", "Precision", "NormalisedPrecision"), curve)
 
 
 def otb(tracked: Sequence[TrackedBoxes]) -> Scores:
     """Success, the area under the curve of the share of frames with more than some overlap; Precision at 20 pixels."""
-    rows = {}
+    rows, reached = {}, []
     for one in tracked:
         boxes, truth = one.boxes[one.annotated], one.truth[one.annotated]
+        reached.append(overlaps(boxes, truth)[:, None] > THRESHOLDS)
         rows[one.name] = {
-            "Success": _share(overlaps(boxes, truth)[:, None] > THRESHOLDS),
+            "Success": _share(reached[-1]),
             "Precision": _share(centre_errors(boxes, truth) <= PIXELS),
         }
-    return _scores(tracked, rows, _means(rows), ("Success", "Precision"))
+    return _scores(tracked, rows, _means(rows), ("Success", "Precision"), _curve(reached, THRESHOLDS))
 
 
 def _share(true: NDArray[np.bool_]) -> float:
@@ -204,6 +213,14 @@ def _area(reached: NDArray[np.bool_]) -> float:
     return float((curve[:-1] + curve[1:]).mean() / 2)
 
 
+def _curve(
+    reached: Sequence[NDArray[np.bool_]], thresholds: NDArray[np.float64]
+) -> tuple[list[float], list[float]]:
+    """Thresholds T, and the shares of frames that reach them, N x T for each sequence, as a mean over the sequences."""
+    shares = [one.mean(0) for one in reached if len(one)]
+    return thresholds.tolist(), np.mean(shares, axis=0).tolist() if shares else []
+
+
 def _means(rows: dict[str, dict[str, float]]) -> dict[str, float]:
     """Means over the sequences, of those that have a score."""
     columns = next(iter(rows.values()))
@@ -216,6 +233,7 @@ def _scores(
     rows: dict[str, dict[str, float]],
     overall: dict[str, float],
     leading: tuple[str, ...],
+    success: tuple[list[float], list[float]],
 ) -> Scores:
     fps = {one.name: one.fps for one in tracked} | {"": speed(tracked)}
-    return Scores(rows, overall, leading, {one.name: one.frames for one in tracked}, fps)
+    return Scores(rows, overall, leading, {one.name: one.frames for one in tracked}, fps, success)
