@@ -81,14 +81,14 @@ def losses(log: str) -> list[str]:
 
 def test_alone_without_torchrun() -> None:
     assert join({}, cuda=False) == World(rank=0, size=1, local_rank=0)
-    assert World().mean([1.0, float("nan")], torch.device("cpu"))[0] == 1.0
+    assert World().mean(torch.tensor([1.0, float("nan")]))[0] == 1.0
     assert World().any(True, torch.device("cpu")) and World().leads
 
 
 def test_two_processes_train_what_one_trains_in_two_parts(folder: Path) -> None:
     alone = run(command(folder, "alone", "--accumulate", "2"))
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29617"]
-    together = run(command(folder, "together", launcher=launcher))
+    together = run(command(folder, "together", "--data-on", "device", launcher=launcher))
     assert len(losses(together)) == 6, "one log, not one per process"
     assert [float(loss) for loss in losses(together)] == pytest.approx(
         [float(loss) for loss in losses(alone)], abs=0.02
@@ -103,16 +103,19 @@ def test_two_processes_train_what_one_trains_in_two_parts(folder: Path) -> None:
 
 def test_a_killed_run_goes_on_with_the_same_losses(folder: Path) -> None:
     expected = losses(run(command(folder, "whole")))
-    environment = clean_environment(OMP_NUM_THREADS="1")
-    process = subprocess.Popen(command(folder, "parts"), env=environment, stdout=subprocess.PIPE, text=True)
-    log = folder / "parts" / "train.log"
-    limit = time.monotonic() + 120
-    while time.monotonic() < limit and not (log.is_file() and len(losses(log.read_text())) >= 2):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=120)
-    assert process.returncode == 0
-    run(command(folder, "parts"))
-    text = log.read_text()
-    assert "signal 15: saving after this step" in text and "continuing from step" in text
-    assert losses(text) == expected
+    for place in ("host", "device"):
+        words = command(folder, place, "--data-on", place)
+        environment = clean_environment(OMP_NUM_THREADS="1")
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+        log = folder / place / "train.log"
+        limit = time.monotonic() + 120
+        while time.monotonic() < limit and not (log.is_file() and len(losses(log.read_text())) >= 2):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+        run(words)
+        text = log.read_text()
+        assert "signal 15: saving after this step" in text and "continuing from step" in text
+        assert ("decoding the training data onto cpu" in text) == (place == "device")
+        assert losses(text) == expected

@@ -15,17 +15,19 @@ import torch
 from tests.conftest import clean_environment
 from tests.training.test_synthesis import frame
 from tracker.training.data import DataError, Frame
+from tracker.training.drawer import MaterialDrawer
 from tracker.training.loader import MaterialDataset, Stream, seed_of
 from tracker.training.packing import NONE, Packed
 from tracker.training.plan import Stage, TrainingConfig
-from tracker.training.sources import SOURCE_SIZE, MaterialDrawer
+from tracker.training.recipes import SOURCE_SIZE
+from tracker.training.sources import Files
 
 CONFIG = TrainingConfig(stages=(Stage(steps=3, size=64, frames=2, batch=4, factor=(2.0, 2.5)),), seed=7)
 
 
 def dataset(stills: list[Frame] | None = None, parts: int = 2) -> MaterialDataset:
     stills = [frame(seed) for seed in range(4)] if stills is None else stills
-    return MaterialDataset(CONFIG, MaterialDrawer(stills, {}), parts)
+    return MaterialDataset(CONFIG, MaterialDrawer(Files(stills, {})), parts)
 
 
 def same(ours: Packed, theirs: Packed) -> bool:
@@ -50,10 +52,12 @@ def test_parts_differ_and_repeat_themselves() -> None:
 def test_a_stage_draws_its_own_share_of_videos() -> None:
     stages = tuple(replace(CONFIG.stages[0], steps=1, video_share=share) for share in (0.0, 1.0, None))
     videos = {"moving": [frame(seed, {1: 1}) for seed in range(3)]}
-    data = MaterialDataset(replace(CONFIG, stages=stages, video_share=1.0), MaterialDrawer([frame(9)], videos), 1)
+    data = MaterialDataset(
+        replace(CONFIG, stages=stages, video_share=1.0), MaterialDrawer(Files([frame(9)], videos)), 1
+    )
     assert [data[step, 0].video.all() for step in range(3)] == [False, True, True]
     assert not data[0, 0].video.any()
-    data = MaterialDataset(replace(CONFIG, stages=stages), MaterialDrawer([frame(9)], {}), 1)
+    data = MaterialDataset(replace(CONFIG, stages=stages), MaterialDrawer(Files([frame(9)], {})), 1)
     assert not data[1, 0].video.any(), "without videos there are only stills"
 
 

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from tests.training.test_synthesis import frame
 from tracker.network import DMBNet
 from tracker.training.__main__ import main
-from tracker.training.loader import Stream
+from tracker.training.drawer import MaterialDrawer
 from tracker.training.loop import Trainer
 from tracker.training.plan import PlanError, Stage, TrainingConfig
-from tracker.training.sources import MaterialDrawer
+from tracker.training.sources import Files
 from tracker.weights import load_weights, save_weights
 
 
@@ -37,7 +37,7 @@ def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trainer(
     output: Path, trunk: Path | None, steps: int = 4, weights: Path | None = None, accumulate: int = 1, **facts: object
 ) -> Trainer:
-    drawer = MaterialDrawer([frame(seed) for seed in range(3)], {})
+    drawer = MaterialDrawer(Files([frame(seed) for seed in range(3)], {}))
     stages = (Stage(steps=2, size=64, frames=2, batch=2, factor=(2.0, 2.5)),)
     stages += (Stage(steps=steps - 2, size=64, frames=3, batch=1, factor=(2.0, 2.5), decay=True),)
     config = TrainingConfig(stages=stages, warmup=1, seed=3, **facts)  # type: ignore[arg-type]
@@ -49,7 +49,7 @@ def trainer(
 
 def losses(run: Trainer, steps: int) -> list[float]:
     """Train some steps; returns their losses."""
-    material = iter(Stream(run.dataset, range(run.step, run.step + steps), run.parts, workers=0, pin=False))
+    material = iter(run.stream(range(run.step, run.step + steps)))
     return [run.train_step(material)[0].loss for _ in range(steps)]
 
 
@@ -112,9 +112,9 @@ def test_a_run_teaches_weights_the_coarse_prediction(tmp_path: Path) -> None:
 
 
 def test_the_head_starts_are_those_of_the_plan(tmp_path: Path, trunk: Path) -> None:
-    both = trainer(tmp_path / "both", trunk).model
-    keys = trainer(tmp_path / "keys", trunk, quiet_mask_stems=False).model
-    stems = trainer(tmp_path / "stems", trunk, pca_keys=False).model
+    both = trainer(tmp_path / "both", trunk, pca_keys=True).model
+    keys = trainer(tmp_path / "keys", trunk, pca_keys=True, quiet_mask_stems=False).model
+    stems = trainer(tmp_path / "stems", trunk).model
 
     def pca(model: DMBNet) -> bool:
         return bool((model.query_key_value.key.weight[:, :, 0, 0] == 0).all())  # only the centre tap acts
@@ -124,6 +124,12 @@ def test_the_head_starts_are_those_of_the_plan(tmp_path: Path, trunk: Path) -> N
 
     assert pca(both) and pca(keys) and not pca(stems)
     assert deviation(both) == pytest.approx(deviation(stems), rel=0.1) and deviation(keys) > 2 * deviation(both)
+
+
+def test_the_spatial_map_is_shown_from_the_step_that_the_plan_names(tmp_path: Path, trunk: Path) -> None:
+    run = trainer(tmp_path / "run", trunk, map_from=2)
+    material = iter(run.stream(range(4)))
+    assert [bool(run.train_step(material)[1].maps.any()) for _ in range(4)] == [False, False, True, True]
 
 
 def test_a_concatenating_decoder_starts_as_an_adding_one_and_is_saved_as_what_it_is(tmp_path: Path) -> None:

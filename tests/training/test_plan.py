@@ -77,5 +77,5 @@ def test_a_wrong_plan_is_one_sentence(tmp_path: Path, text: str, sentence: str) 
 
 
 def test_a_missing_plan_names_the_projects_own() -> None:
-    with pytest.raises(PlanError, match="concat, first, gpu, larger, longer, response, tight"):
+    with pytest.raises(PlanError, match="concat, first, gpu, larger, longer, response, steady, tight"):
         read_plan("nowhere")

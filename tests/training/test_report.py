@@ -14,7 +14,7 @@ from tracker.training.synthesis import Batch
 
 
 def facts(loss: float, iou: float = 0.5) -> Facts:
-    return Facts(loss, [iou, float("nan")], padding=0.1, gradient=2.0, rate=1e-3, size=64, samples=4)
+    return Facts(torch.tensor([loss, 2.0, 0.1, iou, float("nan")]), rate=1e-3, size=64, samples=4)
 
 
 def test_a_line_tells_the_mean_of_its_steps(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -35,7 +35,7 @@ def test_curves_are_written_where_tensorboard_is_installed(tmp_path: Path) -> No
         torch.zeros(2, 1, 16, 16),
         torch.ones(2, 3, 1, 1, 1),
         np.zeros((2, 3, 2), np.float32),
-        0.0,
+        torch.zeros(()),
     )
     with Report(tmp_path, first=0, last=2, every=1) as report:
         report.step(1, facts(4.0), waited=0.0)

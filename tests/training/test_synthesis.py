@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tracker.training.data import VOID, Frame
-from tracker.training.packing import pack
-from tracker.training.sources import MaterialDrawer, Source, video_sources
+from tracker.training.drawer import MaterialDrawer
+from tracker.training.sources import Files
 from tracker.training.synthesis import IGNORE, Batch, SynthesisConfig, Synthesiser
 
 CPU = torch.device("cpu")
@@ -39,12 +39,12 @@ def frame(seed: int, ids: dict[int, int] | None = None, shift: int = 0) -> Frame
 @pytest.fixture(scope="module")
 def drawer() -> MaterialDrawer:
     videos = {"v": [frame(1, {1: 3}, shift=4 * index) for index in range(6)]}
-    return MaterialDrawer([frame(seed) for seed in range(4)], videos)
+    return MaterialDrawer(Files([frame(seed) for seed in range(4)], videos))
 
 
 def compose(drawer: MaterialDrawer, config: SynthesisConfig, count: int, seed: int = 0) -> Batch:
     rng = np.random.default_rng(seed)
-    packed = pack([drawer.draw(config.frames, rng, video_share=0.4) for _ in range(count)])
+    packed = drawer.pictures.pack([drawer.draw(config.frames, rng, video_share=0.4) for _ in range(count)])
     return Synthesiser(config, device=CPU).compose(packed, [seed])
 
 
@@ -112,7 +112,7 @@ def test_the_response_is_highest_at_the_target(drawer: MaterialDrawer) -> None:
 def test_the_same_seed_gives_the_same_batch(drawer: MaterialDrawer) -> None:
     def batch(seed: int) -> torch.Tensor:
         rng = np.random.default_rng(3)
-        packed = pack([drawer.draw(2, rng, video_share=0.4) for _ in range(3)])
+        packed = drawer.pictures.pack([drawer.draw(2, rng, video_share=0.4) for _ in range(3)])
         return Synthesiser(SynthesisConfig(size=64, frames=2), device=CPU).compose(packed, [seed, 1]).images
 
     assert torch.equal(batch(5), batch(5))
@@ -129,7 +129,8 @@ def test_video_keeps_one_object_and_ignores_void() -> None:
         frames.append(
             Frame(f"v/{index}", cv2.imencode(".webp", image)[1].tobytes(), cv2.imencode(".png", ids)[1].tobytes())
         )
-    sources = video_sources(frames, np.random.default_rng(0))
-    assert sources is not None and len(sources) == 3
-    assert all(isinstance(source, Source) for source in sources)
-    assert set(np.unique(sources[0].mask)) == {0, 1, VOID}
+    drawer, rng = MaterialDrawer(Files([frame(0)], {"v": frames}), distractor_share=0.0), np.random.default_rng(0)
+    recipes = [drawer.draw(3, rng, video_share=1.0) for _ in range(8)]
+    assert {source.target for recipe in recipes for source in recipe.target} == {2, 7}
+    packed = drawer.pictures.pack(recipes)
+    assert all(set(mask.unique().tolist()) == {0, 1, VOID} for mask in packed.masks)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from tracker.training.targets import joined, part_of
+from tracker.training.recipes import objects_of
+from tracker.training.targets import draw_line, draw_place, joined, part_of
 
 
 def test_a_part_is_one_side_of_a_line() -> None:
     mask = np.zeros((60, 80), np.uint8)
     mask[10:50, 20:70] = 1
     for seed in range(20):
-        part = part_of(mask, np.random.default_rng(seed)) > 0
+        part = part_of(mask, draw_line(np.random.default_rng(seed))) > 0
         rest = (mask > 0) & ~part
         assert part.sum() + rest.sum() == mask.sum()
         assert 0.3 < part.sum() / mask.sum() < 0.7
@@ -37,7 +38,8 @@ def test_a_pair_shows_the_second_object_under_the_first() -> None:
     other_image, other_mask = disc((50, 50), (25, 25), 20, 200)
     angles = set()
     for seed in range(20):
-        picture, both = joined(image, mask, other_image, other_mask, np.random.default_rng(seed))
+        place = draw_place(objects_of(mask)[1], objects_of(other_mask)[1], np.random.default_rng(seed))
+        picture, both = joined(image, mask, other_image, other_mask, place)
         added = (both == 1) & (mask == 0)
         assert both[mask == 1].all() and np.array_equal(picture[mask == 1], image[mask == 1])
         assert added.any() and (picture[added] > 90).mean() > 0.9, "what was added shows the second object"
@@ -51,5 +53,6 @@ def test_a_pair_shows_the_second_object_under_the_first() -> None:
 def test_a_second_object_that_is_hidden_changes_nothing() -> None:
     image, mask = disc((60, 60), (30, 30), 60, 100)
     other_image, other_mask = disc((50, 50), (25, 25), 20, 200)
-    picture, both = joined(image, mask, other_image, other_mask, np.random.default_rng(0))
+    place = draw_place(objects_of(mask)[1], objects_of(other_mask)[1], np.random.default_rng(0))
+    picture, both = joined(image, mask, other_image, other_mask, place)
     assert picture is image and both is mask

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tests.training.test_synthesis import picture
-from tracker.training.sources import SOURCE_SIZE, box_of, cut_source
+from tracker.training.recipes import SOURCE_SIZE, box_of
+from tracker.training.sources import cut_source
 from tracker.training.warp import View, boxes_of, elastic_field, outside, sample, view_grid
 
 CPU = torch.device("cpu")

@@ -18,10 +18,12 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from tracker.engine import DeviceError, resolve_device
 from tracker.training.data import DataError
 from tracker.training.distributed import World, join, leave
+from tracker.training.drawer import MaterialDrawer, Pictures
 from tracker.training.loop import Trainer
 from tracker.training.plan import PLANS, PlanError, TrainingConfig, read_plan
 from tracker.training.readers import read_data
-from tracker.training.sources import MaterialDrawer
+from tracker.training.resident import Shelf
+from tracker.training.sources import Files
 from tracker.weights import WeightsError
 
 log = logging.getLogger(__name__)
@@ -41,14 +43,21 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument("--weights", type=Path, help="start from DMB weights")
     result.add_argument("--output", type=Path, required=True, help="checkpoint and weights; continued if it exists")
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<number> (default: auto)")
-    result.add_argument("--workers", type=int, help="processes that decode samples (default: 0; up to 8 with a GPU)")
+    result.add_argument(
+        "--data-on",
+        choices=("device", "host"),
+        help="device: decode all data at the start and keep them in the memory of the device that trains; host: decode "
+        "samples when they are drawn (default: device with a GPU, host on the CPU)",
+    )
+    workers = "processes that decode samples, with the data on the host (default: 0; up to 8 with a GPU)"
+    result.add_argument("--workers", type=int, help=workers)
     result.add_argument("--accumulate", type=int, default=1, help="parts a batch is computed in, where memory is short")
     result.add_argument("--until", type=int, help="stop after this step, to be continued later")
     result.add_argument("--report-every", type=int, default=20, help="steps between two lines of the log")
     return result
 
 
-def build_drawer(config: TrainingConfig, folders: Sequence[Path]) -> MaterialDrawer:
+def read_files(config: TrainingConfig, folders: Sequence[Path]) -> Files:
     """Read the data that a plan asks for.
 
     Raises:
@@ -61,9 +70,14 @@ def build_drawer(config: TrainingConfig, folders: Sequence[Path]) -> MaterialDra
         raise DataError(f"no stills in {named}, which backgrounds and distractors come from; add another --data DIR")
     if not videos:
         log.warning("no videos were read: every sample is made from stills")
+    log.info("%d stills, %d videos", len(stills), len(videos))
+    return Files(stills, videos)
+
+
+def build_drawer(config: TrainingConfig, pictures: Pictures) -> MaterialDrawer:
+    """Draw from pictures as a plan wants it."""
     return MaterialDrawer(
-        stills,
-        videos,
+        pictures,
         composite_share=config.composite_share,
         distractor_share=config.distractor_share,
         twin_share=config.twin_share,
@@ -86,10 +100,24 @@ def start_log(world: World, output: Path) -> None:
 def choose_device(name: str, world: World) -> torch.device:
     """The device of this process: with several GPUs each process takes its own."""
     device = resolve_device(name)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32 where autocast leaves float32
     if device.type == "cuda" and world.size > 1:
         device = torch.device("cuda", world.local_rank)
         torch.cuda.set_device(device)
     return device
+
+
+def place_data(asked: str | None, files: Files, device: torch.device, world: World) -> Pictures:
+    """The pictures where they are wanted: decoded on the device, by default on a GPU, or in their files.
+
+    Raises:
+        DataError: the device has not enough memory.
+    """
+    if asked == "host" or (asked is None and device.type == "cpu"):
+        return files
+    with logging_redirect_tqdm():
+        return Shelf(files, device, quiet=not world.leads)
 
 
 def choose_workers(asked: int | None, device: torch.device, world: World) -> int:
@@ -111,12 +139,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = read_plan(options.plan)
         world = join(cuda=resolve_device(options.device).type == "cuda")
         start_log(world, options.output)
-        drawer = build_drawer(config, options.data)
-        log.info("%d stills, %d videos", len(drawer.stills), len(drawer.videos))
         device = choose_device(options.device, world)
+        pictures = place_data(options.data_on, read_files(config, options.data), device, world)
         trainer = Trainer(
             config,
-            drawer,
+            build_drawer(config, pictures),
             trunk=options.trunk,
             weights=options.weights,
             output=options.output,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
 TIMEOUT = timedelta(minutes=10)
 
@@ -26,15 +26,15 @@ class World:
         """Whether this process writes the log and the files."""
         return self.rank == 0
 
-    def mean(self, values: list[float], device: torch.device) -> list[float]:
+    def mean(self, values: Tensor) -> Tensor:
         """The mean of each value over all processes; the others' NaNs do not count."""
         if self.size == 1:
             return values
-        table = torch.tensor(values, dtype=torch.float64, device=device)
+        table = values.double()
         known = ~table.isnan()
         sums = torch.stack([table.nan_to_num(), known.double()])
         distributed.all_reduce(sums)
-        return (sums[0] / sums[1]).tolist()  # type: ignore[no-any-return]
+        return sums[0] / sums[1]
 
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether the flag is set in any process: all of them must leave the loop at the same step."""

@@ -11,7 +11,7 @@ import atexit
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from multiprocessing.process import BaseProcess
 from weakref import WeakSet
 
@@ -21,9 +21,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from tracker.training.data import DataError
-from tracker.training.packing import Packed, pack
+from tracker.training.drawer import MaterialDrawer
+from tracker.training.packing import Packed
 from tracker.training.plan import TrainingConfig
-from tracker.training.sources import MaterialDrawer
 
 MATERIAL, SYNTHESIS, WINDOWS = range(3)  # what a seed is for: the draws must not repeat one another
 
@@ -51,7 +51,8 @@ class MaterialDataset(Dataset[Packed]):
         rng = np.random.default_rng(seed_of(self.config, step, part, MATERIAL))
         share = self.config.video_share if stage.video_share is None else stage.video_share
         count = stage.batch // self.parts
-        return pack([self.drawer.draw(stage.frames, rng, video_share=share) for _ in range(count)])
+        recipes = [self.drawer.draw(stage.frames, rng, video_share=share) for _ in range(count)]
+        return self.drawer.pictures.pack(recipes)
 
 
 class Addresses(Sequence[tuple[int, int]]):
@@ -115,7 +116,7 @@ class Stream:
             prefetch_factor=4 if workers else None,
         )
 
-    def __iter__(self) -> Iterator[Packed]:
+    def __iter__(self) -> Generator[Packed, None, None]:
         others = set(multiprocessing.active_children())
         source = iter(self._loader)
         _workers.update(set(multiprocessing.active_children()) - others)

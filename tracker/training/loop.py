@@ -6,8 +6,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import closing, nullcontext
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -23,13 +23,15 @@ from torch.nn.parallel import DistributedDataParallel
 from tracker.engine import resolve_precision
 from tracker.network import DMBNet
 from tracker.network.backbone import StrideOn
+from tracker.training.ahead import Ahead
 from tracker.training.distributed import World
+from tracker.training.drawer import MaterialDrawer
 from tracker.training.initialisation import keys_from_pca, quiet_mask_stems, scale_values
-from tracker.training.loader import SYNTHESIS, WINDOWS, MaterialDataset, Stream, seed_of
+from tracker.training.loader import SYNTHESIS, WINDOWS, Addresses, MaterialDataset, Stream, seed_of
 from tracker.training.packing import Packed
 from tracker.training.plan import PlanError, Stage, TrainingConfig
 from tracker.training.report import Facts, Report
-from tracker.training.sources import MaterialDrawer
+from tracker.training.resident import Shelf
 from tracker.training.step import StepConfig, TrainingStep
 from tracker.training.synthesis import Batch, SynthesisConfig, Synthesiser
 from tracker.weights import load_trunk, load_weights, save_weights, trunk_stride
@@ -75,7 +77,7 @@ class Trainer:
 
     Args:
         config: the run.
-        drawer: the data.
+        drawer: the data; from a `Shelf` batches are prepared ahead in a thread, on the device.
         trunk: ImageNet weights that a fresh run starts from, or
         weights: DMB's own weights that it goes on from.
         output: folder for checkpoints and weights; an existing checkpoint there is continued.
@@ -205,7 +207,10 @@ class Trainer:
         self.synthesiser.config = SynthesisConfig(
             size=stage.size, frames=stage.frames, factor=stage.factor, spatial_map=self.config.spatial_map
         )
-        return self.synthesiser.compose(packed, seed_of(self.config, step, part, SYNTHESIS))
+        batch = self.synthesiser.compose(packed, seed_of(self.config, step, part, SYNTHESIS))
+        if step < self.config.map_from:
+            batch.maps.zero_()
+        return batch
 
     def save(self) -> None:
         """Write the resumable state and the weights, each atomically; only the leading process does."""
@@ -270,9 +275,20 @@ class Trainer:
             plain = self.forward.module if isinstance(self.forward, DistributedDataParallel) else self.forward
             self.forward = DistributedDataParallel(plain)  # type: ignore[arg-type]
 
-    def train_part(self, packed: Packed, part: int) -> tuple[Tensor, Tensor, Batch, Tensor]:
+    def stream(self, steps: range) -> Stream | Ahead[Batch]:
+        """What this process trains on in `steps`, in order: composed batches, or packed material to be composed."""
+        if isinstance(self.dataset.drawer.pictures, Shelf):
+
+            def prepare(step: int, part: int) -> Batch:
+                return self._batch(self.dataset[step, part], step, part)
+
+            return Ahead(prepare, Addresses(steps, self.parts), self.device)
+        pin = self.device.type == "cuda"
+        return Stream(self.dataset, steps, self.parts, workers=self.workers, pin=pin)
+
+    def train_part(self, material: Packed | Batch, part: int) -> tuple[Tensor, Tensor, Batch, Tensor]:
         """Add the gradients of one part of a step; returns loss, IoUs (T-1) x B, the batch and its last logit."""
-        batch = self._batch(packed, self.step, part)
+        batch = material if isinstance(material, Batch) else self._batch(material, self.step, part)
         rng = np.random.default_rng(seed_of(self.config, self.step, part, WINDOWS))
         waits = isinstance(self.forward, DistributedDataParallel) and part != self.parts[-1]
         # gradients are exchanged once a step, with its last part
@@ -282,7 +298,7 @@ class Trainer:
             (loss / self.accumulate).backward()
         return loss.detach(), ious, batch, logit
 
-    def train_step(self, material: Iterator[Packed]) -> tuple[Facts, Batch, Tensor]:
+    def train_step(self, material: Iterator[Packed | Batch]) -> tuple[Facts, Batch, Tensor]:
         """One optimisation step; returns its facts, and the last part's batch and logit to be shown."""
         share = self.config.rate_at(self.step)
         for group in self.optimizer.param_groups:
@@ -298,27 +314,21 @@ class Trainer:
             self._update_average()
         loss = torch.stack([part[0] for part in parts]).mean()
         ious = torch.cat([part[1] for part in parts], dim=1).nanmean(dim=1)
-        padding = float(np.mean([part[2].padding for part in parts]))
-        values = self.world.mean([float(loss), float(norm), padding, *ious.tolist()], self.device)
-        facts = Facts(values[0], values[3:], values[2], values[1], self.config.rate * share, stage.size, stage.batch)
-        return facts, parts[-1][2], parts[-1][3]
+        padding = torch.stack([part[2].padding for part in parts]).mean()
+        values = self.world.mean(torch.cat([torch.stack([loss, norm, padding]), ious]))
+        return Facts(values, self.config.rate * share, stage.size, stage.batch), parts[-1][2], parts[-1][3]
 
     def run(self, *, until: int | None = None, report_every: int = 20) -> None:
         """Train to the last step (or `until`); SIGTERM and Ctrl-C save and return."""
         previous = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
         last = min(self.config.steps, until or self.config.steps)
         folder = self.output if self.world.leads else None
-        stream = Stream(
-            self.dataset,
-            range(self.step, last),
-            self.parts,
-            workers=self.workers,
-            pin=self.device.type == "cuda",
-        )
+        stream = self.stream(range(self.step, last))
         saved = time.monotonic()
         try:
-            with Report(folder, first=self.step, last=last, every=report_every) as report:
-                material = iter(stream)
+            reporting = Report(folder, first=self.step, last=last, every=report_every)
+            material: Generator[Packed | Batch, None, None] = iter(stream)
+            with reporting as report, closing(material):
                 while self.step < last and not self.world.any(self.stopping, self.device):
                     facts, batch, logit = self.train_step(material)
                     report.step(self.step, facts, stream.waited)

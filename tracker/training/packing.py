@@ -1,15 +1,17 @@
-"""The material of a batch as a few arrays: made where the data are decoded, unpacked where the network trains."""
+"""The material of a batch as a few arrays: made where the pictures are, unpacked where the network trains."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tracker.training.sources import Material, Source
+from tracker.training.recipes import Cut, Recipe, Still
 
 NONE = -1  # index of a source that a sample does without
 
@@ -45,30 +47,28 @@ class Packed:
         return images, self.masks[rows].unsqueeze(1), torch.from_numpy(self.extents[sources]).to(device)
 
 
-def pack(materials: list[Material]) -> Packed:
-    """Collect the sources of some samples, each once."""
-    sources: list[Source] = []
-    known: dict[int, int] = {}
+class Uses(NamedTuple):
+    """Which sources some samples use: the last fields of `Packed`."""
 
-    def index_of(source: Source | None) -> int:
-        if source is None:
-            return NONE
-        if id(source) not in known:
-            known[id(source)] = len(sources)
-            sources.append(source)
-        return known[id(source)]
+    target: NDArray[np.int64]
+    background: NDArray[np.int64]
+    distractor: NDArray[np.int64]
+    video: NDArray[np.bool_]
 
-    target = np.array([[index_of(source) for source in material.target] for material in materials], np.int64)
-    background = np.array([index_of(material.background) for material in materials], np.int64)
-    distractor = np.array([index_of(material.distractor) for material in materials], np.int64)
-    return Packed(
-        images=torch.from_numpy(np.stack([source.image for source in sources])),
-        masks=torch.from_numpy(np.stack([source.mask for source in sources])),
-        extents=np.array([source.extent for source in sources], np.float32),
-        centres=np.array([source.centre for source in sources], np.float64),
-        sizes=np.array([source.size for source in sources], np.float64),
-        target=target,
-        background=background,
-        distractor=distractor,
-        video=np.array([material.video for material in materials]),
+
+def sort_out(recipes: Sequence[Recipe]) -> tuple[list[Still], list[Cut], Uses]:
+    """The different sources of some samples, stills first, and how the samples use them."""
+    wanted: list[Still | Cut | None] = []
+    for recipe in recipes:
+        wanted += [*recipe.target, recipe.background, recipe.distractor]
+    stills = list(dict.fromkeys(source for source in wanted if isinstance(source, Still)))
+    cuts = list(dict.fromkeys(source for source in wanted if isinstance(source, Cut)))
+    sources: list[Still | Cut] = [*stills, *cuts]
+    index: dict[Still | Cut | None, int] = {None: NONE, **{source: place for place, source in enumerate(sources)}}
+    uses = Uses(
+        np.array([[index[source] for source in recipe.target] for recipe in recipes], np.int64),
+        np.array([index[recipe.background] for recipe in recipes], np.int64),
+        np.array([index[recipe.distractor] for recipe in recipes], np.int64),
+        np.array([recipe.video for recipe in recipes]),
     )
+    return stills, cuts, uses

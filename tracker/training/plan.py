@@ -60,8 +60,9 @@ class TrainingConfig:
     pair_share: float = 0.0  # share of the other stills whose target is two objects together
     max_gap: int = 8  # most frames between two frames of a video sample
     query_trained: tuple[str, ...] = ("res4",)  # parts of the query encoder that train; its BatchNorms never do
-    pca_keys: bool = True  # from a trunk: the keys begin as a PCA of its features (docs/TRAINING.md)
+    pca_keys: bool = False  # from a trunk: the keys begin as a PCA of its features; no gain (docs/TRAINING.md)
     quiet_mask_stems: bool = True  # from a trunk: the mask stems begin near zero
+    map_from: int = 0  # before this step the decoder sees no spatial map
     position: Position = "add"  # how the spatial map enters the decoder
     spatial_map: SpatialMap = "distance"  # what it shows: the distance to the target's centre, or a filter's response
     held_out: tuple[str, ...] = ()  # video sequences that are kept for validation

@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,15 +26,36 @@ PICTURED = 4  # samples per picture
 
 @dataclass
 class Facts:
-    """What one step tells."""
+    """What one step tells. Its values stay on the device until they are read: reading waits for the step to end."""
 
-    loss: float
-    ious: list[float]  # mean IoU of each later frame, NaN where no sample shows the target
-    padding: float  # share of padded pixels
-    gradient: float  # norm before it is clipped
+    values: Tensor  # loss, gradient, padding and the IoUs
     rate: float  # learning rate of the new layers
     size: int  # side of the search region, pixels
     samples: int
+
+    @cached_property
+    def _read(self) -> list[float]:
+        return self.values.tolist()  # type: ignore[no-any-return]
+
+    @property
+    def loss(self) -> float:
+        """Mean over the samples."""
+        return self._read[0]
+
+    @property
+    def gradient(self) -> float:
+        """Norm of the gradient before it is clipped."""
+        return self._read[1]
+
+    @property
+    def padding(self) -> float:
+        """Share of padded pixels."""
+        return self._read[2]
+
+    @property
+    def ious(self) -> list[float]:
+        """Mean IoU of each later frame, NaN where no sample shows the target."""
+        return self._read[3:]
 
 
 @dataclass
@@ -123,12 +145,13 @@ class Report:
         self._bar.update()
         if len(interval.facts) < self.every and number < self.last:
             return
+        losses = [fact.loss for fact in interval.facts]  # waits for the steps to end, and the time is taken after it
         seconds = max(time.perf_counter() - interval.started, 1e-9)
         speed = sum(fact.samples for fact in interval.facts) / seconds
         self.waiting_share = (waited - self._waited) / seconds
         self._waited = waited
         values = {
-            "loss": mean([fact.loss for fact in interval.facts]),
+            "loss": mean(losses),
             "IoU": mean([iou for fact in interval.facts for iou in fact.ious]),
             "padding": mean([fact.padding for fact in interval.facts]),
             "gradient": mean([fact.gradient for fact in interval.facts]),

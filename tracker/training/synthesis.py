@@ -21,7 +21,7 @@ from tracker.geometry.distance_map import distance_map, gaussian_map
 from tracker.network.model import STRIDE, SpatialMap
 from tracker.training.data import VOID
 from tracker.training.packing import Packed
-from tracker.training.warp import View, boxes_of, elastic_field, outside, sample, view_grid
+from tracker.training.warp import View, boxes_of, elastic_field, ends_of, outside, sample, view_grid
 
 LABEL_SIGMA = FilterConfig.label_sigma  # of what the filter is trained to answer, in target sizes
 HOLDER_ZOOM = 2.0  # such an object is so many times as large as the target
@@ -56,7 +56,7 @@ class Batch:
     memory_mask: Tensor  # B x 1 x S x S: the first frame's mask, or its box
     maps: Tensor  # B x T x 1 x S/16 x S/16: spatial maps as the filter would have given them
     centres: NDArray[np.float32]  # B x T x 2: target centre x, y in the region, pixels (unjittered)
-    padding: float  # share of padded pixels
+    padding: Tensor  # share of padded pixels
 
 
 class Synthesiser:
@@ -118,7 +118,7 @@ class Synthesiser:
             self._memory_mask(label[:, 0].clamp(min=0.0), copies),
             self._maps(centres, factors),
             centres,
-            float(padded.float().mean()),
+            padded.float().mean(),
         )
 
     def _rows(self, sources: NDArray[np.int64]) -> Tensor:
@@ -239,13 +239,13 @@ class Synthesiser:
 
     def _memory_mask(self, first: Tensor, boxes: list[bool]) -> Tensor:
         """The first frame's mask B x 1 x S x S, filled to its box where `boxes` says so."""
-        ends = boxes_of(first[:, 0] > 0.5)
-        ends[~np.array(boxes)] = np.nan  # no pixel lies in a box of NaN
-        x0, y0, x1, y1 = torch.from_numpy(ends.T.astype(np.float32)).to(self.device)[:, :, None, None]
-        axis = torch.arange(self.config.size, device=self.device, dtype=torch.float32)
+        # on the device, which need not be waited for: so many pixels are cheaper than their box on the host
+        x0, y0, x1, y1, present = ends_of(first[:, 0] > 0.5).T[:, :, None, None]
+        boxed = (present > 0) & torch.tensor(boxes).to(self.device)[:, None, None]
+        axis = torch.arange(self.config.size, device=self.device)
         across, down = axis.view(1, 1, -1), axis.view(1, -1, 1)
         filled = (across >= x0) & (across <= x1) & (down >= y0) & (down <= y1)
-        return torch.where(filled.unsqueeze(1), 1.0, first)
+        return torch.where((filled & boxed).unsqueeze(1), 1.0, first)
 
     def _maps(self, centres: NDArray[np.float32], factors: list[float]) -> Tensor:
         """Spatial maps B x T x 1 x g x g with the errors that the filter makes."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from tracker.training.sources import SOURCE_SIZE
+from tracker.training.recipes import SOURCE_SIZE
 
 
 @dataclass
@@ -69,12 +69,17 @@ def outside(grid: Tensor, extent: Tensor) -> Tensor:
     return ((grid < 0) | (grid > extent.view(-1, 1, 1, 2) - 1)).any(-1)
 
 
-def boxes_of(masks: Tensor) -> NDArray[np.float64]:
-    """Bounding boxes of masks N x H x W (bool): x0, y0, x1, y1 of the outermost pixels' centres, NaN where empty."""
+def ends_of(masks: Tensor) -> Tensor:
+    """Outermost pixels of masks N x H x W (bool), on their device: N x 5: x0, y0, x1, y1, and whether there are any."""
     height, width = masks.shape[-2:]
     columns, rows = masks.any(-2).to(torch.uint8), masks.any(-1).to(torch.uint8)
     ends = [columns.argmax(-1), rows.argmax(-1), width - 1 - columns.flip(-1).argmax(-1)]
     ends += [height - 1 - rows.flip(-1).argmax(-1), columns.any(-1)]
-    table = torch.stack([end.to(torch.int64) for end in ends], dim=-1).cpu().numpy().astype(np.float64)
+    return torch.stack([end.to(torch.int64) for end in ends], dim=-1)
+
+
+def boxes_of(masks: Tensor) -> NDArray[np.float64]:
+    """Bounding boxes of masks N x H x W (bool): x0, y0, x1, y1 of the outermost pixels' centres, NaN where empty."""
+    table = ends_of(masks).cpu().numpy().astype(np.float64)
     table[table[:, 4] == 0] = np.nan
     return table[:, :4]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.training.pictures import grey_png, image, labels, write, write_tar
 from tests.training.readers import test_coco, test_shards, test_video_folders
-from tracker.training.__main__ import build_drawer, parser
+from tracker.training.__main__ import build_drawer, parser, read_files
 from tracker.training.data import DataError
 from tracker.training.plan import Stage, TrainingConfig
 from tracker.training.readers import read_data
@@ -93,32 +93,32 @@ def test_a_folder_of_which_nothing_remains_ends_the_reading(tmp_path: Path) -> N
 
 def test_damaged_shards_do_not_end_the_training(folders: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
     write(folders["shards"], {"stills-1.tar": b"cut"})
-    assert len(build_drawer(CONFIG, [folders["shards"]]).stills) == 2
+    assert len(read_files(CONFIG, [folders["shards"]]).stills) == 2
     assert "stills-1.tar' is damaged or cut short" in caplog.text
 
 
 def test_data_may_be_given_several_times(folders: dict[str, Path]) -> None:
     words = ["first", "--output", "o", "--data", str(folders["saliency"]), "--data", str(folders["davis"])]
-    drawer = build_drawer(CONFIG, parser().parse_args(words).data)
-    assert (len(drawer.stills), [len(video) for video in drawer.videos]) == (1, [4])
+    files = read_files(CONFIG, parser().parse_args(words).data)
+    assert (len(files.stills), [len(video) for video in files.videos]) == (1, [4])
 
 
 def test_videos_alone_do_not_make_samples(folders: dict[str, Path]) -> None:
     with pytest.raises(DataError, match=r"no stills in '.*davis'.*--data"):
-        build_drawer(CONFIG, [folders["davis"]])
+        read_files(CONFIG, [folders["davis"]])
 
 
 def test_a_file_that_breaks_during_the_training_is_reported_once_and_skipped(
     folders: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    drawer = build_drawer(CONFIG, [folders["shards"], folders["coco"], folders["saliency"]])
+    drawer = build_drawer(CONFIG, read_files(CONFIG, [folders["shards"], folders["coco"], folders["saliency"]]))
     drawer.distractor_share, drawer.composite_share = 1.0, 1.0
     write(folders["saliency"], {"images/a.jpg": b"damaged"})
     (folders["coco"] / "train2017/000000000002.jpg").unlink()
     caplog.clear()
     rng = np.random.default_rng(0)
     for _ in range(20):
-        assert drawer._still(rng).size > 0
+        assert drawer._still(rng).facts.objects
     messages = [record.message for record in caplog.records]
     assert len(messages) == 2 and all(message.endswith("; it is skipped") for message in messages)
     assert any("a.jpg" in message for message in messages) and any("000002.jpg" in message for message in messages)
