@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tracker.config import AppearanceConfig
+from tracker.memory.snapshot import Snapshot
 
 
 class AppearanceMemory:
@@ -110,6 +111,27 @@ class AppearanceMemory:
         """
         count = len(self._frames)
         return self._keys[:count].flatten(0, 1)[None], self._values[:count].flatten(0, 1)[None]
+
+    def state(self) -> Snapshot:
+        """Everything that is held: keys T x M x Ck and values T x M x Cv, by place."""
+        count = len(self._frames)
+        tensors = {"keys": self._keys[:count], "values": self._values[:count]}
+        return Snapshot(tensors, {"frames": self.frames, "kept": self._kept})
+
+    @torch.inference_mode()
+    def restore(self, snapshot: Snapshot) -> None:
+        """Hold what another memory of the same configuration held.
+
+        Raises:
+            ValueError: that is not what `state` returns.
+        """
+        keys, values, frames = snapshot.tensors["keys"], snapshot.tensors["values"], snapshot.facts["frames"]
+        fitting = 0 < len(frames) == len(keys) == len(values) <= self.config.max_frames
+        if not (fitting and keys.ndim == values.ndim == 3):
+            raise ValueError(f"{len(keys)} keys and {len(values)} values cannot belong to the frames {frames}")
+        self._keys, self._values = self._allocate(self._keys, keys[0]), self._allocate(self._values, values[0])
+        self._keys[: len(frames)], self._values[: len(frames)] = keys, values
+        self._frames, self._kept = list(frames), snapshot.facts["kept"]
 
     def _due(self, frame_index: int) -> bool:
         return frame_index - self._kept >= self.config.sampling_interval

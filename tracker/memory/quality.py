@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from tracker.config import GateConfig
+from tracker.memory.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,15 @@ class QualityGate:
         self._queue.clear()
         self._judged = 0
         self._every_frame = every_frame
+
+    def state(self) -> Snapshot:
+        """What was seen so far."""
+        return Snapshot({}, {"queue": list(self._queue), "judged": self._judged, "every_frame": self._every_frame})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on as another gate of the same configuration would."""
+        self._queue = deque(snapshot.facts["queue"], maxlen=self.config.queue_length)
+        self._judged, self._every_frame = snapshot.facts["judged"], snapshot.facts["every_frame"]
 
     def accept(self, reason: str) -> Decision:
         """The decision where nothing can be judged: everything is allowed, with no uncertainty."""

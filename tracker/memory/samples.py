@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tracker.config import FilterConfig
+from tracker.memory.snapshot import Snapshot
 from tracker.optimization import Linearisation, Vector
 
 Pair = tuple[float, float]
@@ -175,3 +176,21 @@ class SampleMemory:
     def stored(self) -> tuple[Tensor, Tensor, Tensor]:
         """Views: samples n x K x g x g, labels n x m x m, weights n (float64, their sum is one)."""
         return self._features[: self._count], self._labels[: self._count], self._weights[: self._count]
+
+    def state(self) -> Snapshot:
+        """Everything that is stored."""
+        features, labels, weights = self.stored()
+        return Snapshot({"features": features, "labels": labels, "weights": weights}, {"initial": self._initial})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Store what another memory of the same configuration stored.
+
+        Raises:
+            ValueError: that is not what `state` returns.
+        """
+        features, labels, weights = (snapshot.tensors[name] for name in ("features", "labels", "weights"))
+        if not 0 < len(features) == len(labels) == len(weights) <= len(self._weights):
+            raise ValueError(f"{len(features)} samples, {len(labels)} labels and {len(weights)} weights do not fit")
+        self.reset(features, labels)
+        self._weights[: self._count] = weights
+        self._initial = snapshot.facts["initial"]

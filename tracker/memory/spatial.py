@@ -31,6 +31,7 @@ from tracker.memory.samples import (
     score_cells,
     score_offset,
 )
+from tracker.memory.snapshot import Snapshot
 from tracker.optimization import gauss_newton
 
 # Directions among which the first projection is sought. Against all 1024, on real sequences: the same peaks,
@@ -195,6 +196,33 @@ class SpatialMemory:
         if due:
             self.update(self.config.update_cg_iterations)
         return due
+
+    def state(self) -> Snapshot:
+        """Everything that was learned; no tensors before `initialise`."""
+        if not self._grid:
+            return Snapshot({}, {})
+        samples = self.samples.state()
+        facts = dict(samples.facts) | {"target_size": list(self._target_size), "grid": self._grid}
+        return Snapshot(dict(samples.tensors) | {"filter": self.filter, "projection": self.projection}, facts)
+
+    @torch.inference_mode()
+    def restore(self, snapshot: Snapshot) -> None:
+        """Know what another memory of the same configuration knew.
+
+        Args:
+            snapshot: its tensors on the device that is to compute.
+
+        Raises:
+            ValueError: that is not what `state` returns.
+        """
+        if not snapshot.tensors:
+            self._grid = 0
+            return
+        self.samples.restore(snapshot)
+        self.filter, self.projection = snapshot.tensors["filter"], snapshot.tensors["projection"]
+        width, height = snapshot.facts["target_size"]
+        self._target_size, self._grid = (width, height), snapshot.facts["grid"]
+        self._prepare_upsampling(self.filter)
 
     def _labels(self, centres: Tensor, target_size: Pair) -> Tensor:
         if not (torch.isfinite(centres).all() and min(target_size) > 0.0 and max(target_size) < math.inf):

@@ -1,0 +1,94 @@
+"""Weights that are damaged, folders that are closed, registries that name nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.doctor.findings import only
+from tracker.doctor import files, registry
+from tracker.doctor.finding import Surroundings
+from tracker.network import DMBNet
+from tracker.weights import save_weights
+
+
+def test_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "weights.safetensors"
+    checksum = save_weights(DMBNet(), path)["checksum"]
+    surroundings = Surroundings({"DMB_WEIGHTS": str(path)}, tmp_path)
+    found = only(files.weights(surroundings))
+    assert found.status == "ok" and checksum[:12] in found.text
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+    found = only(files.weights(surroundings))
+    assert found.status == "problem" and "its checksum differs" in found.text and found.remedy == "unset DMB_WEIGHTS"
+    path.unlink()
+    assert "does not exist" in only(files.weights(surroundings)).text
+
+    monkeypatch.setattr("tracker.weights.weights_directories", lambda: (tmp_path, tmp_path))
+    monkeypatch.setattr(files, "CHECKOUT", tmp_path)
+    assert only(files.weights(Surroundings({}, tmp_path))).status == "problem"
+    (tmp_path / ".git").mkdir()
+    remedy = only(files.weights(Surroundings({}, tmp_path))).remedy
+    assert remedy == f"git -C {tmp_path} checkout -- weights/dmb_r50.safetensors"
+
+
+def test_the_current_folder(tmp_path: Path) -> None:
+    assert only(files.folder(Surroundings({}, tmp_path))).status == "ok"
+    assert not list(tmp_path.iterdir())
+    found = only(files.folder(Surroundings({}, tmp_path / "gone")))
+    assert found.status == "problem" and "gone" in found.text and found.remedy.startswith("cd ")
+
+
+def test_the_projects_own_registry(modules: dict[str, object], tmp_path: Path) -> None:
+    cv2 = SimpleNamespace(__version__="5.0.0", TrackerMIL_create=None)
+    modules["cv2"] = cv2
+    found = list(registry.registry(Surroundings({}, tmp_path)))
+    assert [one.status for one in found] == ["ok", "ok", "note"]
+    assert "opencv-contrib-python" in found[2].remedy and "no CSRT tracker" in found[2].text
+    cv2.TrackerCSRT_create = None
+    assert [one.status for one in registry.registry(Surroundings({}, tmp_path))] == ["ok", "ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[A]\nprotocol = traxpython\ncommand = tracker.trax_server\n", None),  # installed, though not in paths
+        ("[A]\nprotocol = traxpython\ncommand = mine.server\npaths = sub\n", None),
+        ("[A]\nprotocol = traxpython\ncommand = import mine; mine.run()\n", None),
+        ("[A]\nprotocol = trax\ncommand = ./start.sh --fast\n", None),
+        ("[A]\nprotocol = traxpython\ncommand = mine.other\npaths = sub\n", "no module 'mine.other'"),
+        ("[A]\nprotocol = traxpython\ncommand = python -m mine\n", "neither a module's name nor Python code"),
+        ("[A]\nprotocol = traxpython\ncommand = mine\npython = /no/python\n", "the interpreter '/no/python'"),
+        ("[A]\nprotocol = trax\ncommand = ./stop.sh\n", "the program './stop.sh' does not exist"),
+        ("[A]\ncommand = tracker.trax_server\n", "the protocol is ''"),
+        ("[A]\nprotocol = traxpython\n", "there is no command"),
+        ("[A]\nprotocol = traxpython\ncommand = tracker.trax_server\nenv_DMB_GATE = maybe\n", "DMB_GATE is 'maybe'"),
+        ("[A]\nprotocol = traxpython\ncommand = tracker.trax_server\nenv_DMB_WEIGHTS = /no/file\n", "'/no/file'"),
+        ("[A]\nprotocol = traxpython\ncommand = 100%\n", "write %% for %"),
+        ("[A]\nlabel = one\n[A]\nlabel = two\n", "already exists"),
+        ("protocol = trax\n", "no section headers"),
+    ],
+)
+def test_a_registry_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, words: str | None
+) -> None:
+    monkeypatch.setattr(registry, "CHECKOUT", tmp_path / "nowhere")
+    (tmp_path / "trackers.ini").write_text(text)
+    (tmp_path / "sub" / "mine").mkdir(parents=True)
+    (tmp_path / "sub" / "mine" / "server.py").touch()
+    (tmp_path / "start.sh").touch()
+    found = only(registry.registry(Surroundings({}, tmp_path)))
+    assert found.status == ("ok" if words is None else "problem")
+    assert str(tmp_path / "trackers.ini") in found.text and (words is None or words in found.text)
+    assert words is None or found.remedy == f"${{EDITOR:-nano}} {tmp_path / 'trackers.ini'}"
+
+
+def test_without_any_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(registry, "CHECKOUT", tmp_path)
+    assert only(registry.registry(Surroundings({}, tmp_path))).status == "note"

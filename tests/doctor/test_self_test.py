@@ -1,0 +1,58 @@
+"""The tracked clip: what is measured, and what is called broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.doctor.findings import only
+from tests.doubles import InfiniteTracker, StillTracker
+from tests.robustness.tiny import tiny_tracker
+from tests.test_videos import clip
+from tracker.doctor import self_test
+from tracker.doctor.finding import Surroundings
+from vot_workspace.writer import Annotated
+
+
+def annotated() -> list[Annotated]:
+    return [Annotated(frame, (frame[:, :, 0] > 200) & (frame[:, :, 1] < 60)) for frame in clip(4)]
+
+
+def test_the_self_test_measures_and_judges() -> None:
+    followed = self_test.measure(tiny_tracker(), annotated())
+    assert followed.finite and followed.overlap > 0.8 and followed.milliseconds > 0
+    found = self_test.judge(followed, "cpu, float32")
+    assert found.status == "ok" and f"{followed.overlap:.2f}" in found.text and "ms a frame" in found.text
+
+    still = self_test.measure(StillTracker(), annotated())  # type: ignore[arg-type]
+    assert still.finite and still.overlap < self_test.LEAST_OVERLAP
+    found = self_test.judge(still, "cpu, float32")
+    assert found.status == "problem" and "is not followed" in found.text and found.remedy
+
+    infinite = self_test.measure(InfiniteTracker(), annotated())  # type: ignore[arg-type]
+    found = self_test.judge(infinite, "cpu, float16")
+    assert not infinite.finite and found.status == "problem" and "DMB_PRECISION=float32" in found.remedy
+    assert self_test.judge(self_test.Measured(True, float("nan"), 1.0), "cpu").status == "problem"
+
+
+def test_the_self_test_tracks_the_demo_with_the_weights_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    missing = only(self_test.self_test(Surroundings({"DMB_WEIGHTS": "/no/file"}, tmp_path)))
+    assert missing.status == "note" and "/no/file" in missing.text
+    engine, asked = tiny_tracker().engine, []
+
+    def build(settings):  # type: ignore[no-untyped-def]
+        asked.append(settings)
+        return engine, tmp_path
+
+    def render(name: str, script: object, frames: int, size: tuple[int, int]):  # type: ignore[no-untyped-def]
+        assert (name, frames, size) == ("cat", 45, (320, 240))
+        yield from annotated()
+
+    monkeypatch.setattr("tracker.assembly.build_engine", build)
+    monkeypatch.setattr("vot_workspace.demo.render", render)
+    monkeypatch.setattr("tracker.tracker.DMB", lambda _: tiny_tracker())
+    found = only(self_test.self_test(Surroundings({"DMB_PRECISION": "float32"}, tmp_path)))
+    assert found.status == "ok" and "cpu, float32" in found.text and asked[0].precision == "float32"

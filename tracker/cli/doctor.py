@@ -1,0 +1,108 @@
+"""`dmb doctor`: what is wrong with this installation, and what to type against it.
+
+Every check runs, whatever the others have found: with a broken torch the toolkit is looked at all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from tracker import __version__
+from tracker.doctor import files, machine, packages, registry
+from tracker.doctor.finding import Finding, Surroundings, told
+from tracker.doctor.self_test import self_test
+
+DESCRIPTION = """\
+Checks the installation: Python, PyTorch and CUDA, OpenCV, the VOT toolkit and what belongs to it, the weights,
+trackers.ini, the current folder; then tracks a short generated clip with the weights and says how well and how fast.
+
+One line for each check: ok, note (works, but worth knowing) or problem; below a problem is the command to type.
+Exit codes: 0 where nothing is broken, 1 otherwise, 2 for wrong usage.
+"""
+Check = Callable[[Surroundings], Iterable[Finding]]
+CHECKS: Mapping[str, Check] = {
+    "python": packages.python_version,
+    "settings": machine.settings,
+    "packages": packages.needed_packages,
+    "torch": machine.torch,
+    "opencv": packages.opencv,
+    "pyav": packages.video,
+    "attributee": packages.attributee,
+    "vot-trax": packages.trax,
+    "vot-toolkit": packages.toolkit,
+    "weights": files.weights,
+    "trackers.ini": registry.registry,
+    "folder": files.folder,
+    "self test": self_test,
+}
+SLOW = ("self test",)  # left out by --fast
+FAILURE = 1  # exit code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dmb doctor", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--fast", action="store_true", help="without the tracked clip")
+    parser.add_argument("--json", action="store_true", help="one JSON object in the end instead of lines")
+    return parser
+
+
+def examine(surroundings: Surroundings, checks: Mapping[str, Check]) -> Iterator[Finding]:
+    """Make checks one by one; one that breaks down is a problem, and the next one follows."""
+    for name, check in checks.items():
+        try:
+            yield from check(surroundings)
+        except Exception as error:
+            text = f"the check itself failed ({told(error)}); please report this, with the output of --json"
+            yield Finding(name, "problem", text, "dmb doctor --json")
+
+
+def lines(finding: Finding) -> list[str]:
+    """A finding as printed; the command is on a line of its own, to be copied."""
+    text = f"{finding.status:8s} {finding.name}: {' '.join(finding.text.split())}"
+    return [text, f"         type: {finding.remedy}"] if finding.remedy else [text]
+
+
+def main(
+    arguments: Sequence[str],
+    *,
+    environ: Mapping[str, str] = os.environ,
+    folder: Path | None = None,
+    checks: Mapping[str, Check] = CHECKS,
+) -> int:
+    """Run the command.
+
+    Args:
+        arguments: of the command line.
+        environ: holds the settings.
+        folder: the current one.
+        checks: to make, by name.
+
+    Returns:
+        The exit code: 0, 1 where something is broken; wrong usage ends the process with 2.
+    """
+    options = _parser().parse_args(arguments)
+    chosen = {name: check for name, check in checks.items() if not (options.fast and name in SLOW)}
+    found = []
+    try:
+        for finding in examine(Surroundings(environ, folder or Path.cwd()), chosen):
+            found.append(finding)
+            if not options.json:
+                print("\n".join(lines(finding)), flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    problems = sum(finding.status == "problem" for finding in found)
+    if options.json:
+        document = {"version": __version__, "ok": not problems, "checks": [asdict(finding) for finding in found]}
+        print(json.dumps(document, indent=2))
+    else:
+        print("nothing is broken" if not problems else f"{problems} problem{'s' if problems > 1 else ''}, see above")
+    return FAILURE if problems else 0

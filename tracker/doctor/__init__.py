@@ -1,0 +1,1 @@
+"""What `dmb doctor` looks at. Everything here must run where torch, OpenCV or the toolkit are missing or broken."""

@@ -1,0 +1,51 @@
+"""The weights file, and the folder that results go to."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tracker.doctor.finding import Finding, Surroundings, told
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def weights(surroundings: Surroundings) -> Iterator[Finding]:
+    """Is the weights file there, and is it whole?"""
+    try:
+        from tracker.weights import WeightsError, find_weights, read_weights
+    except Exception as error:
+        yield Finding("weights", "note", f"cannot be checked before torch can be imported ({told(error)})")
+        return
+    try:
+        path = find_weights(None, surroundings.environ)
+        metadata = read_weights(path)[1]
+    except WeightsError as error:
+        yield Finding("weights", "problem", str(error), _restore(surroundings))
+        return
+    yield Finding("weights", "ok", f"{path}, checksum {metadata['checksum'][:12]} verified")
+
+
+def _restore(surroundings: Surroundings) -> str:
+    """What brings usable weights back."""
+    if surroundings.environ.get("DMB_WEIGHTS"):
+        return "unset DMB_WEIGHTS"
+    if (CHECKOUT / ".git").exists():
+        return shlex.join(["git", "-C", str(CHECKOUT), "checkout", "--", "weights/dmb_r50.safetensors"])
+    return ""
+
+
+def folder(surroundings: Surroundings) -> Iterator[Finding]:
+    """Can results be written into the current folder?"""
+    try:
+        with tempfile.TemporaryFile(dir=surroundings.folder) as file:
+            file.write(b"DMB")
+    except OSError as error:
+        reason = error.strerror or told(error)
+        text = f"nothing can be written into '{surroundings.folder}' ({reason}); work in another one"
+        yield Finding("folder", "problem", text, shlex.join(["cd", os.path.expanduser("~")]))
+        return
+    yield Finding("folder", "ok", f"'{surroundings.folder}' can be written to")

@@ -1,0 +1,138 @@
+"""trackers.ini, as the VOT toolkit reads it: can it be read, and would its trackers start?"""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tracker.doctor.files import CHECKOUT
+from tracker.doctor.finding import Finding, Surroundings, load, pip
+from tracker.settings import SettingsError, from_environment
+
+NAME = "trackers.ini"
+PROTOCOLS = ("trax", "traxpython", "traxmatlab", "traxoctave")
+BASELINE = "vot_workspace.opencv_baseline"
+IN_EVERY_OPENCV = "MIL"
+
+
+def registry(surroundings: Surroundings) -> Iterator[Finding]:
+    """The registry of the current folder, and the project's own."""
+    paths = [path for path in (surroundings.folder / NAME, CHECKOUT / NAME) if path.is_file()]
+    if not paths:
+        text = f"there is none in '{surroundings.folder}', and this DMB is no checkout; the toolkit needs one"
+        yield Finding(NAME, "note", text)
+    for path in dict.fromkeys(path.resolve() for path in paths):
+        yield from _file(path)
+
+
+def _file(path: Path) -> Iterator[Finding]:
+    """One registry."""
+    parser = configparser.ConfigParser()
+    edit = shlex.join(["${EDITOR:-nano}", str(path)]).replace("'${EDITOR:-nano}'", "${EDITOR:-nano}")
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"), source=str(path))
+        entries = {name: dict(parser.items(name)) for name in parser.sections()}
+    except (configparser.Error, OSError, UnicodeDecodeError) as error:
+        text = f"'{path}' cannot be read: {' '.join(str(error).split())} (write %% for %)"
+        yield Finding(NAME, "problem", text, edit)
+        return
+    if not entries:
+        yield Finding(NAME, "note", f"'{path}' names no tracker")
+    for name, entry in entries.items():
+        wrong = _command(entry, path.parent) or _settings(entry) or _opencv(entry)
+        if wrong is None:
+            yield Finding(f"{NAME} [{name}]", "ok", f"{entry['command']} is there ({path})")
+        else:
+            status, text, remedy = wrong
+            what = f"{text} ({path})"
+            yield Finding(f"{NAME} [{name}]", "note" if status == "note" else "problem", what, remedy or edit)
+
+
+Wrong = tuple[str, str, str]  # status, text, command to type (empty: edit the file)
+
+
+def _command(entry: Mapping[str, str], root: Path) -> Wrong | None:
+    """Does what is to be started exist?"""
+    protocol, command = entry.get("protocol", ""), entry.get("command", "").strip()
+    if protocol not in PROTOCOLS:
+        return "problem", f"the protocol is '{protocol}'; it must be one of {', '.join(PROTOCOLS)}", ""
+    if not command:
+        return "problem", "there is no command", ""
+    if protocol == "trax":
+        words = shlex.split(command)
+        if words and (shutil.which(words[0]) or (root / words[0]).is_file()):
+            return None
+        return "problem", f"the program '{words[0] if words else command}' does not exist", ""
+    if protocol == "traxpython":
+        return _python(entry, command, root)
+    return None
+
+
+def _python(entry: Mapping[str, str], command: str, root: Path) -> Wrong | None:
+    """Would Python find the module?"""
+    python = entry.get("python")
+    if python is not None and shutil.which(python) is None:
+        return "problem", f"the interpreter '{python}' does not exist", ""
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", command):
+        try:
+            ast.parse(command)
+        except SyntaxError:
+            return "problem", f"the command '{command}' is neither a module's name nor Python code", ""
+        return None
+    folders = [root / text for text in entry.get("paths", "").split(os.pathsep)]  # none: the folder itself
+    parts = command.split(".")
+    for folder in folders:
+        place = folder.joinpath(*parts)
+        if place.with_suffix(".py").is_file() or (place / "__init__.py").is_file():
+            return None
+    if python is not None:
+        return None  # another interpreter has other packages
+    try:
+        spec = importlib.util.find_spec(command)
+    except Exception:  # the parents are imported, and they may be broken in any way
+        spec = None
+    if spec is not None:
+        return None
+    where = ", ".join(f"'{folder}'" for folder in folders)
+    return "problem", f"there is no module '{command}' in {where}", ""
+
+
+def _settings(entry: Mapping[str, str]) -> Wrong | None:
+    """Are DMB's settings in it allowed?"""
+    # configparser turns names into lower case, and the toolkit back into upper case
+    environ = {name.removeprefix("env_").upper(): text for name, text in entry.items() if name.startswith("env_")}
+    try:
+        settings = from_environment(environ)
+    except SettingsError as error:
+        return "problem", str(error), ""
+    weights = os.path.expandvars(settings.weights or "")
+    if weights and not Path(weights).expanduser().is_file():
+        return "problem", f"DMB_WEIGHTS is '{settings.weights}', which does not exist; give an absolute path", ""
+    return None
+
+
+def _opencv(entry: Mapping[str, str]) -> Wrong | None:
+    """Does this OpenCV have the baseline's tracker?"""
+    if entry.get("command", "").strip() != BASELINE:
+        return None
+    name = entry.get("env_opencv_tracker", IN_EVERY_OPENCV).strip().upper()
+    try:
+        cv2 = load("cv2")
+    except Exception:
+        return "problem", "OpenCV cannot be imported, see above", pip("opencv-python")
+    if hasattr(cv2, f"Tracker{name}_create"):
+        return None
+    if name == IN_EVERY_OPENCV:
+        return "problem", f"OpenCV {cv2.__version__} has no {name} tracker", pip("--upgrade", "opencv-python")
+    text = (
+        f"OpenCV {cv2.__version__} has no {name} tracker; it is in opencv-contrib-python, which takes opencv-python's "
+        "place, best in an environment of its own"
+    )
+    return "note", text, pip("--force-reinstall", "opencv-contrib-python")

@@ -1,0 +1,131 @@
+"""DMB behind the interface of the got10k toolkit (`init`, `update`, `track`), which many evaluation scripts expect.
+
+The toolkit itself is not needed: it asks for these names only, and not for its base class.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tracker.config import TrackerConfig
+from tracker.engine import Engine
+from tracker.image import ImageError
+from tracker.network import DMBNet
+from tracker.tracker import DMB, Result
+from tracker.videos import rgb_array, shared_engine
+
+
+class GOT10kTracker:
+    """A box tracker as the got10k toolkit runs it.
+
+    Args:
+        model: the network, or an engine around it; by default what the environment variables DMB_... ask for.
+        config: parameters.
+        name: under which the toolkit files the results.
+        origin: what the boxes call the top-left pixel. 0, or 1 where the annotations count from 1, as those of GOT-10k
+            and OTB do; the toolkit passes them unchanged.
+
+    Raises:
+        WeightsError, DeviceError, SettingsError: see `tracker.videos.shared_engine`.
+        ValueError: another origin.
+    """
+
+    is_deterministic = True
+
+    def __init__(
+        self,
+        model: DMBNet | Engine | None = None,
+        config: TrackerConfig | None = None,
+        *,
+        name: str = "DMB",
+        origin: int = 0,
+    ) -> None:
+        if origin not in (0, 1):
+            raise ValueError(f"the origin is {origin!r}; it must be 0 or 1, the number of the top-left pixel")
+        self.name, self.origin = name, origin
+        self.dmb = DMB(shared_engine(model), config)
+
+    def init(self, image: Any, box: ArrayLike) -> None:
+        """Start on a target.
+
+        Args:
+            image: Pillow image, or array H x W x 3 RGB uint8.
+            box: x, y, w, h; pixels.
+
+        Raises:
+            ImageError: unusable image.
+            RegionError: unusable box.
+        """
+        region = np.asarray(box)
+        if region.shape == (4,) and region.dtype.kind in "iuf":
+            region = region - np.array([self.origin, self.origin, 0, 0])
+        self.dmb.initialize(rgb_array(image), region, masks=False)
+
+    def update(self, image: Any) -> NDArray[np.float64]:
+        """Find the target in the next frame.
+
+        Returns:
+            x, y, w, h; the box around the mask, as the VOT toolkit gets it for rectangles.
+
+        Raises:
+            ImageError: unusable image.
+            StateError: `init` has not been called.
+        """
+        return self._box(self.dmb.track(rgb_array(image)))
+
+    def track(
+        self, img_files: Sequence[Any], box: ArrayLike, visualize: bool = False
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Track through a sequence.
+
+        Args:
+            img_files: N images: paths, Pillow images or arrays.
+            box: x, y, w, h in the first one.
+            visualize: must be False; `dmb track` draws.
+
+        Returns:
+            Boxes N x 4, the first one as given, and N times in seconds without the reading of files.
+
+        Raises:
+            ValueError: no images, or `visualize`.
+            ImageError: an image cannot be read, or is unusable.
+            RegionError: unusable box.
+        """
+        if visualize:
+            raise ValueError("GOT10kTracker has no window; leave visualize out, and use `dmb track` to see results")
+        if not len(img_files):
+            raise ValueError("there are no images to track through; give at least one")
+        boxes, times = np.zeros((len(img_files), 4)), np.zeros(len(img_files))
+        for index, file in enumerate(img_files):
+            image = _read(file)
+            start = time.perf_counter()
+            if index:
+                boxes[index] = self.update(image)
+            else:
+                self.init(image, box)
+                boxes[0] = np.asarray(box)
+            times[index] = time.perf_counter() - start
+        return boxes, times
+
+    def _box(self, result: Result) -> NDArray[np.float64]:
+        x, y, width, height = result.box
+        return np.array([x + self.origin, y + self.origin, width, height], np.float64)
+
+
+def _read(image: Any) -> Any:
+    """Read an image file; images are returned as they are."""
+    if not isinstance(image, str | os.PathLike):
+        return image
+    from tracker.media.pictures import DAMAGED, read_image
+
+    try:
+        return read_image(Path(image))
+    except DAMAGED as error:
+        raise ImageError(f"the image '{image}' cannot be read ({error}); name an existing image file") from error

@@ -1,0 +1,111 @@
+"""Several videos after each other, with the network loaded once."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.assembly import build_engine
+from tracker.config import TrackerConfig
+from tracker.engine import Engine
+from tracker.network import DMBNet
+from tracker.settings import from_environment
+from tracker.tracker import DMB, Result
+
+Video = str | os.PathLike[str] | Iterable[Any]
+MISSING = object()  # where one of two sequences has ended before the other
+
+
+def shared_engine(model: DMBNet | Engine | None) -> Engine:
+    """The engine around a network; None loads the weights that the environment variables DMB_... ask for.
+
+    Raises:
+        WeightsError: no usable weights file.
+        DeviceError: no such device.
+        SettingsError: a variable has a value that is not allowed.
+    """
+    if model is None:
+        return build_engine(from_environment(os.environ))[0]
+    return model if isinstance(model, Engine) else Engine(model)
+
+
+def rgb_array(image: Any) -> NDArray[np.uint8]:
+    """An image of Pillow's as H x W x 3 RGB uint8; everything else is returned as it is."""
+    if isinstance(image, np.ndarray) or not hasattr(image, "convert"):
+        return image  # type: ignore[no-any-return]  # `DMB` words the complaint about what is no image
+    return np.array(image.convert("RGB"))
+
+
+def read_video(video: Video) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames of a video, H x W x 3 RGB.
+
+    Args:
+        video: a path of whatever `dmb track` reads (a video file, a folder of images, a pattern such as
+            'frames/*.jpg'), or an iterable of arrays or Pillow images. What cannot be read in it is a Python warning.
+
+    Raises:
+        SourceError: there is no such file, or it is unusable.
+    """
+    if not isinstance(video, str | os.PathLike):
+        yield from map(rgb_array, video)
+        return
+    from tracker.media.frames import Selection
+    from tracker.media.sources import open_source
+
+    with open_source(os.fspath(video), warn=lambda sentence: warnings.warn(sentence, stacklevel=2)) as source:
+        for frame in Selection().of(source):
+            yield frame.image
+
+
+def track_videos(
+    videos: Iterable[Video],
+    regions: Iterable[object],
+    model: DMBNet | Engine | None = None,
+    config: TrackerConfig | None = None,
+    *,
+    masks: bool = True,
+) -> Iterator[Iterator[Result]]:
+    """Track one target in each of several videos.
+
+    For every video an iterator of its results comes back; a frame is read and tracked when its result is asked for, so
+    that memory does not grow with the videos' length:
+
+        for name, results in zip(names, track_videos(names, boxes)):
+            for result in results: ...
+
+    Args:
+        videos: see `read_video`.
+        regions: for each video, where its target is in the first frame: box, polygon or mask, see `DMB.initialize`.
+        model: the network, or an engine around it; by default what the environment variables DMB_... ask for.
+        config: parameters.
+        masks: see `DMB.initialize`.
+
+    Yields:
+        For each video its results, the first frame's included; a video without frames has none.
+
+    Raises:
+        ValueError: there are not as many regions as videos.
+        WeightsError, DeviceError, SettingsError: see `shared_engine`.
+        SourceError, ImageError, RegionError: from the results' iterator; the next video is not concerned.
+    """
+    engine = shared_engine(model)
+    for number, (video, region) in enumerate(zip_longest(videos, regions, fillvalue=MISSING)):
+        if video is MISSING or region is MISSING:
+            fewer, more = ("videos", "regions") if video is MISSING else ("regions", "videos")
+            raise ValueError(f"there are more {more} than {fewer} ({number}); give one region for every video")
+        yield _track(DMB(engine, config), video, region, masks)  # type: ignore[arg-type]
+
+
+def _track(dmb: DMB, video: Video, region: object, masks: bool) -> Iterator[Result]:
+    frames = read_video(video)
+    for image in frames:
+        yield dmb.initialize(image, region, masks=masks)
+        break
+    for image in frames:
+        yield dmb.track(image)
