@@ -6,7 +6,9 @@ any number of trackers; it holds no state of a sequence.
 
 from __future__ import annotations
 
-from typing import Literal
+import warnings
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +18,8 @@ from torch import Tensor
 from tracker.network import DMBNet, QueryFeatures, Window
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+Answer = TypeVar("Answer")
 
 WINDOW_THRESHOLD = 0.25  # coarse probability above which a cell is worth refining
 WINDOW_MARGIN = 3  # cells of stride 8 around them; the refinement's receptive field
@@ -60,6 +64,10 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
 class Engine:
     """The network on one device in one precision.
 
+    Where a GPU's memory is full the answers go on: half of the remembered frames are read, then half of those; where
+    one alone does not fit, or anything else, the network moves to the CPU and stays there. Each step is warned of
+    (RuntimeWarning). Tensors that were made before may be on either device.
+
     Args:
         model: the network, in evaluation mode, on its device.
         precision: arithmetic of convolutions and attention.
@@ -70,29 +78,68 @@ class Engine:
         self.device = next(model.parameters()).device
         self.dtype = resolve_precision(precision, self.device)
         self._autocast = self.dtype != torch.float32
+        self._can_move = self.device.type != "cpu"
+        self._frames_read: int | None = None  # of the appearance memory, at most; None: all
 
     def _context(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self._autocast)
 
+    def _run(self, step: Callable[[], Answer]) -> Answer:
+        """Do a step that takes its tensors to `self.device`; where they do not fit, do it on the CPU."""
+        try:
+            return step()
+        except torch.OutOfMemoryError:
+            if not self._can_move:
+                raise
+        self._move_to_cpu()  # outside the handler, whose traceback would keep tensors alive
+        return step()
+
+    def _move_to_cpu(self) -> None:
+        self._warn("the tracker goes on on the CPU, slower")
+        self._can_move, self._frames_read = False, None
+        self.device = torch.device("cpu")
+        self.model.to(self.device)
+        self.dtype = resolve_precision("auto", self.device)
+        self._autocast = self.dtype != torch.float32
+
+    def _warn(self, what: str) -> None:
+        """Say what is done about the full memory, and give back to it what is unused."""
+        remedy = "lower DMB_MAX_FRAMES or DMB_CROP_SIZE, or end other programs there"
+        warnings.warn(f"the memory of {self.device} is full; {what}; {remedy}", RuntimeWarning, stacklevel=2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
     @torch.inference_mode()
     def normalise(self, crops: NDArray[np.uint8]) -> Tensor:
         """Upload crops N x S x S x 3 (RGB) and normalise them to N x 3 x S x S."""
-        tensor = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device, non_blocking=True)
-        tensor = tensor.permute(0, 3, 1, 2).float()
-        return self.model.normalise(tensor).contiguous(memory_format=torch.channels_last)
+
+        def step() -> Tensor:
+            tensor = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device, non_blocking=True)
+            tensor = tensor.permute(0, 3, 1, 2).float()
+            return self.model.normalise(tensor).contiguous(memory_format=torch.channels_last)
+
+        return self._run(step)
 
     @torch.inference_mode()
     def encode_query(self, images: Tensor) -> QueryFeatures:
         """Run the query encoder on normalised crops N x 3 x S x S."""
-        with self._context():
-            return self.model.encode_query(images)
+
+        def step() -> QueryFeatures:
+            with self._context():
+                return self.model.encode_query(images.to(self.device))
+
+        return self._run(step)
 
     @torch.inference_mode()
     def filter_features(self, images: Tensor, *, batch: int = 4) -> Tensor:
         """Stride-16 features N x 1024 x S/16 x S/16, float32, of many crops."""
-        with self._context():
-            parts = [self.model.query_encoder(part)[2].float() for part in images.split(batch)]
-        return torch.cat(parts)
+
+        def step() -> Tensor:
+            with self._context():
+                parts = [self.model.query_encoder(part.to(self.device))[2].float() for part in images.split(batch)]
+            return torch.cat(parts)
+
+        return self._run(step)
 
     @torch.inference_mode()
     def encode_memory(self, image: Tensor, mask: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
@@ -101,8 +148,14 @@ class Engine:
         Returns:
             Key and value rows, 1 x (h*w) x 128 and 1 x (h*w) x 512.
         """
-        with self._context():
-            return self.model.encode_memory(image, torch.from_numpy(mask).to(self.device)[None, None])
+
+        def step() -> tuple[Tensor, Tensor]:
+            with self._context():
+                return self.model.encode_memory(
+                    image.to(self.device), torch.from_numpy(mask).to(self.device)[None, None]
+                )
+
+        return self._run(step)
 
     @torch.inference_mode()
     def segment(
@@ -118,6 +171,25 @@ class Engine:
             values: 1 x M x 512.
             spatial_map: S/16 x S/16.
         """
+        cells = features.query.shape[-2] * features.query.shape[-1]
+        while self._can_move:
+            frames = min(keys.shape[1] // cells, self._frames_read or keys.shape[1])
+            try:
+                return self._segment(features, keys[:, : frames * cells], values[:, : frames * cells], spatial_map)
+            except torch.OutOfMemoryError:
+                less = frames // 2
+            if not less:
+                self._move_to_cpu()
+                break
+            self._frames_read = less  # the first frame is among them
+            self._warn(f"the tracker reads {less} of the remembered frames from now on")
+        return self._segment(features, keys, values, spatial_map)
+
+    def _segment(
+        self, features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        features = QueryFeatures(*(part.to(self.device) for part in features))
+        keys, values = keys.to(features.query), values.to(features.query)  # remembered elsewhere, perhaps
         with self._context():
             positions = torch.from_numpy(spatial_map).to(self.device)[None, None]
             if not self.model.coarse_prediction:

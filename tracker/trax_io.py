@@ -7,7 +7,9 @@ look like so that nobody counts it as empty.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
+import stat
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -16,13 +18,15 @@ import numpy as np
 import trax  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from tracker.geometry.region import RegionError
+from tracker.geometry.region import MAX_RUNS, RegionError, clean_mask
 
 Image = NDArray[np.uint8]
 Kind = Literal["rectangle", "polygon", "mask"]
 Source = Path | bytes | NDArray
 
 MIN_SPAN = 2  # the toolkit takes a mask that is one pixel wide or high for an empty one
+LONGEST_NAME = 1000  # characters of a path in a message; the end tells most
+MIN_EXTENT = 0.5  # pixels; ... and a polygon whose corners all lie on one row or column
 
 
 class FrameError(ValueError):
@@ -67,7 +71,8 @@ def image_source(image: trax.Image) -> Source:
 def image_name(source: Source) -> str:
     """What a log line or an error calls this image."""
     if isinstance(source, Path):
-        return f"frame '{source}'"
+        name = str(source)
+        return f"frame '{name if len(name) <= LONGEST_NAME else '...' + name[-LONGEST_NAME:]}'"
     return "encoded frame" if isinstance(source, bytes) else "frame in memory"
 
 
@@ -85,9 +90,12 @@ def read_image(source: Source) -> Image:
     if isinstance(source, bytes):
         return _decode(source, image_name(source))
     try:
+        mode = source.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # reading could wait, or go on, for ever
+            raise OSError(errno.EINVAL, "a pipe or device, no file")
         content = source.read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        reason = getattr(error, "strerror", None) or str(error)
         raise FrameError(f"{image_name(source)} cannot be read ({reason}); check the dataset") from error
     return _decode(content, image_name(source))
 
@@ -157,6 +165,8 @@ def write_region(result: Result, kind: Kind, shape: tuple[int, int]) -> trax.Reg
 
     Raises:
         RegionError: the answer is not finite, or its mask has not the image's size.
+
+    A polygon or mask that the toolkit would call empty is widened, and a mask of too many runs for it is cleaned.
     """
     if kind == "mask":
         return trax.Mask.create(_visible_mask(result, shape))
@@ -166,14 +176,29 @@ def write_region(result: Result, kind: Kind, shape: tuple[int, int]) -> trax.Reg
     if kind == "rectangle":
         x, y, width, height = numbers.tolist()
         return trax.Rectangle.create(x, y, max(width, 1.0), max(height, 1.0))
-    return trax.Polygon.create([(float(x), float(y)) for x, y in numbers])
+    return trax.Polygon.create([(float(x), float(y)) for x, y in _spread(numbers)])
+
+
+def _spread(polygon: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The polygon 4 x 2; where it has no extent along x or y, the box of one pixel's around it."""
+    low, high = polygon.min(0), polygon.max(0)
+    flat = high - low < MIN_EXTENT
+    if not flat.any():
+        return polygon
+    (left, top), (right, bottom) = np.where(flat, low - 0.5, low), np.where(flat, high + 0.5, high)
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
 
 
 def _visible_mask(result: Result, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """The mask as 0 and 1, C-contiguous (TraX copies raw memory), at least two pixels wide and high."""
     if result.mask.shape != tuple(shape):
         raise RegionError(f"the mask answered is {result.mask.shape}, the image {shape}; please report this")
-    mask = np.array(result.mask > 0, np.uint8, order="C")
+    cleaned = result.mask > 0
+    if np.count_nonzero(np.diff(cleaned.ravel())) > MAX_RUNS:  # a first mask may be as speckled, and be moved
+        x, y, width, height = result.box
+        centre, size = (x + width / 2, y + height / 2), (max(width, 1.0), max(height, 1.0))
+        cleaned = clean_mask(cleaned, centre, size, min_share=0.0, max_gap=math.inf)
+    mask = np.array(cleaned, np.uint8, order="C")
     if not mask.any():
         x, y, width, height = result.box
         row, column = np.clip([y + height / 2, x + width / 2], 0, np.array(shape) - 1).astype(int)

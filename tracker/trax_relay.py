@@ -1,9 +1,10 @@
-"""A relay between the client's stream and libtrax, for two kinds of images that libtrax 4.0.2 cannot receive.
+"""A relay between the client's stream and libtrax, for what libtrax 4.0.2 cannot receive.
 
 An image sent in memory is ended with a zero byte for which there is no room: where its size in bytes is 8
 modulo 16, that destroys the heap and the process is aborted. And a message with a path that is not ASCII is
-refused. The relay takes such images out of the stream and leaves a ticket in their place, a path that libtrax
-understands.
+refused, one with a path of megabytes takes minutes. The relay takes such images out of the stream and leaves a
+ticket in their place, a path that libtrax understands. An empty region, and a mask of absurd size, would crash
+the process or fill its memory; in their place goes what libtrax takes for no usable region.
 """
 
 from __future__ import annotations
@@ -22,8 +23,14 @@ from numpy.typing import NDArray
 
 TICKET = "/dmb-relay/"
 FRAME = b"@@TRAX:frame "
+QUIT = b"@@TRAX:quit\n"
+LONGEST_PATH = 4096  # bytes, as on Linux
+REGION = re.compile(rb'(@@TRAX:initialize\s+)"([^"\\]*(?:\\.[^"\\]*)*)"')
+MASK_SIZE = re.compile(rb"mask:[^,]*,[^,]*,([^,]*),([^,]*)")
+LARGEST_MASK = 2**27  # pixels; four times an 8K image
+NO_REGION = b'"none"'
 IN_MEMORY = re.compile(rb'"image:(\d+);(\d+);(rgb|gray8|gray16);([A-Za-z0-9+/=]*)"')
-BY_PATH = re.compile(rb'"file://((?:[^"\\]|\\.)*)"')
+BY_PATH = re.compile(rb'"file://([^"\\]*(?:\\.[^"\\]*)*)"')
 FORMATS = {b"rgb": (3, "u1"), b"gray8": (1, "u1"), b"gray16": (1, "<u2")}  # channels, type
 
 
@@ -53,7 +60,7 @@ class Relay:
     def translate(self, message: bytes) -> bytes:
         """Exchange in one message what libtrax cannot receive for tickets."""
         if not message.startswith(FRAME):
-            return message
+            return REGION.sub(_exchange_region, message) if message.startswith(b"@@TRAX:initialize") else message
         self._kept = {}
         return BY_PATH.sub(self._exchange_path, IN_MEMORY.sub(self._exchange_image, message))
 
@@ -65,14 +72,14 @@ class Relay:
 
     def _exchange_image(self, match: re.Match[bytes]) -> bytes:
         channels, kind = FORMATS[match[3]]
-        shape = (int(match[2]), int(match[1]), channels)
-        with contextlib.suppress(ValueError):  # damaged: libtrax's to refuse
+        with contextlib.suppress(ValueError, OverflowError):  # damaged: libtrax's to refuse
+            shape = (int(match[2]), int(match[1]), channels)
             content = base64.b64decode(match[4], validate=True)
             return self._keep(np.frombuffer(content, kind).reshape(shape))
         return match[0]
 
     def _exchange_path(self, match: re.Match[bytes]) -> bytes:
-        if match[1].isascii():
+        if match[1].isascii() and len(match[1]) <= LONGEST_PATH:
             return match[0]
         return self._keep(Path(os.fsdecode(re.sub(rb"\\(.)", rb"\1", match[1]))))
 
@@ -80,5 +87,22 @@ class Relay:
         # Line by line, as messages are; a client waits for the answer before it sends the next frame.
         with contextlib.suppress(OSError), open(source, "rb", closefd=False) as stream, open(inlet, "wb") as sink:
             for line in iter(stream.readline, b""):
+                if not line.endswith(b"\n"):
+                    break
                 sink.write(self.translate(line))
                 sink.flush()
+            sink.write(QUIT)  # libtrax that waits for the second half of a request would not notice the end
+
+
+def _exchange_region(match: re.Match[bytes]) -> bytes:
+    """The region of an initialisation, or another in its place where libtrax could not bear it."""
+    size = MASK_SIZE.match(match[2])
+    bearable = bool(match[2])
+    if size is not None:
+        try:
+            width, height = float(size[1]), float(size[2])
+        except ValueError:
+            bearable = False
+        else:
+            bearable = width >= 0 and height >= 0 and width * height <= LARGEST_MASK
+    return match[0] if bearable else match[1] + NO_REGION

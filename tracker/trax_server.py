@@ -69,6 +69,7 @@ class Log:
 
     def __init__(self) -> None:
         self.path: Path | None = None
+        self._complained = False
 
     def write(self, text: str) -> None:
         """Write lines; a closed pipe or a full disk ends no session."""
@@ -76,8 +77,18 @@ class Log:
         with contextlib.suppress(OSError):
             os.write(2, lines)  # past sys.stderr, which would fail once more when the interpreter ends
         if self.path is not None:
-            with contextlib.suppress(OSError), self.path.open("ab") as file:
-                file.write(lines)
+            try:
+                with self.path.open("ab") as file:
+                    file.write(lines)
+            except OSError as error:
+                self._complain(f"DMB: warning: log file '{self.path}' cannot be written ({error.strerror or error})\n")
+
+    def _complain(self, line: str) -> None:
+        """Say on standard error, once, that the file gets nothing."""
+        if not self._complained:
+            self._complained = True
+            with contextlib.suppress(OSError):
+                os.write(2, line.encode(errors="replace"))
 
 
 def load_dmb(settings: Settings) -> Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -187,8 +188,8 @@ def client_is_gone() -> bool:
 
 
 def say_goodbye(server: trax.Server, reason: str | None = None) -> None:
-    """End the session; the protocol loses a reason that is not ASCII."""
-    text = reason.encode("ascii", "backslashreplace").decode() if reason else None
+    """End the session; the protocol loses a reason that is not ASCII, or ends it at a control character."""
+    text = re.sub(r"[\0-\x1f\x7f]", " ", reason.encode("ascii", "backslashreplace").decode()) if reason else None
     with contextlib.suppress(trax.TraxException, OSError):  # where the client is gone, nobody waits for it
         server.quit(text)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tracker.files import replacing
 from tracker.network.backbone import STRIDE_CONVENTIONS, StrideOn
 from tracker.network.decoder import POSITIONS
 from tracker.network.model import SPATIAL_MAPS, DMBNet
@@ -73,8 +73,8 @@ def find_weights(option: str | os.PathLike[str] | None = None, environ: Mapping[
     directories = weights_directories()
     named = os.fspath(option) if option else environ.get("DMB_WEIGHTS", "")
     if named:
-        path = Path(named).expanduser()
-        if path.is_file():
+        path = Path(os.path.expanduser(named))
+        if os.path.isfile(path):  # which, unlike the path's own method, takes names that are too long for no file
             return path
         raise WeightsError(
             f"weights file '{path.absolute()}' (named by the weights option or DMB_WEIGHTS) does not exist; name an "
@@ -130,15 +130,8 @@ def write_tensors(
         OSError: it cannot be written there.
     """
     facts = dict(metadata) | {"checksum": checksum(tensors)}
-    target = Path(path)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as temporary:
-        pass
-    try:
-        save_file(dict(tensors), temporary.name, metadata=facts)
-        os.chmod(temporary.name, 0o644)
-        os.replace(temporary.name, target)
-    finally:
-        Path(temporary.name).unlink(missing_ok=True)
+    with replacing(Path(path)) as draft:
+        save_file(dict(tensors), draft, metadata=facts)
     return facts
 
 
@@ -193,9 +186,9 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "none")
+        found = _shown(metadata.get("format", "none"))
         raise WeightsError(
-            f"weights file '{path}' is not a DMB weights file (format '{found}', expected '{FORMAT}'); "
+            f"weights file '{path}' is not a DMB weights file (format {found}, expected '{FORMAT}'); "
             "use one written by DMB's training or by `dmb weights convert`"
         )
     if metadata.get("checksum") != checksum(tensors):
@@ -212,10 +205,15 @@ def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
     }
 
 
+def _shown(text: object) -> str:
+    """A file's own words in a message: quoted, short, and without what would steer a terminal."""
+    return repr(str(text)[:80])
+
+
 def differences(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> list[str]:
     """The first missing, unexpected and mis-shaped names, up to three of each; empty where nothing differs."""
     complaints = [f"missing {name}" for name in expected if name not in tensors][:3]
-    complaints += [f"unexpected {name}" for name in tensors if name not in expected][:3]
+    complaints += [f"unexpected {_shown(name)[1:-1]}" for name in tensors if name not in expected][:3]
     complaints += [
         f"{name} is {tuple(tensors[name].shape)} instead of {shape}"
         for name, shape in expected.items()
@@ -248,15 +246,15 @@ def build_model(metadata: Mapping[str, str], path: Path) -> DMBNet:
     stride_on = metadata.get("stride_on")
     if stride_on not in STRIDE_CONVENTIONS:
         raise WeightsError(
-            f"weights file '{path}' states the stride convention '{stride_on}', expected one of "
+            f"weights file '{path}' states the stride convention {_shown(stride_on)}, expected one of "
             f"{', '.join(STRIDE_CONVENTIONS)}; convert it again"
         )
     # what older files do not state is what they were trained with
     position, spatial_map = metadata.get("position", "add"), metadata.get("spatial_map", "distance")
     if position not in POSITIONS or spatial_map not in SPATIAL_MAPS:
         raise WeightsError(
-            f"weights file '{path}' wants its spatial map to be '{spatial_map}' and to enter by '{position}', which "
-            "this version of DMB does not know; use a newer one"
+            f"weights file '{path}' wants its spatial map to be {_shown(spatial_map)} and to enter by "
+            f"{_shown(position)}, which this version of DMB does not know; use a newer one"
         )
     return DMBNet(
         stride_on=stride_on,
@@ -294,7 +292,7 @@ def _read_trunk(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Stride
         raise WeightsError(f"trunk '{path}' is no readable safetensors file ({error}); name another one") from error
     if stride_on not in STRIDE_CONVENTIONS:
         raise WeightsError(
-            f"trunk '{path}' states the stride convention '{stride_on}', expected one of "
+            f"trunk '{path}' states the stride convention {_shown(stride_on)}, expected one of "
             f"{', '.join(STRIDE_CONVENTIONS)}; convert it again"
         )
     return tensors, stride_on

@@ -65,9 +65,9 @@ def test_stretches(overlaps: list[float], expected: list[tuple[int, int]]) -> No
 def test_what_is_shown_of_a_stretch() -> None:
     stretch = Stretch("a", frames_of([1, 0.9, 0.4, 0.1, 0.3, 0.8, 1]), 2, 4)
     assert [frame.index for frame in stretch.shown()] == [1, 2, 3, 5]
-    assert stretch.found_again and stretch.mean == pytest.approx(0.8 / 3)
+    assert stretch.recovers and stretch.mean == pytest.approx(0.8 / 3)
     lost = Stretch("a", frames_of([1, 0.2, 0.1]), 1, 2)
-    assert [frame.index for frame in lost.shown()] == [0, 1, 2] and not lost.found_again
+    assert [frame.index for frame in lost.shown()] == [0, 1, 2] and not lost.recovers
 
 
 def test_pictures_stand_side_by_side_with_captions() -> None:
@@ -80,7 +80,7 @@ def test_pictures_stand_side_by_side_with_captions() -> None:
 
 def test_the_table_names_the_pictures() -> None:
     text = table([Stretch("a", frames_of([1, 0.2, 0.1]), 1, 2)], lambda stretch: f"{stretch.name}.png")
-    assert "| a | 1-2 of 2 | 0.15 | 2.0 | lost to the end | [a.png](a.png) |" in text
+    assert "| a | 1-2 of 2 | 0.15 | 2.0 | low to the end | [a.png](a.png) |" in text
 
 
 @pytest.mark.parametrize("from_box", [False, True])

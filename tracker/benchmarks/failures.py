@@ -66,7 +66,7 @@ class Stretch:
         return float(np.mean([frame.overlap for frame in self.frames[self.first : self.last + 1]]))
 
     @property
-    def found_again(self) -> bool:
+    def recovers(self) -> bool:
         """Whether good frames follow."""
         return self.last + 1 < len(self.frames)
 
@@ -160,7 +160,7 @@ def table(found: Sequence[Stretch], picture_of: Callable[[Stretch], str]) -> str
             f"{stretch.first}-{stretch.last} of {len(stretch.frames) - 1}",
             f"{stretch.mean:.2f}",
             f"{stretch.frames[stretch.first].uncertainty:.1f}",
-            "found again" if stretch.found_again else "lost to the end",
+            "good again" if stretch.recovers else "low to the end",
             f"[{picture_of(stretch)}]({picture_of(stretch)})",
         ))
     lines = [f"| {' | '.join(row)} |" for row in rows]

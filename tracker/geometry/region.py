@@ -7,6 +7,7 @@ pixel centres, so the polygon of a box ends at x + w - 1, as libtrax has it. A m
 from __future__ import annotations
 
 import math
+import reprlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,7 @@ Mask = NDArray[np.bool_]
 
 MAX_RUNS = 60_000  # the toolkit's writer breaks at 65,536 runs of equal pixels
 MIN_SPAN = 2  # the toolkit calls a mask that is one pixel wide or high empty
+FURTHEST = 1e6  # pixels; beyond it the arithmetic of crops overflows, and no image is as large
 
 
 class RegionError(ValueError):
@@ -193,21 +195,23 @@ def parse_region(region: object, shape: tuple[int, int]) -> ParsedRegion:
         shape: height and width of the image.
 
     Raises:
-        RegionError: no such region, not finite, empty, or outside the image.
+        RegionError: no such region, not finite, empty, outside the image, or far larger than any image.
     """
     try:
         values = np.asarray(region)
-        if values.dtype == object:
+        if values.dtype.kind not in "biufU":  # texts may be numbers; complex numbers, dates and objects are none
             raise ValueError
         numbers = values.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise RegionError(
-            f"the region {region!r} is not numeric; give x, y, w, h, a polygon's points, or a mask"
+            f"the region {_shown(region)} is not numeric; give x, y, w, h, a polygon's points, or a mask"
         ) from error
     if numbers.ndim == 2 and (values.dtype == np.bool_ or numbers.shape[1] != 2 or numbers.shape == tuple(shape)):
         return _parse_mask(values, numbers, shape)
     if not np.isfinite(numbers).all():
-        raise RegionError(f"the region {numbers.ravel().tolist()} holds NaN or infinity; give finite numbers")
+        raise RegionError(f"the region {_shown(numbers)} holds NaN or infinity; give finite numbers")
+    if numbers.size and np.abs(numbers).max() > FURTHEST:
+        raise RegionError(f"the region {_shown(numbers)} is too large; give pixels, none beyond {FURTHEST:,.0f}")
     if numbers.shape == (4,):
         return _check_covers(_parse_box(numbers, shape), shape)
     if numbers.ndim == 1 and numbers.size >= 6 and numbers.size % 2 == 0:
@@ -218,6 +222,14 @@ def parse_region(region: object, shape: tuple[int, int]) -> ParsedRegion:
         f"a region of shape {values.shape} is not understood; give x, y, w, h, n x 2 points with n >= 3, or a mask "
         f"of the image's size {shape[0]} x {shape[1]}"
     )
+
+
+def _shown(region: object) -> str:
+    """A region in a message: its first numbers, or its beginning, on one line."""
+    if not (isinstance(region, np.ndarray) and region.dtype == np.float64):
+        return " ".join(reprlib.repr(region).split())
+    numbers = [f"{number:.6g}" for number in region.ravel()[:8]]  # a rotated box whole
+    return f"[{', '.join(numbers + ['...'] * (region.size > 8))}]"
 
 
 def _check_inside(box: Box, shape: tuple[int, int], what: str) -> None:
@@ -247,7 +259,7 @@ def _parse_box(numbers: NDArray[np.float64], shape: tuple[int, int]) -> ParsedRe
 
 def _parse_polygon(points: NDArray[np.float64], shape: tuple[int, int]) -> ParsedRegion:
     bounding = box_from_polygon(points)
-    text = f"polygon {np.round(points, 2).ravel().tolist()}"
+    text = f"polygon {_shown(points)}"
     across = np.roll(points, -1, axis=0)
     area = abs(np.sum(points[:, 0] * across[:, 1] - across[:, 0] * points[:, 1])) / 2
     if area <= 0 and min(bounding[2], bounding[3]) <= 1:

@@ -1,0 +1,38 @@
+"""Files that appear under their names only when they are complete: an interrupted run leaves no half of one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PREFIX = 40  # characters of a file's name that the unfinished one keeps: its own must not become too long
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the name of an empty file to write to; it becomes `path` at the end, or is removed where something fails.
+
+    Args:
+        path: where to, in an existing folder; a file that is there already stays whole until then.
+
+    Raises:
+        OSError: no file can be made there.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:PREFIX]}.")
+    os.close(descriptor)
+    draft = Path(name)
+    try:
+        yield draft
+        os.chmod(draft, 0o644)  # temporary files are their owner's only
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Write a file in an existing folder, atomically; text becomes UTF-8. Raises OSError where that fails."""
+    with replacing(path) as draft:
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
