@@ -18,8 +18,10 @@ from pathlib import Path
 
 import yaml
 
+from tracker.files import replace_file
 from vot_workspace.dataset import provide, sequence_names
 from vot_workspace.layout import CONFIGURATION, LIST, read_list, toolkit_stacks
+from vot_workspace.toolkit import read_log
 from vot_workspace.writer import REGISTRY, STACKS, WorkspaceError
 
 SHORT_NAMES = {
@@ -132,9 +134,7 @@ def make_workspace(
     if not (directory / CONFIGURATION).is_file():
         ours = os.path.relpath(REGISTRY, directory.resolve())
         content = {"registry": [ours, OWN_TRACKERS], "stack": stack.name, "sequences": SEQUENCES}
-        temporary = directory / f".{CONFIGURATION}.tmp"
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        os.replace(temporary, directory / CONFIGURATION)
+        replace_file(directory / CONFIGURATION, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     return len(found)
 
 
@@ -224,8 +224,7 @@ def _download(stack: Stack, folder: Path, environ: Mapping[str, str], say: Calla
 
 def _reason(log: Path) -> str:
     """The last thing that the toolkit has said, in plain words where it means the network."""
-    text = re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", log.read_text(encoding="utf-8", errors="replace"))
-    if UNREACHABLE.search(text):
+    lines = read_log(log)
+    if any(map(UNREACHABLE.search, lines)):
         return "the server cannot be reached"
-    lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
     return lines[-1][:300] if lines else "no reason was given"

@@ -143,8 +143,3 @@ def _facts(folder: Path) -> str:
     if not images:
         raise DatasetError(f"sequence '{folder}' has neither a file '{FACTS}' nor images 'color/00000001.jpg'")
     return f"channels.color=color/%0{len(images[0].stem)}d{images[0].suffix}\nformat=default\nfps=20\n"
-
-
-def frame_count(folder: Path) -> int:
-    """Lines of a sequence's ground truth."""
-    return sum(bool(line.strip()) for line in (folder / TRUTH).read_text(encoding="utf-8").splitlines())

@@ -1,7 +1,6 @@
-"""Evaluates DMB with the VOT toolkit on chosen sequences, in several processes at once.
+"""Evaluates DMB with the VOT toolkit on chosen sequences: makes a workspace, evaluates and analyses it.
 
-The toolkit evaluates one sequence after the other, all that a workspace has. So every process gets a workspace of its
-own, with sequences that no other has; what they find is moved into one workspace, and that is analysed.
+The workspace belongs to one tracker: it holds a copy of the weights, and the settings in its trackers.ini.
 """
 
 from __future__ import annotations
@@ -9,18 +8,18 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vot_workspace.dataset import choose, frame_count, provide
+from vot_workspace.dataset import choose, provide
+from vot_workspace.layout import read_workspace
+from vot_workspace.parallel import evaluate_workspace, threads_per_worker
 from vot_workspace.scores import ScoresError, Table, read_scores
-from vot_workspace.toolkit import EvaluationError, Toolkit
+from vot_workspace.toolkit import LOG, EvaluationError, Toolkit, last_words, read_log
 from vot_workspace.writer import write_workspace
 
 TRACKER = "DMB"
@@ -28,11 +27,11 @@ STACK = "dev.yaml"
 TRAX_SERVER = "tracker.trax_server"
 PACKAGES = Path(__file__).resolve().parent.parent  # the folder that holds the tracker's packages
 WEIGHTS = "weights.safetensors"  # below a workspace
+REGISTRY = "trackers.ini"  # below a workspace
 RESULTS = Path("results", TRACKER, "baseline")  # below a workspace
 ANALYSIS = "validation"
 FAILURE = "2"  # line of a result where the target was lost
 TIMEOUT = 300  # seconds for one frame
-POLL = 0.2  # seconds
 HEADER = "; Written by `dmb validate`; the results beside this file belong to"
 
 
@@ -119,11 +118,14 @@ class Tracked:
 
     def trajectory(self, name: str) -> list[str]:
         """The result of a sequence, a line per frame: a region, or the code of a special state."""
-        return _result(self.directory, name).read_text(encoding="utf-8").split()
+        return self._read(name, f"{name}_001.txt")
 
     def seconds(self, name: str) -> list[float]:
         """What each frame of a sequence took, as the toolkit has measured it."""
-        return [float(line) for line in _times(self.directory, name).read_text(encoding="utf-8").split()]
+        return [float(line) for line in self._read(name, f"{name}_001_time.value")]
+
+    def _read(self, name: str, file: str) -> list[str]:
+        return Path(self.directory, RESULTS, name, file).read_text(encoding="utf-8").split()
 
 
 def evaluate_sequences(
@@ -163,6 +165,7 @@ def track_sequences(
     Raises:
         EvaluationError: the toolkit or the tracker failed, or `keep` holds something else.
         DatasetError: no such sequences.
+        WorkspaceError: an evaluation is running in `keep`.
     """
     names = choose(job.source, job.names)
     with ExitStack() as resources:
@@ -174,20 +177,19 @@ def track_sequences(
         _claim(directory, job)
         scratch = tempfile.TemporaryDirectory(prefix="tmp_", dir=directory, ignore_cleanup_errors=True)
         toolkit = Toolkit(environ, Path(resources.enter_context(scratch)), kept=keep is not None)
-        threads = None
-        if workers > 1 and "DMB_THREADS" not in job.settings and "OMP_NUM_THREADS" not in environ:
-            threads = max(1, (os.cpu_count() or 1) // workers)  # else each would use all cores, and wait for the others
+        threads = threads_per_worker(workers, {**toolkit.environment, **job.settings}) if workers > 1 else None
+        if threads is not None:
             toolkit.environment["DMB_THREADS"] = str(threads)
         sequences = provide(job.source, names, directory / "sequences")
-        write_workspace(directory, stack=job.stack, sequences=_paths(sequences), registry=directory / "trackers.ini")
-        _collect(directory)
-        _evaluate(directory, job.stack, sequences, workers, toolkit, say)
+        paths = [str(folder) for folder in sequences.values()]  # the toolkit's list.txt may hold absolute paths
+        write_workspace(directory, stack=job.stack, sequences=paths, registry=directory / REGISTRY)
+        _evaluate(directory, workers, toolkit, say)
         yield Tracked(directory, names, threads, toolkit)
 
 
 def _claim(directory: Path, job: Job) -> None:
     """Make the workspace's folder, or check that what it holds is an evaluation of the same tracker."""
-    registry = directory / "trackers.ini"
+    registry = directory / REGISTRY
     text = job.registry(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -205,95 +207,31 @@ def _claim(directory: Path, job: Job) -> None:
         raise EvaluationError(f"folder '{directory}' cannot be used ({error}); name another one") from error
 
 
-def _paths(sequences: Mapping[str, Path]) -> list[str]:
-    return [str(folder) for folder in sequences.values()]  # the toolkit's list.txt may hold absolute paths
-
-
-def _result(workspace: Path, name: str) -> Path:
-    """File with the result of one sequence, a line per frame."""
-    return workspace / RESULTS / name / f"{name}_001.txt"
-
-
-def _times(workspace: Path, name: str) -> Path:
-    """File with the seconds that each frame of a sequence took."""
-    return workspace / RESULTS / name / f"{name}_001_time.value"
-
-
-def _finished(workspace: Path, name: str) -> bool:
-    """Whether a sequence's result is complete: the toolkit writes the times after it has closed the result."""
-    return _result(workspace, name).is_file() and _times(workspace, name).is_file()
-
-
-def _collect(directory: Path) -> None:
-    """Move finished results from the processes' workspaces into the common one; the rest is dropped."""
-    for workspace in (directory, *sorted(directory.glob("parts/*"))):
-        for folder in sorted((workspace / RESULTS).glob("*")):
-            target = directory / RESULTS / folder.name
-            if not _finished(workspace, folder.name):
-                shutil.rmtree(folder, ignore_errors=True)
-            elif folder != target:
-                shutil.rmtree(target, ignore_errors=True)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(folder, target)
-
-
-def _deal(lengths: Mapping[str, int], hands: int) -> list[list[str]]:
-    """Distribute sequences so that every hand has about as many frames: the longest first, to the least loaded."""
-    dealt: list[list[str]] = [[] for _ in range(min(hands, len(lengths)))]
-    for name in sorted(lengths, key=lambda name: (-lengths[name], name)):
-        min(dealt, key=lambda hand: sum(lengths[other] for other in hand)).append(name)
-    return dealt
-
-
-def _evaluate(
-    directory: Path,
-    stack: str,
-    sequences: Mapping[str, Path],
-    workers: int,
-    toolkit: Toolkit,
-    say: Callable[[str], None],
-) -> None:
-    """Run `vot evaluate` for every sequence that has no result yet, and collect the results."""
-    finished = [name for name in sequences if _finished(directory, name)]
-    if finished:
-        say(f"already done: {', '.join(finished)}")
-    lengths = {name: frame_count(folder) for name, folder in sequences.items() if name not in finished}
-    shutil.rmtree(directory / "parts", ignore_errors=True)
-    running: dict[Path, tuple[subprocess.Popen[bytes], list[str]]] = {}
-    try:
-        for number, hand in enumerate(_deal(lengths, workers), 1):
-            part = directory / "parts" / str(number)
-            paths = _paths({name: sequences[name] for name in hand})
-            write_workspace(part, stack=stack, sequences=paths, registry=directory / "trackers.ini")
-            running[part] = toolkit.start(part, "evaluate", TRACKER), hand
-        while running:
-            time.sleep(POLL)
-            for part, (process, hand) in list(running.items()):
-                ended = process.poll() is not None
-                for name in hand:
-                    if name not in finished and _finished(part, name):
-                        finished.append(name)
-                        say(f"{name}: {len(finished)} of {len(sequences)} done")
-                left = [name for name in hand if name not in finished]
-                if ended and left:
-                    raise toolkit.failure(part, f"stopped before it had finished {', '.join(left)}")
-                if ended:
-                    del running[part]
-    finally:
-        for process, _ in running.values():
-            process.terminate()
-        for process, _ in running.values():
-            process.wait()
-        _collect(directory)
+def _evaluate(directory: Path, workers: int, toolkit: Toolkit, say: Callable[[str], None]) -> None:
+    """Run `vot evaluate` for every sequence that has no result yet."""
+    outcome = evaluate_workspace(
+        read_workspace(directory),
+        [TRACKER],
+        workers=workers,
+        registry=directory / REGISTRY,  # else trackers in the current folder would be found, too
+        environ=toolkit.environment,
+        give_up=True,
+        say=say,
+    )
+    if outcome.failures:
+        names = ", ".join(label.partition(" ")[2] for label in outcome.failures)
+        reasons = list(dict.fromkeys(outcome.failures.values()))
+        raise toolkit.failure(f"stopped before it had finished {names}", reasons, directory / "logs")
 
 
 def _analyse(directory: Path, toolkit: Toolkit) -> Table:
-    """Run `vot analysis` on the collected results."""
+    """Run `vot analysis` on the results."""
     path = directory / "analysis" / f"{ANALYSIS}.json"
     path.unlink(missing_ok=True)
-    code = toolkit.start(directory, "analysis", "--name", ANALYSIS, TRACKER).wait()
+    code = toolkit.run(directory, "analysis", "--name", ANALYSIS, TRACKER)
     if code or not path.is_file():
-        raise toolkit.failure(directory, f"could not analyse the results (exit code {code})")
+        log = directory / LOG
+        raise toolkit.failure(f"could not analyse the results (exit code {code})", last_words(read_log(log)), log)
     try:
         (table,) = read_scores(path)
     except (ScoresError, ValueError) as error:

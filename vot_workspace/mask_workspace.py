@@ -23,7 +23,15 @@ from tracker.geometry.region import edge_angle
 from tracker.geometry.rotated_box import fit_rotated_box
 from vot_workspace.layout import CONFIGURATION, LIST
 from vot_workspace.mask_videos import MaskVideo, decode, open_videos
-from vot_workspace.writer import WorkspaceError, anchors, encode_mask, encode_polygon, write_workspace
+from vot_workspace.writer import (
+    WorkspaceError,
+    encode_mask,
+    encode_polygon,
+    is_visible,
+    write_lines,
+    write_texts,
+    write_workspace,
+)
 
 FORMS = {"polygon": "polygons.yaml", "mask": "masks.yaml"}  # form of the ground truth -> stack
 ABSENT = {"polygon": "0,0,0,0", "mask": "m0,0,0,0,0"}  # ground truth where there is no target
@@ -47,10 +55,6 @@ class Target:
     visible: list[bool]
 
 
-def _visible(mask: NDArray[np.bool_]) -> bool:
-    return bool(mask.any(0).sum() > 1 and mask.any(1).sum() > 1)
-
-
 def targets(video: MaskVideo, say: Callable[[str], None]) -> list[Target]:
     """The objects of a video that can be tracked; what is left out is said."""
     found = []
@@ -58,7 +62,7 @@ def targets(video: MaskVideo, say: Callable[[str], None]) -> list[Target]:
     for number in ids:
         name = video.name if len(ids) == 1 else f"{video.name}_{number}"
         masks = [label == number for label in video.labels]
-        visible = [_visible(mask) for mask in masks]
+        visible = [is_visible(mask) for mask in masks]
         start = visible.index(True) if any(visible) else len(masks)
         if len(masks) - start < SHORTEST:
             say(f"left out {name}: it is seen in no frame but the last one")
@@ -84,10 +88,6 @@ def regions(target: Target, form: str) -> Iterator[str]:
             yield encode_polygon(polygon)
 
 
-def _write_lines(path: Path, lines: Sequence[object]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
 def write_target(folder: Path, target: Target, form: str, images: Sequence[Path], fps: int) -> None:
     """Write a sequence's folder; it appears under its name when it is complete.
 
@@ -109,13 +109,9 @@ def write_target(folder: Path, target: Target, form: str, images: Sequence[Path]
             except OSError:
                 shutil.copyfile(image, path)
         height, width = target.masks[0].shape
-        facts = {"channels.color": "color/%08d.jpg", "format": "default", "fps": fps, "name": target.name}
-        facts |= {"width": width, "height": height, "length": len(target.masks)}
-        _write_lines(unfinished / "sequence", [f"{key}={value}" for key, value in facts.items()])
-        _write_lines(unfinished / "groundtruth.txt", list(regions(target, form)))
-        _write_lines(unfinished / "anchor.value", anchors(target.visible))
+        write_texts(unfinished, list(regions(target, form)), target.visible, (width, height), fps)
         if not all(target.visible):
-            _write_lines(unfinished / "absent.tag", [int(not visible) for visible in target.visible])
+            write_lines(unfinished / "absent.tag", [int(not visible) for visible in target.visible])
         os.replace(unfinished, folder)
 
 

@@ -81,7 +81,7 @@ def cores() -> int:
 
 
 def threads_per_worker(workers: int, environ: Mapping[str, str]) -> int | None:
-    """CPU threads of DMB in each process; None where the user has chosen."""
+    """CPU threads that DMB is to use in each process; None where the user has chosen."""
     if environ.get("DMB_THREADS") or environ.get("OMP_NUM_THREADS"):
         return None
     return max(1, cores() // workers)  # else each would use all cores, and wait for the others
@@ -113,6 +113,7 @@ def evaluate_workspace(
     registry: Path | None = None,
     experiments: Sequence[str] | None = None,
     environ: Mapping[str, str] = os.environ,
+    give_up: bool = False,
     say: Callable[[str], None] = lambda line: None,
     interrupted: Callable[[], int | None] = lambda: None,
 ) -> Outcome:
@@ -125,6 +126,7 @@ def evaluate_workspace(
         registry: file or folder with trackers besides the workspace's own.
         experiments: names of those to run; None for all.
         environ: environment of the processes.
+        give_up: whether the first failure ends the evaluation; else the other sequences are evaluated first.
         say: is called with a line whenever a tracker has finished a sequence, or failed on it.
         interrupted: is asked all the time; the signal for which to stop.
 
@@ -143,14 +145,11 @@ def evaluate_workspace(
         left = [task for task in tasks if not _is_done(layout, chosen, task)]
         environment = {name: text for name, text in environ.items() if not name.startswith("TRAX")}
         environment.setdefault("MPLBACKEND", "Agg")
-        threads = threads_per_worker(workers, environ)
-        if threads is not None:
-            environment["DMB_THREADS"] = str(threads)
         done = len(tasks) - len(left)
         if done:
             say(f"{done} of {len(tasks)} sequences are finished already")
-        pool = _Pool(layout, Command(registry, experiments, environment, lock), workers, Outcome(len(tasks), done), say)
-        return pool.run(left, interrupted)
+        command, outcome = Command(registry, experiments, environment, lock), Outcome(len(tasks), done)
+        return _Pool(layout, command, workers, outcome, give_up, say).run(left, interrupted)
 
 
 def _is_done(layout: Layout, experiments: Mapping[str, dict[str, object]], task: Task) -> bool:
@@ -173,53 +172,69 @@ class _Pool:
     """Keeps the processes busy."""
 
     def __init__(
-        self, layout: Layout, command: Command, workers: int, outcome: Outcome, say: Callable[[str], None]
+        self,
+        layout: Layout,
+        command: Command,
+        workers: int,
+        outcome: Outcome,
+        give_up: bool,
+        say: Callable[[str], None],
     ) -> None:
         self.layout, self.command, self.workers = layout, command, workers
-        self.outcome, self.say = outcome, say
-        self.frames_done = 0
+        self.outcome, self.give_up, self.say = outcome, give_up, say
+        self.frames = self.frames_done = 0
+        self.running: list[Worker] = []
         self.begin = time.monotonic()
 
     def run(self, tasks: Sequence[Task], interrupted: Callable[[], int | None]) -> Outcome:
-        """Compute tasks until all are done or the user interrupts."""
-        waiting = sorted(tasks, key=lambda task: (-task.frames, task.label))
-        frames = sum(task.frames for task in tasks)
-        running: list[Worker] = []
-        started = 0
+        """Compute tasks until all are done or the user interrupts. However it ends, what is finished is kept."""
+        self.frames = sum(task.frames for task in tasks)
         try:
-            while (waiting or running) and self.outcome.interrupted is None:
-                while waiting and len(running) < self.workers:
-                    part = self.layout.directory / PARTS / f"{started:04d}"
-                    running.append(Worker(part, self.layout, waiting.pop(0), self.command))
-                    started += 1
-                time.sleep(POLL)
-                for worker in [worker for worker in running if worker.ended()]:
-                    running.remove(worker)
-                    self._close(worker, frames)
-                self.outcome.interrupted = interrupted()
-            if running:
-                time.sleep(SETTLED)  # what has just been written is whole then
-                for worker in [worker for worker in running if worker.ended()]:
-                    running.remove(worker)
-                    self._close(worker, frames)
+            try:
+                self._compute(sorted(tasks, key=lambda task: (-task.frames, task.label)), interrupted)
+            finally:
+                if self.running:
+                    time.sleep(SETTLED)  # what has just been written is whole then
+                    self._close_ended()
         finally:
-            stop(running)
+            stop(self.running)
             shutil.rmtree(self.layout.directory / PARTS, ignore_errors=True)
         return self.outcome
 
-    def _close(self, worker: Worker, frames: int) -> None:
+    def _compute(self, waiting: list[Task], interrupted: Callable[[], int | None]) -> None:
+        """Start processes until nothing is left to do, or it is to end."""
+        started = 0
+        while (waiting or self.running) and self.outcome.interrupted is None:
+            while waiting and len(self.running) < self.workers:
+                part = self.layout.directory / PARTS / f"{started:04d}"
+                self.running.append(Worker(part, self.layout, waiting.pop(0), self.command))
+                started += 1
+            time.sleep(POLL)
+            self._close_ended()
+            if self.give_up and self.outcome.failures:
+                return
+            self.outcome.interrupted = interrupted()
+
+    def _close_ended(self) -> None:
+        for worker in [worker for worker in self.running if worker.ended()]:
+            self.running.remove(worker)
+            self._close(worker)
+
+    def _close(self, worker: Worker) -> None:
         """Tell what has become of a process that has ended."""
         self.frames_done += worker.task.frames
         reason = worker.failure()
         if reason is None:
             self.outcome.finished += 1
-            rest = (frames - self.frames_done) * (time.monotonic() - self.begin) / max(1, self.frames_done)
-            later = f", about {_duration(rest)} left" if self.frames_done < frames else ""
+            rest = (self.frames - self.frames_done) * (time.monotonic() - self.begin) / max(1, self.frames_done)
+            later = f", about {_duration(rest)} left" if self.frames_done < self.frames else ""
             count = f"{self.outcome.finished} of {self.outcome.tasks} done"
             self.say(f"{worker.task.label}: {_duration(worker.seconds)}; {count}{later}")
         else:
             self.outcome.failures[worker.task.label] = reason
-            self.say(f"{worker.task.label}: FAILED: {reason} (see '{worker.keep_logs()}')")
+            log = worker.keep_logs()
+            if not self.give_up:  # else it is for the caller to tell
+                self.say(f"{worker.task.label}: FAILED: {reason} (see '{log}')")
         worker.remove()
 
 

@@ -9,16 +9,29 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+LOG = "vot.log"  # below a workspace
 
 
 class EvaluationError(RuntimeError):
     """The toolkit or the tracker failed; the message says where and with which words."""
 
 
+def read_log(path: Path) -> list[str]:
+    """Lines of the toolkit's output, without colours and empty ones; a progress bar is a line whenever it moves."""
+    text = re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", path.read_text(encoding="utf-8", errors="replace"))
+    return [line for line in map(str.strip, re.split(r"[\r\n]+", text)) if line]
+
+
+def last_words(lines: Sequence[str]) -> list[str]:
+    """The end of an output, without progress bars."""
+    return [line for line in lines if not re.match(r"\d+ ?%|.*\|\s*\d+/\d+", line)][-3:] or ["no output"]
+
+
 class Toolkit:
-    """Starts `vot` and words its failures.
+    """Runs `vot` with an environment of its own, and words its failures.
 
     Args:
         environ: of the toolkit.
@@ -34,25 +47,22 @@ class Toolkit:
         self.environment |= {"VOT_RESULTS_BINARY": "0", "VOT_PERSISTENT_CACHE": "0"}
         self.kept = kept
 
-    def start(self, workspace: Path, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a command in a workspace; its output goes to `vot.log` there."""
+    def run(self, workspace: Path, *arguments: str) -> int:
+        """Run a command in a workspace, with its output in `vot.log` there; returns the exit code."""
         words = [sys.executable, "-m", "vot", *arguments, "--workspace", str(workspace)]
-        with (workspace / "vot.log").open("wb") as log:
-            return subprocess.Popen(
+        with (workspace / LOG).open("wb") as log:
+            done = subprocess.run(
                 words,
                 cwd=workspace,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                check=False,
             )
+        return done.returncode
 
-    def failure(self, workspace: Path, what: str) -> EvaluationError:
-        """The error for a command that has not done its work."""
-        path = workspace / "vot.log"
-        text = re.sub(r"\x1b\[[0-9;]*m", "", path.read_text(encoding="utf-8", errors="replace"))
-        lines = [line.strip() for line in re.split(r"[\r\n]+", text)]
-        lines = [line for line in lines if line and not re.fullmatch(r"\d+ ?%.*", line)]
-        told = [line for line in lines if "encountered an error" in line] or lines[-3:] or ["no output"]
-        where = f"its log is '{path}'" if self.kept else "--keep DIR keeps its log"
-        return EvaluationError(f"the VOT toolkit {what}: {' / '.join(told)} ({where})")
+    def failure(self, what: str, reasons: Sequence[str], logs: Path) -> EvaluationError:
+        """The error for a command that has not done its work, with its words and the file or folder of its logs."""
+        where = f"see '{logs}'" if self.kept else "--keep DIR keeps its log"
+        return EvaluationError(f"the VOT toolkit {what}: {' / '.join(reasons)} ({where})")

@@ -21,11 +21,11 @@ from pathlib import Path
 import yaml
 
 from vot_workspace.layout import CONFIGURATION, LIST, Layout
+from vot_workspace.toolkit import LOG, last_words, read_log
 from vot_workspace.trajectories import link, read_trajectories
 
 GRACE = 3.0  # seconds that ended processes may take
 POLL = 0.05  # seconds
-LOG = "vot.log"  # below the own workspace
 CONCLUDED = "Evaluation concluded"  # the toolkit's word at the end; it ends with code 0 in any case
 ERROR = re.compile(r"encountered an error at sequence [^:]*: *(.*)")
 
@@ -155,8 +155,7 @@ class Worker:
 
     def failure(self) -> str | None:
         """Why an ended process has not done its work; None if it has."""
-        text = (self.part / LOG).read_text(encoding="utf-8", errors="replace")
-        lines = [line.strip() for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;]*m", "", text))]
+        lines = read_log(self.part / LOG)
         told = [match[1] for match in map(ERROR.search, lines) if match]
         if told:
             return " / ".join(dict.fromkeys(told))
@@ -164,8 +163,7 @@ class Worker:
             return f"the VOT toolkit was ended by {signal.Signals(-self.process.returncode).name}"
         if self.process.returncode == 0 and any(CONCLUDED in line for line in lines):
             return None
-        rest = [line for line in lines if line and not re.match(r"\d+ ?%|.*\|\s*\d+/\d+", line)]
-        return f"the VOT toolkit stopped: {' / '.join(rest[-3:]) or 'no output'}"
+        return f"the VOT toolkit stopped: {' / '.join(last_words(lines))}"
 
     def keep_logs(self) -> Path:
         """Copy what the toolkit and the tracker have written into the real workspace; returns the toolkit's file."""

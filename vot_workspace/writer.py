@@ -80,6 +80,33 @@ def anchors(visible: list[bool]) -> list[int]:
     return values
 
 
+def is_visible(mask: NDArray[np.bool_]) -> bool:
+    """Whether a mask H x W shows anything for the toolkit, which takes a line of pixels for empty."""
+    return bool(mask.any(0).sum() > 1 and mask.any(1).sum() > 1)
+
+
+def write_lines(path: Path, lines: Iterable[object]) -> None:
+    """Write a text file."""
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def write_texts(folder: Path, regions: list[str], visible: list[bool], size: tuple[int, int], fps: int) -> None:
+    """Write what a sequence's folder holds besides the images `color/00000001.jpg` and so on.
+
+    Args:
+        folder: its name is the sequence's.
+        regions: the ground truth, a text for every frame.
+        visible: whether each frame shows the target.
+        size: width and height of the images.
+        fps: frames per second.
+    """
+    facts = {"channels.color": "color/%08d.jpg", "format": "default", "fps": fps, "name": folder.name}
+    facts |= {"width": size[0], "height": size[1], "length": len(regions)}
+    write_lines(folder / "sequence", [f"{key}={value}" for key, value in facts.items()])
+    write_lines(folder / "groundtruth.txt", regions)
+    write_lines(folder / "anchor.value", anchors(visible))
+
+
 def write_sequence(folder: Path, frames: Iterable[Annotated], *, kind: str, fps: int = 20) -> None:
     """Write a sequence folder.
 
@@ -101,19 +128,8 @@ def write_sequence(folder: Path, frames: Iterable[Annotated], *, kind: str, fps:
         if not cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
             raise WorkspaceError(f"'{path}' cannot be written; check the disk's space and permissions")
         regions.append(_region(frame, kind))
-        visible.append(bool(frame.mask.any(0).sum() > 1 and frame.mask.any(1).sum() > 1))
-    facts = {
-        "channels.color": "color/%08d.jpg",
-        "format": "default",
-        "fps": fps,
-        "name": folder.name,
-        "width": width,
-        "height": height,
-        "length": len(regions),
-    }
-    (folder / "sequence").write_text("".join(f"{key}={value}\n" for key, value in facts.items()))
-    (folder / "groundtruth.txt").write_text("".join(region + "\n" for region in regions))
-    (folder / "anchor.value").write_text("".join(f"{value}\n" for value in anchors(visible)))
+        visible.append(is_visible(frame.mask))
+    write_texts(folder, regions, visible, (width, height), fps)
 
 
 def write_workspace(directory: Path, *, stack: str, sequences: list[str], registry: Path = REGISTRY) -> None:
@@ -135,4 +151,4 @@ def write_workspace(directory: Path, *, stack: str, sequences: list[str], regist
     shutil.copyfile(STACKS / stack, directory / stack)
     relative = os.path.relpath(registry, directory.resolve())
     (directory / "config.yaml").write_text(f"registry:\n- {relative}\nstack: {stack}\nsequences: sequences\n")
-    (directory / "sequences" / "list.txt").write_text("".join(name + "\n" for name in sequences))
+    write_lines(directory / "sequences" / "list.txt", sequences)

@@ -10,19 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.benchmarks.davis_folders import square
-from tracker.benchmarks.davis_masks import DavisError, decode_ids, read_ids, write_ids
-
-
-def test_palette_round_trip(tmp_path: Path) -> None:
-    ids = np.arange(256, dtype=np.uint8).reshape(8, 32)
-    write_ids(tmp_path / "00000.png", ids)
-    assert [path.name for path in tmp_path.iterdir()] == ["00000.png"]
-    with Image.open(tmp_path / "00000.png") as image:
-        assert image.mode == "P" and image.format == "PNG"
-        colours = np.asarray(image.convert("RGB")).reshape(-1, 3)
-    assert np.array_equal(read_ids(tmp_path / "00000.png", (8, 32)), ids)
-    assert colours[[0, 1, 2, 9, 21]].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [191, 0, 0], [128, 64, 128]]
-    assert colours[[22, 200, 255]].tolist() == [[22] * 3, [200] * 3, [255] * 3]
+from tracker.benchmarks.davis_masks import DavisError, decode_ids, read_ids
+from tracker.indexed_png import write_ids
 
 
 def encoded(values: np.ndarray, mode: str) -> bytes:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tracker.cli import vot
-from tracker.cli.main import main
+from tracker.cli.main import COMMANDS, USAGE, main
 
 
 def test_help_names_the_commands_and_imports_no_torch() -> None:
@@ -19,6 +19,13 @@ def test_help_names_the_commands_and_imports_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "vot" in done.stdout
+
+
+def test_every_command_is_in_the_help_and_can_be_called() -> None:
+    named = [line.split()[0] for line in USAGE.splitlines() if line.startswith("  ") and line[2] not in " -"]
+    assert named == list(COMMANDS)
+    for load in COMMANDS.values():
+        assert load().__name__ == "main"
 
 
 def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,18 +36,18 @@ def test_otb_and_its_resumption(tmp_path: Path, capsys: pytest.CaptureFixture[st
     root, output = write_otb(tmp_path / "otb"), tmp_path / "out"
     assert run("otb", root, output) == 0, capsys.readouterr().err
     out = capsys.readouterr().out.splitlines()
-    assert "Jogging-2: 3 of 3 done" in out and out[-1].endswith("Precision 1.000")
+    assert sum(line.endswith("; 3 of 3 done") for line in out) == 1 and out[-1].endswith("Precision 1.000")
     for name in ("Car", "Jogging-1", "Jogging-2"):
         assert (output / "results" / f"{name}.txt").read_text() == "11.000,6.000,20.000,10.000\n" * LENGTH
     scores = json.loads((output / "scores.json").read_text())
     above = [np.mean(overlap > np.linspace(0, 1, 21)) for overlap in (1, 19 / 21, 18 / 22, 17 / 23)]
     assert scores["scores"]["Success"] == pytest.approx(np.mean(above)) and scores["fps"] > 0
 
-    (output / "workspace" / RESULTS / "Car" / "Car_001_time.value").unlink()  # as if it had been interrupted
+    (output / "workspace" / RESULTS / "Car" / "Car_001.txt").unlink()  # as if it had been interrupted
     (output / "scores.json").unlink()
     assert run("otb", root, output) == 0
     out = capsys.readouterr().out
-    assert "already done: Jogging-1, Jogging-2" in out and "Car: 3 of 3 done" in out
+    assert "2 of 3 sequences are finished already" in out and "DMB Car: " in out and "3 of 3 done" in out
     assert json.loads((output / "scores.json").read_text())["scores"] == scores["scores"]
 
     assert run("otb", root, output, "--frames", "3") == 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from tests.conftest import CHECKOUT, clean_environment
 from tests.end_to_end.workspace import Video, straight
 from vot_workspace.evaluation import RESULTS, Job, evaluate_sequences
+from vot_workspace.parallel import PARTS
 from vot_workspace.toolkit import EvaluationError
 
 pytestmark = pytest.mark.end_to_end
@@ -41,8 +45,8 @@ def test_two_workers_find_what_one_finds(source: Path, tmp_path: Path) -> None:
     both = evaluate_sequences(job(source), workers=2, keep=kept, environ=environment(), say=said.append)
     results = sorted(path.relative_to(kept / RESULTS) for path in (kept / RESULTS).glob("*/*.txt"))
     assert [str(path) for path in results] == ["leaving/leaving_001.txt", "staying/staying_001.txt"]
-    assert len(list((kept / "parts").iterdir())) == 2
-    assert sorted(line.split(":")[0] for line in said) == ["leaving", "staying"] and "2 of 2 done" in said[1]
+    assert not (kept / PARTS).exists()
+    assert sorted(line.split(":")[0] for line in said) == ["DMB leaving", "DMB staying"] and "2 of 2 done" in said[1]
     assert both.lengths == {"leaving": LENGTH, "staying": LENGTH}
     assert both.failures["leaving"] > 1 and both.failures["staying"] == 0
     assert both.scores["failures per sequence"] == pytest.approx(both.failures["leaving"] / 2)
@@ -51,10 +55,11 @@ def test_two_workers_find_what_one_finds(source: Path, tmp_path: Path) -> None:
     assert one.scores == both.scores and one.failures == both.failures
     assert 0 < one.scores["EAO"] < 1
 
-    (kept / RESULTS / "leaving" / "leaving_001_time.value").unlink()  # as if it had been interrupted
+    (kept / RESULTS / "leaving" / "leaving_001.txt").unlink()  # as if it had been interrupted
     said.clear()
     again = evaluate_sequences(job(source), keep=kept, environ=environment(), say=said.append)
-    assert said == ["already done: staying", "leaving: 2 of 2 done"]
+    assert said[0] == "1 of 2 sequences are finished already"
+    assert said[1].startswith("DMB leaving: ") and said[1].endswith("2 of 2 done") and len(said) == 2
     assert again.scores == both.scores
 
 
@@ -62,6 +67,28 @@ def test_a_tracker_that_fails_is_one_sentence(source: Path, tmp_path: Path) -> N
     with pytest.raises(EvaluationError) as caught:
         evaluate_sequences(job(source, "broken"), environ=environment() | {"TMPDIR": str(tmp_path)})
     sentence = str(caught.value)
-    assert sentence.startswith("the VOT toolkit stopped before it had finished leaving, staying: ")
-    assert "encountered an error at sequence" in sentence and "KeyError: 'no such thing'" in sentence
+    assert sentence.startswith("the VOT toolkit stopped before it had finished leaving: ")
+    assert "KeyError: 'no such thing'" in sentence and sentence.endswith(" (--keep DIR keeps its log)")
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interruption_ends_all_processes_and_keeps_what_is_finished(
+    source: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    code = (
+        "import os, signal, sys\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\nfrom pathlib import Path\n"
+        "from tests.end_to_end.test_validation import environment, job\n"
+        "from tracker.cli.ending import run_orderly\n"
+        "from vot_workspace.evaluation import evaluate_sequences\n"
+        "def say(line):\n    print(line, flush=True)\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        f"work = lambda: evaluate_sequences(job(Path({str(source)!r})), keep=Path({str(tmp_path / 'kept')!r}),"
+        " environ=environment(), say=say)\n"
+        "sys.exit(run_orderly(work, ()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + number, done.stderr
+    assert done.stdout.startswith("DMB leaving: ") and done.stdout.count("\n") == 1
+    assert sorted(path.name for path in (tmp_path / "kept" / RESULTS).iterdir()) == ["leaving"]
+    assert not (tmp_path / "kept" / PARTS).exists()

@@ -11,24 +11,18 @@ from PIL import Image
 
 from tests.media.clips import SIZE, scene, square
 from tracker.geometry.region import RegionError
-from tracker.media.masks import davis_palette
+from tracker.indexed_png import write_ids
 from tracker.media.targets import Given, draw_box, has_display, make_targets, read_masks
 
 SHAPE = (SIZE[1], SIZE[0])
 BOX = Given("box", (10.0, 14.0, 20.0, 20.0))
 
 
-def indexed(path: Path, ids: np.ndarray) -> Path:
-    image = Image.fromarray(ids.astype(np.uint8))
-    image.putpalette(davis_palette())
-    image.save(path)
-    return path
-
-
 def test_every_id_of_an_indexed_file_is_an_object(tmp_path: Path) -> None:
     ids = np.zeros(SHAPE, np.uint8)
     ids[square(2, 2, 10)], ids[square(30)], ids[square(50, 30, 8)] = 2, 5, 255  # 255 is void
-    path = indexed(tmp_path / "ids.png", ids)
+    path = tmp_path / "ids.png"
+    write_ids(path, ids)
     masks = read_masks(path)
     assert list(masks) == [2, 5] and np.array_equal(masks[5], ids == 5)
     assert [target.object_id for target in make_targets([Given("mask", path)], SHAPE)] == [2, 5]
@@ -43,7 +37,7 @@ def test_every_id_of_an_indexed_file_is_an_object(tmp_path: Path) -> None:
 def test_one_object_is_one_whatever_its_value(tmp_path: Path, kind: str) -> None:
     path, mask = tmp_path / "mask.png", square(20)
     if kind == "indexed":
-        indexed(path, mask * 3)
+        write_ids(path, np.asarray(mask * 3, np.uint8))
     else:
         image = Image.fromarray(mask.astype(np.uint8) * 255)
         image.convert({"1-bit": "1", "grey": "L", "RGB": "RGB"}[kind]).save(path)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.media.clips import RED, SIZE, answer, scene, square
-from tracker.media.masks import MaskFolder, davis_palette, index_masks
+from tracker.media.masks import MaskFolder, index_masks
 from tracker.media.overlay import colour_of, overlay, tint
 from tracker.media.recording import moment
 from tracker.media.report import MAX_THUMBNAILS, Thumbnails
@@ -45,14 +45,6 @@ def test_a_video_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         VideoWriter(tmp_path / "nowhere" / "v.webm", SIZE, 25)
 
 
-def test_the_palette_is_that_of_davis() -> None:
-    palette = davis_palette()
-    assert len(palette) == 768
-    known = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 4: (0, 0, 128), 8: (64, 0, 0),
-             255: (224, 224, 192)}  # fmt: skip
-    assert {number: tuple(palette[3 * number : 3 * number + 3]) for number in known} == known
-
-
 def test_where_masks_overlap_the_surer_object_wins(tmp_path: Path) -> None:
     weak, strong = answer(square(10), 0.4), answer(square(20), 0.8)
     ids = index_masks({1: weak, 2: strong})
@@ -76,7 +68,8 @@ def test_the_overlay_shows_masks_boxes_and_labels() -> None:
     assert drawn[2, 3].tolist() == [120, 120, 120]
     assert (np.abs(drawn[:14].astype(int) - colour_of(1)).max(2) < 4).any()  # the label's patch
     moved = tint(image, {1: answer(square(30), segmented=False)})
-    assert moved[24, 40].tolist() == [120, 120, 120] and moved[24, 30, 0] > 220 > 100 > moved[24, 30, 1]
+    assert moved[24, 40].tolist() == [120, 120, 120]
+    assert np.abs(moved[24, 30].astype(int) - colour_of(1)).max() < 40  # the outline, smoothed
 
 
 def test_a_label_stays_in_the_image() -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import configparser
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import yaml
 
 from tracker.geometry.region import polygon_to_mask
 from vot_workspace.demo import SCRIPTS, main, render
-from vot_workspace.from_masks import main as from_masks
 from vot_workspace.writer import REGISTRY, STACKS, anchors, encode_mask
 
 
@@ -107,22 +105,6 @@ def test_dev_stack_is_what_eao_on_vot2014_dev_means() -> None:
     assert (baseline["type"], baseline["repetitions"]) == ("supervised", 1)
     score = next(a for a in baseline["analyses"] if a["type"] == "supervised_eao_score")
     assert (score["low"], score["high"]) == (50, 250)
-
-
-def test_masks_become_a_workspace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "davis" / "bear"
-    folder.mkdir(parents=True)
-    mask = np.zeros((40, 50), np.uint8)
-    mask[10:20, 10:30] = 255
-    for index in range(3):
-        cv2.imwrite(str(folder / f"{index:05d}.jpg"), np.full((40, 50, 3), 90, np.uint8))
-        cv2.imwrite(str(folder / f"{index:05d}.png"), np.roll(mask, index, 1))
-    assert from_masks([str(tmp_path / "davis"), str(tmp_path / "w")]) == 0
-    lines = (tmp_path / "w" / "sequences" / "bear" / "groundtruth.txt").read_text().split()
-    assert [line.split(",")[0] for line in lines] == ["m10", "m11", "m12"]
-    (folder / "00001.png").unlink()
-    assert from_masks([str(tmp_path / "davis"), str(tmp_path / "w2")]) == 1
-    assert "00001.jpg" in capsys.readouterr().err
 
 
 def test_a_size_beyond_the_backgrounds_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

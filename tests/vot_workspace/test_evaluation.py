@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vot_workspace import evaluation
 from vot_workspace.evaluation import Job, evaluate_sequences
-from vot_workspace.toolkit import EvaluationError, Toolkit
+from vot_workspace.toolkit import EvaluationError, Toolkit, last_words, read_log
 
 
 @pytest.fixture
@@ -20,13 +19,6 @@ def source(tmp_path: Path) -> Path:
     (folder / "groundtruth.txt").write_text("0,0,9,9\n")
     (folder / "sequence").write_text("")
     return tmp_path / "vot"
-
-
-def test_sequences_are_dealt_by_their_frames() -> None:
-    lengths = {"a": 100, "b": 350, "c": 100, "d": 200}
-    assert evaluation._deal(lengths, 2) == [["b"], ["d", "a", "c"]]
-    assert evaluation._deal({"a": 1}, 3) == [["a"]]
-    assert evaluation._deal({}, 3) == []
 
 
 def test_the_registry_is_what_the_toolkit_reads(tmp_path: Path, source: Path) -> None:
@@ -54,33 +46,16 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path, source: Path
     assert sorted(path.name for path in kept.iterdir()) == ["thesis.txt", "trackers.ini"]
 
 
-def test_only_finished_results_are_collected(tmp_path: Path) -> None:
-    for number, name, endings in (
-        ("1", "done", (".txt", "_time.value")),
-        ("2", "cut", (".txt",)),
-        ("2", "both", (".txt", "_time.value")),
-    ):
-        folder = tmp_path / "parts" / number / evaluation.RESULTS / name
-        folder.mkdir(parents=True)
-        for ending in endings:
-            (folder / f"{name}_001{ending}").write_text("1\n")
-    (tmp_path / evaluation.RESULTS / "cut").mkdir(parents=True)
-    evaluation._collect(tmp_path)
-    assert sorted(path.name for path in (tmp_path / evaluation.RESULTS).iterdir()) == ["both", "done"]
-
-
 def test_a_failure_tells_what_the_log_says(tmp_path: Path) -> None:
-    red, plain = "\x1b[31m", "\x1b[0m"
-    log = f"50 %\n{red}Tracker DMB encountered an error at sequence car: no weights{plain}\nTracker output in /tmp\n"
-    (tmp_path / "vot.log").write_text(log)
-    error = str(Toolkit({}, tmp_path, kept=True).failure(tmp_path, "stopped"))
-    assert error == (
-        "the VOT toolkit stopped: Tracker DMB encountered an error at sequence car: no weights "
-        f"(its log is '{tmp_path / 'vot.log'}')"
-    )
-    (tmp_path / "vot.log").write_text("one\ntwo\nthree\nfour\n")
-    error = str(Toolkit({}, tmp_path, kept=False).failure(tmp_path, "stopped"))
-    assert error.endswith("two / three / four (--keep DIR keeps its log)")
+    log = tmp_path / "vot.log"
+    log.write_text("one\ntwo\r\n\n  \x1b[31mthree\x1b[0m \n50 %\nDMB 100%|#####| 3/3 [00:01]\rfour\n")
+    assert last_words(read_log(log)) == ["two", "three", "four"]
+    log.write_text("")
+    assert last_words(read_log(log)) == ["no output"]
+    error = str(Toolkit({}, tmp_path, kept=True).failure("stopped", ["no weights", "no space"], log))
+    assert error == f"the VOT toolkit stopped: no weights / no space (see '{log}')"
+    error = str(Toolkit({}, tmp_path, kept=False).failure("stopped", ["no weights"], log))
+    assert error == "the VOT toolkit stopped: no weights (--keep DIR keeps its log)"
 
 
 def test_settings_of_others_do_not_reach_the_toolkit(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from tracker.benchmarks.box_datasets import BoxDataset, BoxDatasetError, BoxSequence
 from tracker.benchmarks.boxes import TrackedBoxes
-from tracker.benchmarks.files import replace_file
+from tracker.files import replace_file
 from vot_workspace.dataset import FACTS, TRUTH
 from vot_workspace.evaluation import Job, Tracked, track_sequences
 from vot_workspace.toolkit import EvaluationError
@@ -59,6 +59,7 @@ def run(
         BoxDatasetError: the sequences cannot be offered to the toolkit.
         EvaluationError: the toolkit or the tracker failed, or the folder holds another run.
         DatasetError: a sequence that was offered is gone.
+        WorkspaceError: an evaluation is running in the folder.
     """
     sequences, workspace = (directory / part for part in PARTS)
     text = stage(dataset, sequences)
@@ -142,12 +143,12 @@ def read_result(sequence: BoxSequence, tracked: Tracked, origin: int) -> Tracked
         BoxDatasetError: the size of an image is needed and it cannot be read.
     """
     length = len(sequence.images)
-    lines = tracked.trajectory(sequence.name)
     damaged = f"the result of '{sequence.name}' in '{tracked.directory}' is damaged; delete that folder and run again"
     try:
-        boxes = np.array([[float(word) for word in line.split(",")] for line in lines[1:]], np.float64).reshape(-1, 4)
+        lines = tracked.trajectory(sequence.name)[1:]
+        boxes = np.array([[float(word) for word in line.split(",")] for line in lines], np.float64).reshape(-1, 4)
         seconds = np.array(tracked.seconds(sequence.name), np.float64)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise EvaluationError(damaged) from error
     if len(boxes) != length - 1 or len(seconds) != length or not np.isfinite(boxes).all():
         raise EvaluationError(damaged)

@@ -1,4 +1,4 @@
-"""Masks of object ids as PNG files: read from any tool that writes them, written as DAVIS wants them submitted."""
+"""Masks of object ids as PNG files, read from any tool that writes them; `tracker.indexed_png` writes them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tracker.benchmarks.files import replace_file
-
-# colours of the official masks; object ids from 22 on are grey
-COLOURS = (
-    (0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128), (0, 128, 128), (128, 128, 128),
-    (64, 0, 0), (191, 0, 0), (64, 128, 0), (191, 128, 0), (64, 0, 128), (191, 0, 128), (64, 128, 128), (191, 128, 128),
-    (0, 64, 0), (128, 64, 0), (0, 191, 0), (128, 191, 0), (0, 64, 128), (128, 64, 128),
-)  # fmt: skip
-PALETTE = bytes(value for colour in COLOURS for value in colour) + bytes(
-    level for level in range(len(COLOURS), 256) for _ in range(3)
-)
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # of Pillow, for damaged files
 
 
@@ -70,12 +59,3 @@ def read_ids(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
         found, wanted = (f"{size[1]} x {size[0]}" for size in (ids.shape, shape))
         raise DavisError(f"mask '{path}' has {found} pixels, its label has {wanted}; give masks of the label's size")
     return ids
-
-
-def write_ids(path: Path, ids: NDArray[np.uint8]) -> None:
-    """Write object ids H x W as a PNG file with DAVIS's palette, in one go; raises OSError where that fails."""
-    image = Image.fromarray(np.ascontiguousarray(ids, np.uint8))
-    image.putpalette(PALETTE)  # turns a grey image into one of indices
-    data = io.BytesIO()
-    image.save(data, format="PNG")
-    replace_file(path, data.getvalue())

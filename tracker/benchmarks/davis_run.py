@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.benchmarks.davis import DavisSequence, Source, open_davis
-from tracker.benchmarks.davis_masks import DavisError, write_ids
+from tracker.benchmarks.davis_masks import DavisError
 from tracker.benchmarks.validation import write_document
 from tracker.geometry.region import RegionError, box_from_mask
+from tracker.indexed_png import write_ids
 from tracker.settings import Settings
 
 if TYPE_CHECKING:

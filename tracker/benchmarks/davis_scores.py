@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from tracker.benchmarks.davis import DavisSequence
 from tracker.benchmarks.davis_masks import DavisError, read_ids
-from tracker.benchmarks.files import replace_file
 from tracker.benchmarks.sequences import VOID
 from tracker.benchmarks.similarity import boundary_similarity, overlap
 from tracker.benchmarks.validation import write_document
+from tracker.files import replace_file
 
 RECALL_ABOVE = 0.5
 BINS = 4  # of which the decay compares the first with the last

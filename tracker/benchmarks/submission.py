@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tracker.benchmarks.boxes import TrackedBoxes
-from tracker.benchmarks.files import replace_file
+from tracker.files import replace_file
 
 DATE = (1980, 1, 1, 0, 0, 0)  # of the files inside: equal results make equal archives
 IGNORED = ("__MACOSX/", ".DS_Store")  # what macOS adds, and the servers pass over

@@ -6,8 +6,6 @@ per sequence; a run that was interrupted goes on with the sequences that are mis
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.benchmarks.similarity import overlap
+from tracker.files import replacing
 from tracker.geometry.region import Polygon, edge_angle, polygon_from_box, polygon_to_mask
 
 if TYPE_CHECKING:
@@ -213,25 +212,18 @@ class MaskCache:
     def store(self, sequence: PolygonSequence, masks: TrackedMasks) -> None:
         """Write the masks of a sequence, atomically; raises OSError where that fails."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=f".{sequence.name}.", delete=False) as temporary:
-            pass
-        try:
-            with open(temporary.name, "wb") as file:
-                np.savez_compressed(
-                    file,
-                    identity=np.array(self.identity),
-                    truth=sequence.truth()[: masks.length],
-                    length=masks.length,
-                    shape=np.array(masks.masks.shape),
-                    bits=np.packbits(masks.masks),
-                    frames=masks.frames,
-                    start_angles=masks.start_angles,
-                    failures=masks.failures,
-                )
-            os.chmod(temporary.name, 0o644)
-            os.replace(temporary.name, self._path(sequence.name))
-        finally:
-            Path(temporary.name).unlink(missing_ok=True)
+        with replacing(self._path(sequence.name)) as draft, draft.open("wb") as file:
+            np.savez_compressed(
+                file,
+                identity=np.array(self.identity),
+                truth=sequence.truth()[: masks.length],
+                length=masks.length,
+                shape=np.array(masks.masks.shape),
+                bits=np.packbits(masks.masks),
+                frames=masks.frames,
+                start_angles=masks.start_angles,
+                failures=masks.failures,
+            )
 
 
 def tracked_masks(

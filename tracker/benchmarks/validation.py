@@ -6,7 +6,7 @@ import json
 import math
 import os
 import platform
-import tempfile
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tracker import __version__
 from tracker.benchmarks.masks import Score, run
 from tracker.benchmarks.sequences import MaskSequence
+from tracker.files import replace_file
 from tracker.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 INITS = ("mask", "box")
 PATHS = ("weights", "log")  # settings that are named elsewhere, or concern one machine only
+CHECKOUT = Path(__file__).resolve().parents[2]  # or, installed, the folder of packages
 
 
 @dataclass(frozen=True)
@@ -145,8 +148,21 @@ def processor_name() -> str:
     return next(filter(None, models), platform.processor() or platform.machine())
 
 
+def commit(checkout: Path = CHECKOUT) -> str | None:
+    """The commit of a checkout of the project, with "-dirty" where files differ from it; None where this is none."""
+    if not (checkout / ".git").exists():  # else git would find a repository around an installed package
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environment)
+    except (OSError, subprocess.SubprocessError):  # no git, or no commit
+        return None
+    return done.stdout.strip() or None
+
+
 def conditions(settings: Settings, weights: Path, checksum: str) -> dict[str, Any]:
-    """What a validation was made with: date, weights, arithmetic, machine, and settings that are not the default.
+    """What a validation was made with: date, code, weights, arithmetic, machine, and settings that are not the default.
 
     Raises:
         DeviceError: no such device.
@@ -160,8 +176,11 @@ def conditions(settings: Settings, weights: Path, checksum: str) -> dict[str, An
     changed = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name not in PATHS}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "version": __version__,
+        "commit": commit(),
         "weights": {"name": weights.name, "checksum": checksum},
         "device": str(device),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "precision": str(resolve_precision(settings.precision, device)).removeprefix("torch."),
         "threads": settings.threads or torch.get_num_threads(),
         "torch": torch.__version__,
@@ -181,8 +200,4 @@ def _finite(value: object) -> object:
 
 def write_document(path: Path, document: dict[str, Any]) -> None:
     """Write JSON, atomically; raises OSError where that fails."""
-    text = json.dumps(_finite(document), indent=2, allow_nan=False) + "\n"
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as temporary:
-        temporary.write(text)
-    os.chmod(temporary.name, 0o644)
-    os.replace(temporary.name, path)
+    replace_file(path, json.dumps(_finite(document), indent=2, allow_nan=False) + "\n")

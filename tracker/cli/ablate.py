@@ -6,7 +6,6 @@ import argparse
 import hashlib
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.cli.validate import copied, ending_orderly, load_tracker, say, tracker_settings
+from tracker.cli.ending import FAILURE, run_orderly
+from tracker.cli.validate import copied, load_tracker, say, tracker_settings
 
 if TYPE_CHECKING:
     from tracker.benchmarks.ablation import Row
@@ -32,7 +32,6 @@ they stay empty.
 
 Other settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
 """
-FAILURE = 1  # exit code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,13 +52,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=Path("ablation"), metavar="DIR",
                         help="folder of the results (default: ablation)")
     return parser  # fmt: skip
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file in one go, so that an interruption leaves the old one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 class Study:
@@ -215,11 +207,12 @@ class Study:
     def _report(self) -> None:
         """Write what is measured, of all rows."""
         from tracker.benchmarks.ablation import ROWS, comma_separated, markdown, plot
+        from tracker.files import replace_file
 
         output, scores = self.options.output, {row.name: self._scores(row) for row in ROWS}
         found = {name: value for name, value in scores.items() if value is not None}
-        _write(output / "ablation.md", markdown(ROWS, found, self._conditions()))
-        _write(output / "ablation.csv", comma_separated(ROWS, found))
+        replace_file(output / "ablation.md", markdown(ROWS, found, self._conditions()))
+        replace_file(output / "ablation.csv", comma_separated(ROWS, found))
         if not plot(ROWS, found, str(output / "ablation.png")):
             (output / "ablation.png").unlink(missing_ok=True)
 
@@ -277,19 +270,14 @@ def main(
     from vot_workspace.toolkit import EvaluationError
     from vot_workspace.writer import WorkspaceError
 
-    expected = (AblationError, SequenceError, DeviceError, SettingsError, WeightsError, DatasetError, EvaluationError,
-                WorkspaceError, OSError)  # fmt: skip
-    try:
-        with ending_orderly(), ExitStack() as copies:
+    def work() -> None:
+        with ExitStack() as copies:
             for complaint in complaints(environ):
                 print(f"warning: {complaint}", file=sys.stderr)
             Study(options, environ, load, _find(options, environ, copies)).run()
-    except expected as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILURE
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return 128 + signal.SIGINT
-    files = [name for name in ("ablation.md", "ablation.csv", "ablation.png") if (options.output / name).is_file()]
-    say(f"written in '{options.output}': {', '.join(files)}")
-    return 0
+        files = [name for name in ("ablation.md", "ablation.csv", "ablation.png") if (options.output / name).is_file()]
+        say(f"written in '{options.output}': {', '.join(files)}")
+
+    of_toolkit = (DatasetError, EvaluationError, WorkspaceError)
+    expected = (AblationError, SequenceError, DeviceError, SettingsError, WeightsError, *of_toolkit)
+    return run_orderly(work, expected, interrupted="interrupted; the same command goes on")

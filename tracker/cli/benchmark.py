@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pkgutil import resolve_name
 
 USAGE = """\
 usage: dmb benchmark BENCHMARK ...
@@ -21,40 +22,16 @@ Every benchmark has its own --help.
 """
 
 
-def _boxfit() -> Callable[[Sequence[str]], int]:
-    from tracker.cli.benchmark_boxfit import main
-
-    return main
+def _boxes(name: str) -> Callable[..., int]:
+    return partial(resolve_name("tracker.cli.benchmark_boxes:main"), name)
 
 
-def _davis() -> Callable[[Sequence[str]], int]:
-    from tracker.cli.benchmark_davis import main
-
-    return main
-
-
-def _failures() -> Callable[[Sequence[str]], int]:
-    from tracker.cli.benchmark_failures import main
-
-    return main
-
-
-def _boxes(name: str) -> Callable[[], Callable[[Sequence[str]], int]]:
-    def load() -> Callable[[Sequence[str]], int]:
-        from tracker.cli.benchmark_boxes import main
-
-        return partial(main, name)
-
-    return load
-
-
-BENCHMARKS = {
-    "boxfit": _boxfit,
-    "davis": _davis,
-    "failures": _failures,
-    "got10k": _boxes("got10k"),
-    "otb": _boxes("otb"),
-    "trackingnet": _boxes("trackingnet"),
+# a call imports the benchmark's module and gives its function, which takes arguments and returns the exit code
+BENCHMARKS: dict[str, Callable[[], Callable[..., int]]] = {
+    "boxfit": partial(resolve_name, "tracker.cli.benchmark_boxfit:main"),
+    "davis": partial(resolve_name, "tracker.cli.benchmark_davis:main"),
+    "failures": partial(resolve_name, "tracker.cli.benchmark_failures:main"),
+    **{name: partial(_boxes, name) for name in ("got10k", "otb", "trackingnet")},
 }
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.cli.validate import copied, ending_orderly, say, tracker_settings
+from tracker.cli.ending import FAILURE, run_orderly
+from tracker.cli.validate import copied, say, tracker_settings
 
 if TYPE_CHECKING:
     from tracker.benchmarks.box_datasets import BoxDataset
@@ -29,7 +29,6 @@ scores.json where the truth is public{archive}, sequences/ (links to the images)
 Settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
 """
 ARCHIVE = ",\n{name}.zip for the evaluation server where the whole split {split} was tracked"
-FAILURE = 1  # exit code
 MOST_COMPLAINTS = 20  # that are printed of an archive
 
 
@@ -153,8 +152,8 @@ def _check(benchmark: Benchmark, dataset: BoxDataset, archive: Path) -> int:
 
 def _write_results(benchmark: Benchmark, tracked: Sequence[TrackedBoxes], output: Path) -> dict[str, str]:
     """Write the boxes of every sequence; returns the texts by their paths."""
-    from tracker.benchmarks.files import replace_file
     from tracker.benchmarks.submission import got10k_files, trackingnet_files
+    from tracker.files import replace_file
 
     texts = got10k_files if benchmark.name == "got10k" else trackingnet_files
     files = {path: text for one in tracked for path, text in texts(one).items()}
@@ -170,8 +169,8 @@ def _write_scores(
 ) -> str:
     """Score, and write CSV and JSON; returns the line to print."""
     from tracker.benchmarks import boxes
-    from tracker.benchmarks.files import replace_file
     from tracker.benchmarks.validation import write_document
+    from tracker.files import replace_file
 
     score = {"got10k": boxes.got10k, "trackingnet": boxes.trackingnet, "otb": boxes.otb}[benchmark.name]
     scores = score(tracked)
@@ -266,12 +265,5 @@ def main(
 
     expected = (BoxDatasetError, DeviceError, SettingsError, WeightsError)
     of_toolkit = (DatasetError, EvaluationError, WorkspaceError)
-    try:
-        with ending_orderly():
-            return _benchmark(benchmark, options, environ, process or Job(options.root, None, {}))
-    except (*expected, *of_toolkit, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILURE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+    job = process or Job(options.root, None, {})
+    return run_orderly(lambda: _benchmark(benchmark, options, environ, job), (*expected, *of_toolkit))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.cli.ending import run_orderly
 from tracker.cli.validate import load_tracker, say
 
 if TYPE_CHECKING:
@@ -167,12 +167,4 @@ def main(
     from vot_workspace.dataset import DatasetError
 
     expected = (SequenceError, MaskCacheError, DeviceError, RegionError, SettingsError, WeightsError, DatasetError)
-    try:
-        _boxfit(options, environ, load)
-    except (*expected, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILURE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+    return run_orderly(lambda: _boxfit(options, environ, load), expected, failure=FAILURE)

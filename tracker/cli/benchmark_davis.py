@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -12,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.cli.validate import copied, ending_orderly, say
+from tracker.cli.ending import run_orderly
+from tracker.cli.validate import copied, say
 
 if TYPE_CHECKING:
     from tracker.benchmarks.davis import DavisSequence, Source
@@ -31,7 +31,6 @@ keeps the conditions in run.json, and masks of other weights or settings are nev
 
 Settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
 """
-FAILURE = 1  # exit code
 NOT_COMPARED = ("threads",)  # settings that do not change masks but for rounding
 
 
@@ -195,13 +194,6 @@ def main(arguments: Sequence[str], *, load: Load | None = None, environ: Mapping
     from tracker.settings import SettingsError
     from tracker.weights import WeightsError
 
-    try:
-        with ending_orderly():
-            _benchmark(options, source, load, environ)
-    except (DavisError, DeviceError, SettingsError, WeightsError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILURE
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+    expected = (DavisError, DeviceError, SettingsError, WeightsError)
+    interrupted = "interrupted; the same command goes on"
+    return run_orderly(lambda: _benchmark(options, source, load, environ), expected, interrupted=interrupted)

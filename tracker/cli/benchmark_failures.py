@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.cli.validate import ending_orderly, load_tracker, say
+from tracker.cli.ending import run_orderly
+from tracker.cli.validate import load_tracker, say
 
 if TYPE_CHECKING:
     from tracker.benchmarks.failures import Stretch
@@ -25,7 +25,6 @@ OUTPUT/failures.md lists the stretches.
 
 Settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
 """
-FAILURE = 1  # exit code
 TABLE = "failures.md"
 
 
@@ -54,8 +53,8 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     from tqdm import tqdm
 
     from tracker.benchmarks.failures import stretches, strip, table, watch
-    from tracker.benchmarks.files import replace_file
     from tracker.benchmarks.sequences import choose, open_sequences
+    from tracker.files import replace_file
     from tracker.settings import from_environment
 
     settings = from_environment(environ, {"weights": options.weights})
@@ -102,13 +101,5 @@ def main(
     from tracker.settings import SettingsError
     from tracker.weights import WeightsError
 
-    try:
-        with ending_orderly():
-            _run(options, environ, load)
-    except (DeviceError, SequenceError, SettingsError, WeightsError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILURE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+    expected = (DeviceError, SequenceError, SettingsError, WeightsError)
+    return run_orderly(lambda: _run(options, environ, load), expected)

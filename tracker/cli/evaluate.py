@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from tracker.cli.ending import FAILURE
+
 DESCRIPTION = """\
 Evaluate trackers in a workspace of the VOT toolkit, several sequences at once.
 
@@ -27,7 +29,6 @@ down, or apart, with `--experiments realtime --workers 1`.
 
 afterwards: dmb vot analysis --workspace DIR --format html TRACKER ...
 """
-FAILURE = 1  # exit code
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -107,6 +108,7 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -
         workers = options.workers
         threads = threads_per_worker(workers, environ)
         told = "" if threads is None else f", DMB_THREADS={threads} in each"
+        environ = environ if threads is None else {**environ, "DMB_THREADS": str(threads)}
         print(f"{len(layout.sequences)} sequences, {workers} process{'es' * (workers > 1)}{told}", flush=True)
         with interruption.watching():
             outcome = evaluate_workspace(

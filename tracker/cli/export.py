@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from tracker.cli.ending import run_orderly
 
 DESCRIPTION = """\
 Writes the trained network as three ONNX files for runtimes without PyTorch:
@@ -18,7 +19,6 @@ and compares each with PyTorch in onnxruntime. Needs: pip install onnx onnxrunti
 how the files work together.
 """
 STEP = 16
-FAILURE = 1  # exit code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tracker.onnx_export import ExportError, export, verify
     from tracker.weights import WeightsError, find_weights, load_weights, read_weights
 
-    try:
+    def work() -> None:
         weights = find_weights(options.weights)
         model = load_weights(weights)
         checksum = read_weights(weights)[1]["checksum"]
@@ -53,7 +53,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.no_verify:
             for name, difference in verify(model, options.output, size=options.size).items():
                 print(f"{name}: differs from PyTorch by at most {difference:.1e}")
-    except (ExportError, WeightsError, OSError) as error:
-        print(f"dmb export: {error}", file=sys.stderr)
-        return FAILURE
-    return 0
+
+    return run_orderly(work, (ExportError, WeightsError))

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
+from pkgutil import resolve_name
 
 from tracker import __version__
 
 USAGE = """\
 usage: dmb COMMAND ...
 
-commands:
-  ablate ...    the paper's ablation study with your weights: dmb ablate --vot SOURCE --output DIR
-  benchmark ... scores on public benchmarks, and measurements of parts: dmb benchmark davis --root DIR --output DIR
-  score ...     J and F of a folder of masks, another method's too: dmb score davis --root DIR --masks DIR
+tracking:
   track ...     a mask around things in your own video: dmb track VIDEO --box X,Y,W,H
-  evaluate ...  the VOT toolkit's evaluation in N processes: dmb evaluate --workspace DIR --workers N TRACKER ...
-  train ...     train the network: dmb train PLAN --data DIR --trunk FILE --output DIR
-  validate ...  J, F and EAO of a weights file: dmb validate --masks SOURCE --vot DIR
-  vot ...       the VOT toolkit's command line; also understands `dmb vot analysis --format html` as
-                analysis and HTML report in one go
+  doctor        what is wrong with this installation, and what to type against it
+  completion .. a script by which bash, zsh or fish completes commands and options: dmb completion bash
+  export ...    the network as ONNX files: dmb export onnx --output DIR
   weights ...   other projects' checkpoints and torchvision's ResNet-50 into weights: dmb weights convert SOURCE;
                 what a file holds: dmb weights info FILE
-  workspace ... a workspace for the VOT toolkit: dmb workspace vot2018 DIR; from videos with masks: dmb workspace
-                from-masks SOURCE DIR
+
+the VOT toolkit:
+  workspace ... a workspace: dmb workspace vot2018 DIR; from videos with masks: dmb workspace from-masks SOURCE DIR
+  evaluate ...  its evaluation in N processes: dmb evaluate --workspace DIR --workers N TRACKER ...
+  vot ...       its command line; also understands `dmb vot analysis --format html` as analysis and HTML report in
+                one go
+
+benchmarks:
+  ablate ...    the paper's ablation study with your weights: dmb ablate --vot SOURCE --output DIR
+  benchmark ... scores on public benchmarks, and measurements of parts: dmb benchmark davis --root DIR --output DIR
+  results ...   what has been measured beside the paper's numbers: dmb results SOURCE ... --output DIR
+  score ...     J and F of a folder of masks, another method's too: dmb score davis --root DIR --masks DIR
+  validate ...  J, F and EAO of a weights file: dmb validate --masks SOURCE --vot DIR
+
+training:
+  train ...     train the network: dmb train PLAN --data DIR --trunk FILE --output DIR
 
   --help        this text
   --version     the version
@@ -31,78 +42,26 @@ commands:
 Every command has its own --help.
 """
 
+FUNCTIONS = {
+    "track": "tracker.cli.track:main",
+    "doctor": "tracker.cli.doctor:main",
+    "completion": "tracker.cli.completion:main",
+    "export": "tracker.cli.export:main",
+    "weights": "tracker.cli.weights:main",
+    "workspace": "tracker.cli.workspace:main",
+    "evaluate": "tracker.cli.evaluate:main",
+    "vot": "tracker.cli.vot:main",
+    "ablate": "tracker.cli.ablate:main",
+    "benchmark": "tracker.cli.benchmark:main",
+    "results": "tracker.cli.results:main",
+    "score": "tracker.cli.score:main",
+    "validate": "tracker.cli.validate:main",
+    "train": "tracker.training.__main__:main",
+}
 
-def _ablate() -> Callable[[Sequence[str]], int]:
-    from tracker.cli.ablate import main
-
-    return main
-
-
-def _benchmark() -> Callable[[Sequence[str]], int]:
-    from tracker.cli.benchmark import main
-
-    return main
-
-
-def _score() -> Callable[[Sequence[str]], int]:
-    from tracker.cli.score import main
-
-    return main
-
-
-def _evaluate() -> Callable[[Sequence[str]], int]:
-    from tracker.cli.evaluate import main
-
-    return main
-
-
-def _vot() -> Callable[[Sequence[str]], int]:
-    from tracker.cli.vot import main
-
-    return main
-
-
-def _track() -> Callable[[Sequence[str]], int]:
-    from tracker.cli.track import main
-
-    return main
-
-
-def _train() -> Callable[[Sequence[str]], int]:
-    from tracker.training.__main__ import main
-
-    return main
-
-
-def _validate() -> Callable[[Sequence[str]], int]:
-    from tracker.cli.validate import main
-
-    return main
-
-
-def _weights() -> Callable[[Sequence[str]], int]:
-    from tracker.cli.weights import main
-
-    return main
-
-
-def _workspace() -> Callable[[Sequence[str]], int]:
-    from tracker.cli.workspace import main
-
-    return main
-
-
-COMMANDS = {
-    "ablate": _ablate,
-    "benchmark": _benchmark,
-    "score": _score,
-    "track": _track,
-    "evaluate": _evaluate,
-    "train": _train,
-    "validate": _validate,
-    "vot": _vot,
-    "weights": _weights,
-    "workspace": _workspace,
+# a call imports the command's module and gives its function, which takes arguments and returns the exit code
+COMMANDS: dict[str, Callable[[], Callable[..., int]]] = {
+    name: partial(resolve_name, function) for name, function in FUNCTIONS.items()
 }
 
 

@@ -44,7 +44,7 @@ def _command(options: argparse.Namespace) -> str:
 
 def _collect(options: argparse.Namespace) -> None:
     """Read everything, then write everything; raises ResultsError and OSError."""
-    from tracker.benchmarks.files import replace_file
+    from tracker.files import replace_file
     from tracker.benchmarks.results import Results
     from tracker.benchmarks.results_page import page
     from tracker.benchmarks.results_published import read_published

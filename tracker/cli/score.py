@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tracker.cli.benchmark_davis import add_source, score_all, source_of
+from tracker.cli.ending import run_orderly
 from tracker.cli.validate import say
 
 DESCRIPTION = """\
@@ -23,7 +22,6 @@ decay of region similarity J and contour accuracy F, without the first and the l
 Masks are PNG files with object ids as palette or grey values. For DAVIS 2016 the object is what is not zero, so that
 masks of 0 and 255 are understood.
 """
-FAILURE = 1  # exit code
 
 
 def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
@@ -46,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     from tracker.benchmarks.davis import open_davis
     from tracker.benchmarks.davis_masks import DavisError
 
-    try:
+    def work() -> None:
         if not options.masks.is_dir():
             raise DavisError(f"'{options.masks}' is no folder; name one that holds SEQUENCE/00000.png")
         with open_davis(source) as sequences:
@@ -57,10 +55,5 @@ def main(arguments: Sequence[str]) -> int:
             scores.write(options.output, facts | {"year": source.year, "first_frames": source.limit})
         for line in scores.lines():
             say(line)
-    except (DavisError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILURE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+
+    return run_orderly(work, (DavisError,))

@@ -10,15 +10,15 @@ import argparse
 import math
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
+
+from tracker.cli.ending import FAILURE, run_orderly
 
 if TYPE_CHECKING:
     from tracker.settings import Settings
@@ -35,7 +35,6 @@ toolkit's reset-based evaluation (vot_workspace/stacks/dev.yaml). Give one of th
 
 Settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
 """
-FAILURE = 1  # exit code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -172,20 +171,6 @@ def _validate(
         write_document(options.output, document)
 
 
-@contextmanager
-def ending_orderly() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that processes are ended and temporary folders removed."""
-
-    def stop(number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def main(
     arguments: Sequence[str],
     *,
@@ -219,13 +204,4 @@ def main(
     from vot_workspace.writer import WorkspaceError
 
     expected = (SequenceError, DeviceError, SettingsError, WeightsError, DatasetError, EvaluationError, WorkspaceError)
-    try:
-        with ending_orderly():
-            _validate(options, load, environ)
-    except (*expected, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILURE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+    return run_orderly(lambda: _validate(options, load, environ), expected)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tracker.cli.ending import FAILURE, run_orderly
 
 DESCRIPTION = """\
 Make a workspace for the VOT toolkit that knows our trackers (trackers.ini; add your own to DIR/trackers.ini).
@@ -32,7 +33,6 @@ starts where the object is first seen; later frames without it have an empty gro
                   which the tracker starts again where the object is back
   --form both     both, in DIR/mask and DIR/polygon
 """
-FAILURE = 1  # exit code
 FROM_MASKS = "from-masks"
 
 
@@ -114,18 +114,11 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -
         The exit code: 0; 1 after an error; wrong usage ends the process with 2.
     """
     from tracker.benchmarks.sequences import SequenceError
-    from tracker.cli.validate import ending_orderly
     from vot_workspace.dataset import DatasetError
     from vot_workspace.writer import WorkspaceError
 
-    try:
-        with ending_orderly():
-            if arguments[:1] == [FROM_MASKS]:
-                return _from_masks(arguments[1:])
-            return _challenge(arguments, environ)
-    except (SequenceError, DatasetError, WorkspaceError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILURE
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return 128 + signal.SIGINT
+    def work() -> int:
+        return _from_masks(arguments[1:]) if arguments[:1] == [FROM_MASKS] else _challenge(arguments, environ)
+
+    expected = (SequenceError, DatasetError, WorkspaceError)
+    return run_orderly(work, expected, interrupted="interrupted; the same command goes on")

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from tracker.indexed_png import write_ids
 from tracker.tracker import Result
-
-
-def davis_palette() -> list[int]:
-    """The 256 colours of PASCAL VOC and DAVIS, r, g, b one after the other: bits of the id spread over the channels."""
-    colours = []
-    for number in range(256):
-        for channel in range(3):
-            bits = ((number >> (3 * place + channel) & 1) << (7 - place) for place in range(3))
-            colours.append(sum(bits))
-    return colours
 
 
 def drawing_order(answers: Mapping[int, Result]) -> list[int]:
@@ -47,7 +36,6 @@ class MaskFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.count = folder, 0
-        self.palette = davis_palette()
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, frame: int, answers: Mapping[int, Result]) -> None:
@@ -56,10 +44,5 @@ class MaskFolder:
         Raises:
             OSError: it cannot be written.
         """
-        image = Image.fromarray(index_masks(answers))
-        image.putpalette(self.palette)
-        path = self.folder / f"{frame:05d}.png"
-        temporary = path.with_name(f".{path.name}.tmp")
-        image.save(temporary, format="PNG")
-        os.replace(temporary, path)
+        write_ids(self.folder / f"{frame:05d}.png", index_masks(answers))
         self.count += 1

@@ -11,14 +11,13 @@ import hashlib
 import html
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any
 
+from tracker.files import replacing
 from tracker.media.overlay import colour_of
 from tracker.media.recording import Moment
 
@@ -62,19 +61,14 @@ def write_page(
         if frame in thumbnails
     }
     before, after = _fill(document, pictures, title, MEDIA_TYPES[video.suffix.lower()]).split(VIDEO_MARK)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", errors="replace", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as temporary:
-        try:
-            with video.open("rb") as source:
-                temporary.write(before)
-                temporary.writelines(_video_parts(source))
-                temporary.write(after)
-            temporary.close()
-            os.chmod(temporary.name, 0o644)
-            os.replace(temporary.name, path)
-        finally:
-            Path(temporary.name).unlink(missing_ok=True)
+    with (
+        replacing(path) as draft,
+        draft.open("w", encoding="utf-8", errors="replace") as page,
+        video.open("rb") as source,
+    ):
+        page.write(before)
+        page.writelines(_video_parts(source))
+        page.write(after)
 
 
 def page_data(moments: Sequence[Moment], size: tuple[int, int], frame_rate: float) -> dict[str, Any]:
