@@ -44,13 +44,13 @@ def _command(options: argparse.Namespace) -> str:
 
 def _collect(options: argparse.Namespace) -> None:
     """Read everything, then write everything; raises ResultsError and OSError."""
-    from tracker.files import replace_file
     from tracker.benchmarks.results import Results
     from tracker.benchmarks.results_page import page
     from tracker.benchmarks.results_published import read_published
     from tracker.benchmarks.results_sources import read_sources
     from tracker.benchmarks.results_tables import sections
     from tracker.benchmarks.results_text import comma_separated, markdown, summary
+    from tracker.files import replace_file
 
     published = read_published()
     results = Results(read_sources(options.sources, published))
