@@ -16,6 +16,7 @@ benchmarks:
   failures ...  where the tracker fails on sequences with masks, with pictures
   got10k ...    AO and success rates on GOT-10k, and the archive for its server
   otb ...       success and precision on OTB
+  speed ...     milliseconds a frame and by stage, beside a plain variant
   trackingnet ... success and precision on TrackingNet, and the archive for its server
 
 Every benchmark has its own --help.
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[], Callable[..., int]]] = {
     "boxfit": partial(resolve_name, "tracker.cli.benchmark_boxfit:main"),
     "davis": partial(resolve_name, "tracker.cli.benchmark_davis:main"),
     "failures": partial(resolve_name, "tracker.cli.benchmark_failures:main"),
+    "speed": partial(resolve_name, "tracker.cli.benchmark_speed:main"),
     **{name: partial(_boxes, name) for name in ("got10k", "otb", "trackingnet")},
 }
 

@@ -1,0 +1,127 @@
+"""Times by stage: what is counted where. No test asks how long anything took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+import tracker.network.model
+from tests.robustness.tiny import CONFIG, tiny_engine
+from tracker.benchmarks.speed import (
+    STAGES,
+    Clip,
+    PlainEngine,
+    Stopwatch,
+    breakdown,
+    count_work,
+    matrix_throughput,
+    measure,
+    peak_memory,
+    plain_config,
+    staged,
+)
+from tracker.engine import Engine
+from tracker.network import DMBNet
+from tracker.tracker import DMB
+from vot_workspace.demo import SCRIPTS, render
+from vot_workspace.writer import Annotated
+
+
+def coloured() -> Iterator[Annotated]:
+    """A red square that drifts over a dark ground: what the tiny network follows."""
+    for index in range(6):
+        mask = np.zeros((120, 160), np.bool_)
+        mask[40:70, 50 + index : 80 + index] = True
+        image = np.full((120, 160, 3), (20, 40, 30), np.uint8)
+        image[mask] = (230, 30, 20)
+        yield Annotated(image, mask)
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return Clip.of(coloured())
+
+
+def test_the_clip_is_what_was_drawn() -> None:
+    clip = Clip.of(render("cat", SCRIPTS["cat"], 6, (160, 120)))
+    first = next(render("cat", SCRIPTS["cat"], 6, (160, 120)))
+    assert len(clip.frames) == 6 and np.array_equal(clip.mask, first.mask)
+    assert np.abs(clip.image(0).astype(float) - first.image).mean() < 6
+    x, y, width, height = (int(value) for value in clip.box)
+    assert clip.mask[y : y + height, x : x + width].sum() == clip.mask.sum()
+    with pytest.raises(ValueError, match="no frames"):
+        Clip.of(iter(()))
+
+
+def test_an_inner_stage_stops_the_outer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
+    watch = Stopwatch()
+    with watch.stage("outer"), watch.stage("inner"):  # from 0 and 1, to 3 and 2
+        pass
+    assert watch.seconds == {"outer": 2.0, "inner": 1.0}
+
+
+def test_functions_are_timed_for_a_while_only() -> None:
+    class Counter:
+        def count(self, step: int) -> int:
+            return step + 1
+
+    one, watch = Counter(), Stopwatch()
+    with watch.on(one, "count", "counting"):
+        assert one.count(step=1) == 2
+    assert "counting" in watch.seconds and "count" not in vars(one) and one.count(2) == 3
+    with watch.on(Counter, "count", "counting"):
+        assert one.count(3) == 4
+    assert Counter.count.__name__ == "count" and not hasattr(Counter.count, "__wrapped__")
+
+
+def test_every_variant_sees_every_frame(clip: Clip) -> None:
+    engine = tiny_engine()
+    trackers = {"dmb": DMB(engine, CONFIG), "plain": DMB(PlainEngine(engine), plain_config(CONFIG))}
+    times = measure(trackers, clip, first=2, from_box=False)
+    for name, dmb in trackers.items():
+        assert dmb.frame_index == 5 and len(times[name].frames) == 4 and min(times[name].frames) > 0
+        assert times[name].line().endswith(f"initialise {times[name].initialise:.0f} ms")
+    assert trackers["plain"].appearance.frames[-1] == 5, "the plain variant remembers every frame"
+
+
+def test_all_stages_are_met(clip: Clip) -> None:
+    dmb = DMB(tiny_engine(), plain_config(CONFIG))
+    stages = breakdown(dmb, clip, first=1, from_box=True)
+    assert tuple(stages) == STAGES
+    assert [name for name in STAGES if not stages[name] > 0] == ["memory read"], "the tiny network reads its own way"
+    assert "segment" not in vars(dmb.engine), "nothing is timed afterwards"
+    watch, rows = Stopwatch(), torch.rand(1, 4, 3)
+    with staged(dmb, watch):
+        tracker.network.model.read_memory(torch.rand(1, 3, 2, 2), torch.rand(1, 3, 2, 2), rows, rows)
+    assert watch.seconds["memory read"] > 0
+
+
+def test_the_plain_variant_answers_the_same() -> None:
+    torch.manual_seed(0)
+    network = DMBNet().eval().to(memory_format=torch.channels_last)
+    ours = Engine(network, precision="float32")
+    plain = PlainEngine(ours)
+    crop = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
+    answers = []
+    for engine in (ours, plain):
+        pixels = engine.normalise(crop)
+        assert pixels.is_contiguous() == (engine is plain)
+        query = engine.encode_query(pixels)
+        keys, values = engine.encode_memory(pixels, np.ones((64, 64), np.float32))
+        with torch.inference_mode():
+            answers.append(engine.model.decode_coarse(query, keys, values, torch.zeros(1, 1, 4, 4))[0])
+    torch.testing.assert_close(answers[0], answers[1], rtol=1e-3, atol=1e-3)
+    assert ours.model is network and plain.model is not network
+
+
+def test_arithmetic_is_counted(clip: Clip) -> None:
+    work = count_work(DMB(tiny_engine(), CONFIG), clip, first=1, from_box=False)
+    assert work.operations > 0 and work.bytes > 0
+    assert matrix_throughput(torch.device("cpu"), torch.float32, repetitions=1) > 0
+    assert peak_memory(torch.device("cpu"))["host"] > 50

@@ -1,0 +1,55 @@
+"""`dmb benchmark speed` with a tiny network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.robustness.tiny import CONFIG, tiny_engine
+from tracker.cli.benchmark import BENCHMARKS
+from tracker.cli.benchmark_speed import main
+from tracker.tracker import DMB
+
+
+@pytest.fixture(autouse=True)
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A weights file that is not looked into."""
+    (tmp_path / "best.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr("tracker.weights.find_weights", lambda named=None: tmp_path / "best.safetensors")
+    monkeypatch.setattr("tracker.weights.read_weights", lambda path: ({}, {"checksum": "c0ffee" + 58 * "0"}))
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments], load=lambda settings: DMB(tiny_engine(), CONFIG), environ={})
+
+
+def test_the_ratio_is_the_last_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "speed.json"
+    assert run("--baseline", "--frames", 5, "--first", 2, "--size", 160, 120, "--output", output) == 0
+    lines = capsys.readouterr().out.splitlines()
+    document = json.loads(output.read_text())
+    medians = {name: sorted(times)[1] for name, times in document["track_ms"].items()}
+    assert lines[-1] == f"ratio {medians['plain'] / medians['dmb']:.2f}"
+    assert lines[0].startswith("best.safetensors c0ffee000000, cpu") and "5 frames of 160 x 120" in lines[1]
+    assert any(line.startswith("plain: track ") for line in lines) and any("GFLOP" in line for line in lines)
+    assert document["clip"] == {"frames": 5, "first": 2, "size": [160, 120], "init": "mask"}
+    assert set(document["initialise_ms"]) == {"dmb", "plain"}
+
+
+def test_without_the_plain_variant_there_is_no_ratio(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--frames", 3, "--first", 1, "--size", 96, 64, "--init", "box") == 0
+    output = capsys.readouterr().out
+    assert "ratio" not in output and "plain" not in output and "query encoder" in output
+
+
+@pytest.mark.parametrize("wrong", [("--frames", 2), ("--first", 0), ("--first", 100), ("--size", 641, 480)])
+def test_wrong_usage(wrong: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(*wrong)
+    assert end.value.code == 2 and wrong[0] in capsys.readouterr().err  # type: ignore[operator]
+
+
+def test_it_is_a_benchmark() -> None:
+    assert BENCHMARKS["speed"]() is main

@@ -1,0 +1,289 @@
+"""How long a frame takes, stage by stage, beside a plain variant of the same tracker in the same process.
+
+Both variants see every frame one right after the other, so that whatever else the machine does slows both.
+"""
+
+from __future__ import annotations
+
+import functools
+import resource
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+import tracker.network.model
+import tracker.tracker
+from tracker.config import TrackerConfig
+from tracker.engine import Engine
+from tracker.geometry.crop import Crop
+from tracker.network import QueryFeatures
+from tracker.tracker import DMB
+
+if TYPE_CHECKING:
+    from vot_workspace.writer import Annotated
+
+STAGES = (
+    "image decode", "crop", "query encoder", "filter", "memory read", "decoder", "memory write", "box fit", "other",
+)  # fmt: skip
+BREAKDOWN_FRAMES = 20  # most frames that are timed stage by stage
+COUNTED_FRAMES = 5  # frames whose arithmetic and bytes are counted
+MATRIX = 2048  # side of the matrices whose product tells what the machine can do
+
+
+class PlainEngine(Engine):
+    """The network as it is written down: float32, usual memory layout, the mask refined everywhere."""
+
+    def __init__(self, engine: Engine) -> None:
+        model = deepcopy(engine.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        super().__init__(model, precision="float32")
+
+    @torch.inference_mode()
+    def normalise(self, crops: NDArray[np.uint8]) -> Tensor:
+        """As `Engine.normalise`, N x 3 x S x S in the usual layout."""
+        return super().normalise(crops).contiguous(memory_format=torch.contiguous_format)
+
+    @torch.inference_mode()
+    def segment(
+        self, features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """As `Engine.segment`, without looking where the target may be."""
+        positions = torch.from_numpy(spatial_map).to(self.device)[None, None]
+        return self._probability(self.model.segment(features, keys, values, positions))
+
+
+def plain_config(config: TrackerConfig) -> TrackerConfig:
+    """Every frame is segmented and remembered, as in the authors' release; crops and memory are as large as before."""
+    appearance = replace(config.appearance, last_frame=True)
+    return replace(config, gate=replace(config.gate, rule="off"), appearance=appearance)
+
+
+@dataclass
+class Clip:
+    """A video with a known first region.
+
+    Attributes:
+        frames: JPEG files.
+        mask: H x W, of the first frame.
+        box: x, y, w, h around it.
+    """
+
+    frames: list[bytes]
+    mask: NDArray[np.bool_]
+    box: tuple[float, float, float, float]
+
+    @classmethod
+    def of(cls, annotated: Iterator[Annotated]) -> Clip:
+        """Encode a generated sequence."""
+        frames, mask = [], None
+        for frame in annotated:
+            mask = frame.mask if mask is None else mask
+            encoded = cv2.imencode(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))[1]
+            frames.append(encoded.tobytes())
+        if mask is None:
+            raise ValueError("the clip has no frames")
+        x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+        return cls(frames, mask, (float(x), float(y), float(width), float(height)))
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """Decode a frame, H x W x 3 RGB."""
+        decoded = cv2.imdecode(np.frombuffer(self.frames[index], np.uint8), cv2.IMREAD_COLOR)
+        return np.asarray(cv2.cvtColor(np.asarray(decoded), cv2.COLOR_BGR2RGB), np.uint8)
+
+
+@dataclass
+class Stopwatch:
+    """Sums time by stage; a stage that is entered within another one stops the other."""
+
+    synchronise: Callable[[], None] = lambda: None
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _running: list[str] = field(default_factory=list)
+    _since: float = 0.0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what is done inside as `name`."""
+        self._switch()
+        self._running.append(name)
+        try:
+            yield
+        finally:
+            self._switch()
+            self._running.pop()
+
+    def _switch(self) -> None:
+        self.synchronise()
+        now = time.perf_counter()
+        if self._running:
+            self.seconds[self._running[-1]] += now - self._since
+        self._since = now
+
+    @contextmanager
+    def on(self, owner: object, name: str, stage: str) -> Iterator[None]:
+        """Time the calls of a function `name` of an object, class or module as `stage`."""
+        own = name in vars(owner)
+        function = getattr(owner, name)
+
+        @functools.wraps(function)
+        def timed(*arguments: Any, **named: Any) -> Any:
+            with self.stage(stage):
+                return function(*arguments, **named)
+
+        setattr(owner, name, timed)
+        try:
+            yield
+        finally:
+            if own:
+                setattr(owner, name, function)
+            else:
+                delattr(owner, name)
+
+
+@contextmanager
+def staged(dmb: DMB, watch: Stopwatch) -> Iterator[None]:
+    """Time the stages of a tracker while it tracks."""
+    places: Sequence[tuple[object, str, str]] = (
+        *((Crop, name, "crop") for name in ("extract", "mask_to_crop", "mask_to_image")),
+        (dmb.engine, "normalise", "crop"),
+        (dmb.engine, "encode_query", "query encoder"),
+        (dmb.engine, "filter_features", "query encoder"),
+        *((dmb.localiser.memory, name, "filter") for name in ("localise", "remember", "maybe_update")),
+        (tracker.network.model, "read_memory", "memory read"),
+        (dmb.engine, "segment", "decoder"),
+        (dmb.engine, "encode_memory", "memory write"),
+        (tracker.tracker, "fit_rotated_box", "box fit"),
+    )
+    with ExitStack() as stack:
+        for owner, name, stage in places:
+            stack.enter_context(watch.on(owner, name, stage))
+        yield
+
+
+@dataclass(frozen=True)
+class Times:
+    """Of one variant, in milliseconds: the initialisation, and every measured frame (decoding not included)."""
+
+    initialise: float
+    frames: list[float]
+
+    @property
+    def median(self) -> float:
+        """Of a frame."""
+        return float(np.median(self.frames))
+
+    def line(self) -> str:
+        """The numbers as text."""
+        low, high = np.percentile(self.frames, (10, 90))
+        spread = f"10% to 90%: {low:.1f} to {high:.1f} ms"
+        return f"track {self.median:.1f} ms a frame ({spread}), {1000 / self.median:.2f} fps; " + (
+            f"initialise {self.initialise:.0f} ms"
+        )
+
+
+def measure(trackers: Mapping[str, DMB], clip: Clip, *, first: int, from_box: bool) -> dict[str, Times]:
+    """Track a clip with several trackers in turn, frame by frame; frames before `first` are not measured."""
+    region = clip.box if from_box else clip.mask
+    begun, spent = {}, {name: list[float]() for name in trackers}
+    for index in range(len(clip.frames)):
+        image = clip.image(index)
+        for name, dmb in trackers.items():
+            start = time.perf_counter()
+            if index == 0:
+                dmb.initialize(image, region)
+            else:
+                dmb.track(image)
+            passed = 1000 * (time.perf_counter() - start)  # answers are on the host, so the device is done
+            if index == 0:
+                begun[name] = passed
+            elif index >= first:
+                spent[name].append(passed)
+    return {name: Times(begun[name], spent[name]) for name in trackers}
+
+
+def breakdown(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> dict[str, float]:
+    """Milliseconds a frame by stage, means over frames after `first`; with a GPU each stage waits until it is done."""
+    synchronise = torch.cuda.synchronize if dmb.engine.device.type == "cuda" else lambda: None
+    watch = Stopwatch(synchronise)
+    last = min(len(clip.frames), first + BREAKDOWN_FRAMES)
+    dmb.initialize(clip.image(0), clip.box if from_box else clip.mask)
+    with staged(dmb, watch):
+        for index in range(1, last):
+            if index == first:
+                watch.seconds.clear()
+            with watch.stage("image decode"):
+                image = clip.image(index)
+            with watch.stage("other"):
+                dmb.track(image)
+    return {stage: 1000 * watch.seconds[stage] / (last - max(first, 1)) for stage in STAGES}
+
+
+class ByteCounter(TorchDispatchMode):
+    """Counts the bytes that tensor operations read and write, as if nothing stayed in a cache."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            for value in torch.utils._pytree.tree_leaves((args, kwargs, result)):
+                if isinstance(value, Tensor):
+                    self.bytes += value.numel() * value.element_size()
+        return result
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one frame: floating-point operations (a multiplication and an addition are two), and bytes moved."""
+
+    operations: float
+    bytes: float
+
+
+def count_work(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> Work:
+    """Count what the network and the filter do in the frames from `first` on."""
+    dmb.initialize(clip.image(0), clip.box if from_box else clip.mask)
+    first = max(1, min(first, len(clip.frames) - COUNTED_FRAMES))
+    last = min(len(clip.frames), first + COUNTED_FRAMES)
+    for index in range(1, first):
+        dmb.track(clip.image(index))
+    operations, moved = FlopCounterMode(display=False), ByteCounter()
+    with operations, moved:
+        for index in range(first, last):
+            dmb.track(clip.image(index))
+    count = last - first
+    return Work(operations.get_total_flops() / count, moved.bytes / count)
+
+
+def matrix_throughput(device: torch.device, dtype: torch.dtype, repetitions: int = 5) -> float:
+    """Floating-point operations a second of a large matrix product: what the machine does at best."""
+    left = torch.randn(MATRIX, MATRIX, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        product = left @ left
+        float(product[0, 0])  # waits for the device
+        best = min(best, time.perf_counter() - start)
+    return float(2 * MATRIX**3 / best)
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """Most memory that this process has held, in MB: of the host, and of the GPU where there is one."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    found = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6}
+    if device.type == "cuda":
+        found["gpu"] = torch.cuda.max_memory_allocated(device) / 1e6
+    return found

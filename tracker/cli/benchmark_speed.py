@@ -1,0 +1,150 @@
+"""`dmb benchmark speed`: how long a frame takes here, and where the time goes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker.cli.ending import run_orderly
+from tracker.cli.validate import load_tracker, say
+
+if TYPE_CHECKING:
+    from tracker.benchmarks.speed import Times, Work
+    from tracker.settings import Settings
+    from tracker.tracker import DMB
+
+DESCRIPTION = """\
+Times DMB on a clip that is drawn by the program itself (the demo's "cat"): milliseconds a frame and by stage, from the
+image's array to mask and rotated box; decoding the image is told apart.
+
+With --baseline the same frames also go through a plain variant in the same process, in turn with ours: float32, usual
+memory layout, the mask refined everywhere, every frame segmented and remembered, as the authors' release works; crops
+and memory are as large. The last line is then "ratio x.xx": the plain variant's median time a frame over ours.
+
+Let nothing else run meanwhile. Settings come from the environment variables DMB_..., see
+`python -m tracker.trax_server --help`.
+"""
+SEQUENCE = "cat"
+MIN_FRAMES = 3
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dmb benchmark speed", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--baseline", action="store_true", help="time the plain variant, too")
+    parser.add_argument("--frames", type=int, default=100, metavar="N", help="length of the clip (default: 100)")
+    parser.add_argument("--first", type=int, default=10, metavar="N", help="first frame that counts (default: 10)")
+    parser.add_argument("--size", type=int, nargs=2, default=(640, 480), metavar=("W", "H"),
+                        help="of the frames, at most 640 480 (default)")
+    parser.add_argument("--init", choices=("mask", "box"), default="mask", help="what to start from (default: mask)")
+    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    parser.add_argument("--output", type=Path, metavar="FILE.json", help="write all numbers and conditions")
+    return parser  # fmt: skip
+
+
+def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable[[Settings], DMB]) -> None:
+    from tracker.benchmarks.speed import (
+        Clip,
+        PlainEngine,
+        breakdown,
+        count_work,
+        matrix_throughput,
+        measure,
+        peak_memory,
+        plain_config,
+    )
+    from tracker.benchmarks.validation import conditions
+    from tracker.files import replace_file
+    from tracker.settings import from_environment
+    from tracker.tracker import DMB
+    from tracker.weights import find_weights, read_weights
+    from vot_workspace.demo import SCRIPTS, render
+
+    settings = from_environment(environ, {"weights": options.weights})
+    weights = find_weights(settings.weights)
+    dmb = load(settings)
+    facts = conditions(settings, weights, read_weights(weights)[1]["checksum"])
+    size, from_box = (options.size[0], options.size[1]), options.init == "box"
+    checksum = facts["weights"]["checksum"][:12]
+    say("{} {}, {device}, {precision}, threads {threads}".format(weights.name, checksum, **facts))
+    say(f"{options.frames} frames of {size[0]} x {size[1]}, measured from {options.first} on, from the {options.init}")
+    clip = Clip.of(render(SEQUENCE, SCRIPTS[SEQUENCE], options.frames, size))
+    trackers = {"dmb": dmb}
+    if options.baseline:
+        trackers["plain"] = DMB(PlainEngine(dmb.engine), plain_config(dmb.config))
+    measured = measure(trackers, clip, first=options.first, from_box=from_box)
+    stages = breakdown(dmb, clip, first=options.first, from_box=from_box)
+    work = count_work(dmb, clip, first=options.first, from_box=from_box)
+    throughput = matrix_throughput(dmb.engine.device, dmb.engine.dtype)
+    memory = peak_memory(dmb.engine.device)
+    for line in _lines(measured, stages, work, throughput, memory):
+        say(line)
+    if options.output is not None:
+        document = facts | {
+            "clip": {"frames": options.frames, "first": options.first, "size": list(size), "init": options.init},
+            "initialise_ms": {name: times.initialise for name, times in measured.items()},
+            "track_ms": {name: times.frames for name, times in measured.items()},
+            "stages_ms": stages,
+            "operations": work.operations,
+            "bytes": work.bytes,
+            "matrix_operations_per_second": throughput,
+            "peak_memory_mb": memory,
+        }
+        replace_file(options.output, json.dumps(document, indent=1) + "\n")
+    if options.baseline:
+        print(f"ratio {measured['plain'].median / measured['dmb'].median:.2f}", flush=True)
+
+
+def _lines(
+    measured: Mapping[str, Times],
+    stages: Mapping[str, float],
+    work: Work,
+    throughput: float,
+    memory: Mapping[str, float],
+) -> list[str]:
+    """Everything but the ratio as text."""
+    total = sum(stages.values())
+    reached = work.operations / (measured["dmb"].median / 1000)
+    shares = [f"  {name:14s} {value:8.1f} ms  {100 * value / total:4.0f}%" for name, value in stages.items()]
+    held = ", ".join(f"{name} {value:.0f} MB" for name, value in memory.items())
+    return [
+        *(f"{name}: {times.line()}" for name, times in measured.items()),
+        "stages of dmb, mean:",
+        *shares,
+        f"arithmetic {work.operations / 1e9:.1f} GFLOP and {work.bytes / 1e9:.2f} GB a frame; "
+        f"{reached / 1e9:.0f} GFLOP/s, {100 * reached / throughput:.0f}% of what a large matrix product reaches here",
+        f"most memory held: {held}",
+    ]
+
+
+def main(
+    arguments: Sequence[str], *, load: Callable[[Settings], DMB] = load_tracker, environ: Mapping[str, str] = os.environ
+) -> int:
+    """Run the command.
+
+    Args:
+        arguments: of the command line.
+        load: makes the tracker (tests put another one here).
+        environ: holds the settings.
+
+    Returns:
+        The exit code: 0, 1 after an error; wrong usage ends the process with 2.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.frames < MIN_FRAMES:
+        parser.error(f"--frames is {options.frames}; it must be at least {MIN_FRAMES}")
+    if not 1 <= options.first < options.frames:
+        parser.error(f"--first is {options.first}; it must be from 1 to {options.frames - 1}, a frame of the clip")
+    if not (32 <= options.size[0] <= 640 and 32 <= options.size[1] <= 480):
+        parser.error("--size must be from 32 32 to 640 480")
+    from tracker.engine import DeviceError
+    from tracker.settings import SettingsError
+    from tracker.weights import WeightsError
+
+    return run_orderly(lambda: _run(options, environ, load), (DeviceError, SettingsError, WeightsError))
