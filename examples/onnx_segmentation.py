@@ -21,9 +21,29 @@ REFERENCE_FACTOR = 4.5  # the spatial map's unit: the distance to the target ove
 STRIDE = 16
 INTERVAL, MOST = 5, 10  # every n-th frame is remembered, at most so many
 
-folder, images, first_mask, output = (Path(argument) for argument in sys.argv[1:5])
-parts = {name: onnxruntime.InferenceSession(folder / f"{name}.onnx")
-         for name in ("query_encoder", "memory_encoder", "decoder")}  # fmt: skip
+PARTS = ("query_encoder", "memory_encoder", "decoder")
+
+
+def read(path: Path, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """An image file; what is none ends the program."""
+    picture = cv2.imread(str(path), flag) if path.is_file() else None
+    if picture is None:
+        sys.exit(f"'{path}' is no image that can be read; name a mask, and a folder of nothing but images")
+    return picture
+
+
+if len(sys.argv) != 5:
+    sys.exit(f"usage: python {sys.argv[0]} FOLDER_OF_ONNX_FILES FOLDER_OF_IMAGES FIRST_MASK.png OUTPUT")
+folder, images, first_mask, output = (Path(argument) for argument in sys.argv[1:])
+if not all((folder / f"{name}.onnx").is_file() for name in PARTS):
+    sys.exit(f"'{folder}' does not hold the files of: dmb export onnx --output {folder}")
+pictures = sorted(images.iterdir()) if images.is_dir() else []
+if not pictures:
+    sys.exit(f"'{images}' is no folder with images in it; name one")
+mask = (read(first_mask, cv2.IMREAD_GRAYSCALE) > 0).astype(np.uint8)
+if mask.shape != read(pictures[0]).shape[:2] or not mask.any():
+    sys.exit(f"the mask '{first_mask}' is empty, or not as large as '{pictures[0]}'; give that of the object there")
+parts = {name: onnxruntime.InferenceSession(folder / f"{name}.onnx") for name in PARTS}
 size = parts["query_encoder"].get_inputs()[0].shape[2]
 cells = size // STRIDE
 
@@ -46,7 +66,6 @@ def crop(picture: np.ndarray, to_crop: np.ndarray) -> np.ndarray:
     return cut[..., ::-1].transpose(2, 0, 1)[None].astype(np.float32)
 
 
-mask = (cv2.imread(str(first_mask), cv2.IMREAD_GRAYSCALE) > 0).astype(np.uint8)
 rows, columns = np.mgrid[:cells, :cells] - (cells - 1) / 2  # the target is expected in the middle of the crop
 distance = np.hypot(rows, columns) / (REFERENCE_FACTOR * cells / FACTOR)
 spatial_map = distance[None, None].astype(np.float32)
@@ -54,8 +73,8 @@ keys: list[np.ndarray] = []
 values: list[np.ndarray] = []
 output.mkdir(parents=True, exist_ok=True)
 centre, target = extent(mask)
-for index, path in enumerate(sorted(images.iterdir())):
-    picture = cv2.imread(str(path))
+for index, path in enumerate(pictures):
+    picture = read(path)
     to_crop = matrix(centre, target)
     image = crop(picture, to_crop)
     if index == 0:

@@ -13,7 +13,8 @@ import sys
 from itertools import islice
 
 from tracker import DMB, load_weights, track_videos
-from tracker.geometry.region import box_from_mask
+from tracker.geometry.region import RegionError, box_from_mask
+from tracker.media.frames import SourceError
 from vot_workspace.demo import SCRIPTS, render
 
 
@@ -42,10 +43,23 @@ def own_videos(videos: list[str], boxes: list[tuple[float, ...]]) -> None:
             print(video, result.frame_index, result.box, f"{result.confidence:.2f}")
 
 
+def read_box(text: str) -> tuple[float, ...]:
+    """X,Y,W,H as numbers; anything else ends the program."""
+    try:
+        x, y, width, height = map(float, text.split(","))
+    except ValueError:
+        sys.exit(f"'{text}' is no box; give four numbers, X,Y,W,H")
+    return x, y, width, height
+
+
 if __name__ == "__main__":
     if len(sys.argv) % 2 == 0:
         sys.exit(__doc__)
     if len(sys.argv) == 1:
         five_lines()
     else:
-        own_videos(sys.argv[1::2], [tuple(map(float, text.split(","))) for text in sys.argv[2::2]])
+        boxes = [read_box(text) for text in sys.argv[2::2]]
+        try:
+            own_videos(sys.argv[1::2], boxes)
+        except (SourceError, RegionError) as error:
+            sys.exit(str(error))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import CHECKOUT
 from tracker.files import replace_file, replacing
 
 
@@ -15,7 +18,6 @@ def test_text_and_bytes_replace_what_is_there(tmp_path: Path) -> None:
     for content, expected in (("J, Ü\n", "J, Ü\n".encode()), (b"\x00\xff", b"\x00\xff")):
         replace_file(path, content)
         assert path.read_bytes() == expected
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -39,3 +41,15 @@ def test_a_long_name_is_no_hindrance(tmp_path: Path) -> None:
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         replace_file(tmp_path / "nowhere" / "scores.csv", "")
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002, 0o077])
+def test_a_file_may_be_read_by_whom_the_umask_says(tmp_path: Path, umask: int) -> None:
+    code = (
+        f"import os, pathlib; os.umask({umask})\nfrom tracker.files import replace_file\n"
+        "replace_file(pathlib.Path('new'), 'text'); pathlib.Path('plain').write_text('text')"
+    )
+    environ = {"PYTHONPATH": str(CHECKOUT)}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environ)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"new": 0o666 & ~umask, "plain": 0o666 & ~umask}

@@ -38,7 +38,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracker.weights.load_weights", lambda *_, **__: TinyNet().eval())
     monkeypatch.setattr("tracker.assembly.load_weights", lambda *_, **__: TinyNet().eval())
     monkeypatch.setattr("tracker.assembly.find_weights", lambda *_: Path("weights"))
-    monkeypatch.setattr("tracker.tracker.TrackerConfig", lambda: CONFIG)
+    for module in ("tracker.tracker", "tracker.settings"):
+        monkeypatch.setattr(f"{module}.TrackerConfig", lambda: CONFIG)
 
 
 @pytest.mark.usefixtures("tiny")

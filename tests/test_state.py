@@ -247,3 +247,11 @@ def test_a_file_of_another_version_is_refused(model: DMBNet, tmp_path: Path) -> 
     write_tensors(load_file(path), path, {"format": FORMAT, "state": text, "state_checksum": _digest(text)})
     with pytest.raises(StateFileError, match=r"mask.sharpness .*load it with the version that saved it"):
         DMB.load(path, model)
+
+
+def test_pixels_that_nobody_reads_are_not_saved(model: DMBNet, tmp_path: Path) -> None:
+    dmb = started(model)
+    assert dmb.view is not None
+    dmb.save(tmp_path / "state")
+    tensors = _read(tmp_path / "state").tensors
+    assert "target.view.probability" in tensors and "target.view.pixels" not in tensors

@@ -105,4 +105,35 @@ def test_without_a_model_the_environment_decides(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(WeightsError, match=r"/nowhere/weights\.safetensors"):
         shared_engine(None)
     engine = tiny_engine()
-    assert shared_engine(engine) is engine and shared_engine(engine.model).model is engine.model
+    assert shared_engine(engine)[0] is engine and shared_engine(engine.model)[0].model is engine.model
+
+
+def test_the_trackers_part_of_the_environment_counts_without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = tiny_engine()
+    monkeypatch.setattr("tracker.videos.build_engine", lambda settings: (engine, Path(f"{settings.precision}")))
+    monkeypatch.setenv("DMB_CROP_SIZE", "64")
+    monkeypatch.setenv("DMB_MAX_FRAMES", "3")
+    found, config = shared_engine(None)
+    assert found is engine and config is not None
+    assert config.appearance.max_frames == 3 and config.crop.segment_size == 64
+    assert shared_engine(None, CONFIG) == (engine, CONFIG)
+    assert shared_engine(engine) == (engine, None), "who brings an engine says what its trackers shall do"
+    made: list[DMB] = []
+
+    class Seen(DMB):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            made.append(self)
+
+    monkeypatch.setattr("tracker.videos.DMB", Seen)
+    next(track_videos([clip()], [BOX]))
+    next(track_videos([clip()], [BOX], None, CONFIG))
+    assert [dmb.config.appearance.max_frames for dmb in made] == [3, CONFIG.appearance.max_frames]
+
+
+def test_an_empty_path_is_an_error_and_an_empty_iterable_is_not(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    nothing, empty = track_videos([[], tmp_path / "empty"], [BOX, BOX], tiny_engine(), CONFIG)
+    assert list(nothing) == []
+    with pytest.raises(SourceError, match="holds no images"):
+        list(empty)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+UMASK = os.umask(0o077)  # can only be read by setting it: once, before there are threads
+os.umask(UMASK)
 PREFIX = 40  # characters of a file's name that the unfinished one keeps: its own must not become too long
 
 
@@ -26,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
     draft = Path(name)
     try:
         yield draft
-        os.chmod(draft, 0o644)  # temporary files are their owner's only
+        os.chmod(draft, 0o666 & ~UMASK)  # temporary files are their owner's only
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ class GOT10kTracker:
 
     Args:
         model: the network, or an engine around it; by default what the environment variables DMB_... ask for.
-        config: parameters.
+        config: parameters; by default, where there is no model either, what the environment variables ask for.
         name: under which the toolkit files the results.
         origin: what the boxes call the top-left pixel. 0, or 1 where the annotations count from 1, as those of GOT-10k
             and OTB do; the toolkit passes them unchanged.
@@ -50,7 +50,7 @@ class GOT10kTracker:
         if origin not in (0, 1):
             raise ValueError(f"the origin is {origin!r}; it must be 0 or 1, the number of the top-left pixel")
         self.name, self.origin = name, origin
-        self.dmb = DMB(shared_engine(model), config)
+        self.dmb = DMB(*shared_engine(model, config))
 
     def init(self, image: Any, box: ArrayLike) -> None:
         """Start on a target.

@@ -118,37 +118,49 @@ def _import(name: str) -> ModuleType:
         raise ExportError(f"{name} cannot be imported ({error}); pip install onnx onnxruntime") from None
 
 
-def export(model: DMBNet, folder: Path, *, size: int, facts: Mapping[str, str]) -> list[Path]:
-    """Write one file for each part, each atomically.
+def export(
+    model: DMBNet, folder: Path, *, size: int, facts: Mapping[str, str], compare: bool = True
+) -> dict[Path, float | None]:
+    """Write one file for each part. They appear, or replace older ones, when all are written and compared.
 
     Args:
         model: the network, float32, on the CPU, in evaluation mode.
         folder: is made if need be.
         size: side S of the crop, pixels, a multiple of 16; fixed in the files. The number of remembered rows is not.
         facts: what the files shall say of themselves.
+        compare: whether to compare the files with PyTorch, see `verify`.
+
+    Returns:
+        The files, each with its largest difference to PyTorch; None where it was not compared.
 
     Raises:
-        ExportError: the package onnx is missing.
+        ExportError: a package is missing, or a file answers otherwise than PyTorch; older files stay then.
         OSError: the folder cannot be written.
     """
-    onnx = _import("onnx")
+    for package in ("onnx", "onnxruntime") if compare else ("onnx",):
+        _import(package)
     folder.mkdir(parents=True, exist_ok=True)
     inputs = example_inputs(model, size, EXAMPLE_FRAMES)
-    written = []
-    for part in parts_of(model):
-        path = folder / f"{part.name}.onnx"
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            draft = Path(temporary) / path.name
-            _trace(part, tuple(inputs[name].clone() for name in part.inputs), draft)
-            content = onnx.load(draft)
-            onnx.checker.check_model(content)
-            for key, text in {"size": str(size), **facts}.items():
-                entry = content.metadata_props.add()
-                entry.key, entry.value = METADATA + key, text
-            onnx.save(content, draft)
-            os.replace(draft, path)
-        written.append(path)
-    return written
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".exporting_") as temporary:
+        drafts = {part.name: Path(temporary) / f"{part.name}.onnx" for part in parts_of(model)}
+        for part in parts_of(model):
+            _trace(part, tuple(inputs[name].clone() for name in part.inputs), drafts[part.name])
+            _describe(drafts[part.name], {"size": str(size), **facts})
+        differences = verify(model, Path(temporary), size=size) if compare else {}
+        for draft in drafts.values():
+            os.replace(draft, folder / draft.name)
+    return {folder / draft.name: differences.get(name) for name, draft in drafts.items()}
+
+
+def _describe(path: Path, facts: Mapping[str, str]) -> None:
+    """Check a file, and write facts into it."""
+    onnx = _import("onnx")
+    content = onnx.load(path)
+    onnx.checker.check_model(content)
+    for key, text in facts.items():
+        entry = content.metadata_props.add()
+        entry.key, entry.value = METADATA + key, text
+    onnx.save(content, path)
 
 
 def _trace(part: Part, inputs: tuple[Tensor, ...], path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from tracker.config import TrackerConfig
@@ -26,7 +26,7 @@ from tracker.network import DMBNet
 from tracker.shape import Shape
 from tracker.tracker import DMB, StateError
 from tracker.view import View
-from tracker.weights import checksum, halve, write_tensors
+from tracker.weights import WeightsError, checksum, halve, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,7 +135,7 @@ def _target(dmb: DMB) -> Snapshot:
         view, crop = dmb.view, dmb.view.crop
         facts["view"] = {"expected": list(view.expected), "leaks": view.leaks,
                          "crop": {"centre": list(crop.centre), "side": crop.side, "size": crop.size}}  # fmt: skip
-        tensors |= {"view.pixels": view.pixels, "view.probability": _tensor(view.probability)}
+        tensors["view.probability"] = _tensor(view.probability)
     return Snapshot(tensors, facts)
 
 
@@ -164,7 +164,8 @@ def _restore(dmb: DMB, content: _Content) -> None:
     view = target.facts["view"]
     if view is not None:
         crop = Crop(_point(view["crop"]["centre"]), view["crop"]["side"], view["crop"]["size"])
-        pixels, probability = target.tensors["view.pixels"].to(device), _array(target, "view.probability")
+        # the pixels have been remembered already, or never will be
+        pixels, probability = torch.empty(0, device=device), _array(target, "view.probability")
         dmb.view = View(_point(view["expected"]), crop, pixels, probability, dmb.shape, view["leaks"])
 
 
@@ -172,14 +173,12 @@ def _read(path: Path) -> _Content:
     """Read and verify a file."""
     foreign = f"state file '{path}' is no state of DMB, or damaged"
     remedy = "name a file that DMB.save wrote"
+    if not os.path.exists(path):
+        raise StateFileError(f"state file '{path}' does not exist; {remedy}")
     try:
-        with safe_open(str(path), framework="pt") as archive:
-            metadata = dict(archive.metadata() or {})
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 (no mapping)
-    except FileNotFoundError as error:
-        raise StateFileError(f"state file '{path}' does not exist; {remedy}") from error
-    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
-        raise StateFileError(f"{foreign} ({error}); {remedy}") from error
+        tensors, metadata = read_tensors(path)
+    except WeightsError as error:
+        raise StateFileError(f"{foreign} ({error.__cause__}); {remedy}") from error
     if metadata.get("format") != FORMAT:
         found = metadata.get("format", "none")
         raise StateFileError(f"{foreign} (format '{found}', expected '{FORMAT}'); {remedy}")

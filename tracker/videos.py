@@ -22,8 +22,18 @@ Video = str | os.PathLike[str] | Iterable[Any]
 MISSING = object()  # where one of two sequences has ended before the other
 
 
-def shared_engine(model: DMBNet | Engine | None) -> Engine:
-    """The engine around a network; None loads the weights that the environment variables DMB_... ask for.
+def shared_engine(
+    model: DMBNet | Engine | None, config: TrackerConfig | None = None
+) -> tuple[Engine, TrackerConfig | None]:
+    """The engine around a network, and the parameters of its trackers.
+
+    Args:
+        model: the network, or an engine around it; None loads the weights that the environment variables DMB_... ask
+            for.
+        config: parameters; None, where the model is None, too, for those that the environment variables ask for.
+
+    Returns:
+        The engine, and the parameters (None: the default ones).
 
     Raises:
         WeightsError: no usable weights file.
@@ -31,8 +41,9 @@ def shared_engine(model: DMBNet | Engine | None) -> Engine:
         SettingsError: a variable has a value that is not allowed.
     """
     if model is None:
-        return build_engine(from_environment(os.environ))[0]
-    return model if isinstance(model, Engine) else Engine(model)
+        settings = from_environment(os.environ)
+        return build_engine(settings)[0], config or settings.tracker_config()
+    return model if isinstance(model, Engine) else Engine(model), config
 
 
 def rgb_array(image: Any) -> NDArray[np.uint8]:
@@ -83,18 +94,19 @@ def track_videos(
         videos: see `read_video`.
         regions: for each video, where its target is in the first frame: box, polygon or mask, see `DMB.initialize`.
         model: the network, or an engine around it; by default what the environment variables DMB_... ask for.
-        config: parameters.
+        config: parameters; by default, where there is no model either, what the environment variables ask for.
         masks: see `DMB.initialize`.
 
     Yields:
-        For each video its results, the first frame's included; a video without frames has none.
+        For each video its results, the first frame's included; an iterable without frames has none.
 
     Raises:
         ValueError: there are not as many regions as videos.
         WeightsError, DeviceError, SettingsError: see `shared_engine`.
-        SourceError, ImageError, RegionError: from the results' iterator; the next video is not concerned.
+        SourceError, ImageError, RegionError: from the results' iterator; the next video is not concerned. A path
+            without frames is a SourceError.
     """
-    engine = shared_engine(model)
+    engine, config = shared_engine(model, config)
     for number, (video, region) in enumerate(zip_longest(videos, regions, fillvalue=MISSING)):
         if video is MISSING or region is MISSING:
             fewer, more = ("videos", "regions") if video is MISSING else ("regions", "videos")

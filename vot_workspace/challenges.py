@@ -19,8 +19,8 @@ from pathlib import Path
 import yaml
 
 from tracker.files import replace_file
-from vot_workspace.dataset import provide, sequence_names
-from vot_workspace.layout import CONFIGURATION, LIST, read_list, toolkit_stacks
+from vot_workspace.dataset import FACTS, provide, sequence_names, with_facts
+from vot_workspace.layout import CONFIGURATION, LIST, read_list, read_yaml, toolkit_stacks
 from vot_workspace.toolkit import read_log
 from vot_workspace.writer import REGISTRY, STACKS, WorkspaceError
 
@@ -139,10 +139,9 @@ def make_workspace(
 
 
 def _check_free(directory: Path, stack: Stack) -> None:
-    """Refuse folders that hold something else."""
+    """Refuse folders that hold something else, or a damaged configuration."""
     if (directory / CONFIGURATION).is_file():
-        content = yaml.safe_load((directory / CONFIGURATION).read_text(encoding="utf-8"))
-        name = content.get("stack") if isinstance(content, dict) else None
+        name = read_yaml(directory / CONFIGURATION).get("stack")
         if name != stack.name:
             raise WorkspaceError(f"'{directory}' is a workspace of the stack '{name}'; name another folder")
     elif directory.is_dir():
@@ -166,14 +165,15 @@ def link_sequences(source: Path, folder: Path, say: Callable[[str], None]) -> No
     if (root / LIST).is_file():
         found = {name: path.resolve() for name, path in read_list(root).items()}
         # what the toolkit cannot read as it is gets a description, like the sequences of a folder without a list
-        bare = [name for name, path in found.items() if not (path / "sequence").is_file() and (path / "color").is_dir()]
+        bare = [name for name, path in found.items() if not (path / FACTS).is_file() and (path / "color").is_dir()]
+        folder.mkdir(parents=True, exist_ok=True)
+        found |= {name: with_facts(found[name], folder.resolve() / name) for name in bare}
     else:
-        names = bare = sequence_names(source)
-        found = {name: (root / name).resolve() for name in names}
+        names = sequence_names(source)
+        folder.mkdir(parents=True, exist_ok=True)
+        found = provide(source, names, folder)
         if source.is_dir():
             say(f"'{source}' has no '{LIST}'; taking all {len(names)} sequences in it")
-    folder.mkdir(parents=True, exist_ok=True)
-    found |= provide(source, bare, folder) if bare else {}
     lines = []
     for name, path in found.items():
         target = folder / name

@@ -100,7 +100,7 @@ def provide(source: Path, names: Sequence[str], directory: Path) -> dict[str, Pa
                         _extract(tar, name, directory)
             return {name: directory / name for name in names}
         folders = {name: path.resolve() for name, path in _folders(source).items()}
-        return {name: _with_facts(folders[name], directory / name) for name in names}
+        return {name: with_facts(folders[name], directory / name) for name in names}
     except READ_ERRORS as error:
         raise DatasetError(f"the sequences of '{source}' cannot be read ({error}); restore them") from error
 
@@ -117,8 +117,19 @@ def _extract(tar: tarfile.TarFile, name: str, directory: Path) -> None:
         os.replace(folder, directory / name)
 
 
-def _with_facts(folder: Path, target: Path) -> Path:
-    """The folder itself if it has its `sequence` file, else a folder of links with one."""
+def with_facts(folder: Path, target: Path) -> Path:
+    """Let the toolkit read a sequence that may lack its `sequence` file.
+
+    Args:
+        folder: the sequence's.
+        target: where a folder of links with such a file is made if it is missing.
+
+    Returns:
+        The folder that can be read.
+
+    Raises:
+        DatasetError: without images.
+    """
     if (folder / FACTS).is_file():
         return folder
     facts = _facts(folder)

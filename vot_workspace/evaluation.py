@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracker.files import replace_file, replacing
 from vot_workspace.dataset import choose, provide
-from vot_workspace.layout import read_workspace
-from vot_workspace.parallel import evaluate_workspace, threads_per_worker
+from vot_workspace.interruption import Interruption
+from vot_workspace.layout import CONFIGURATION, read_workspace
+from vot_workspace.parallel import evaluate_workspace, locked, threads_per_worker
 from vot_workspace.scores import ScoresError, Table, read_scores
 from vot_workspace.toolkit import LOG, EvaluationError, Toolkit, last_words, read_log
 from vot_workspace.writer import write_workspace
@@ -32,7 +35,7 @@ RESULTS = Path("results", TRACKER, "baseline")  # below a workspace
 ANALYSIS = "validation"
 FAILURE = "2"  # line of a result where the target was lost
 TIMEOUT = 300  # seconds for one frame
-HEADER = "; Written by `dmb validate`; the results beside this file belong to"
+HEADER = "; Written by `dmb`; the results beside this file belong to"
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,7 @@ def track_sequences(
         EvaluationError: the toolkit or the tracker failed, or `keep` holds something else.
         DatasetError: no such sequences.
         WorkspaceError: an evaluation is running in `keep`.
+        KeyboardInterrupt, SystemExit: Ctrl-C, or SIGTERM or a closed terminal, once all processes have ended.
     """
     names = choose(job.source, job.names)
     with ExitStack() as resources:
@@ -180,44 +184,67 @@ def track_sequences(
         threads = threads_per_worker(workers, {**toolkit.environment, **job.settings}) if workers > 1 else None
         if threads is not None:
             toolkit.environment["DMB_THREADS"] = str(threads)
-        sequences = provide(job.source, names, directory / "sequences")
-        paths = [str(folder) for folder in sequences.values()]  # the toolkit's list.txt may hold absolute paths
-        write_workspace(directory, stack=job.stack, sequences=paths, registry=directory / REGISTRY)
+        with locked(directory) if (directory / CONFIGURATION).is_file() else nullcontext():  # others may work in it
+            sequences = provide(job.source, names, directory / "sequences")
+            paths = [str(folder) for folder in sequences.values()]  # the toolkit's list.txt may hold absolute paths
+            write_workspace(directory, stack=job.stack, sequences=paths, registry=directory / REGISTRY)
         _evaluate(directory, workers, toolkit, say)
         yield Tracked(directory, names, threads, toolkit)
 
 
-def _claim(directory: Path, job: Job) -> None:
-    """Make the workspace's folder, or check that what it holds is an evaluation of the same tracker."""
+def check_folder(directory: Path, job: Job) -> None:
+    """Check that a workspace's folder is new, empty, or holds an evaluation of the same job. Nothing is written.
+
+    Raises:
+        EvaluationError: it holds something else, or cannot be read.
+    """
     registry = directory / REGISTRY
-    text = job.registry(directory)
+    try:
+        if registry.is_file():
+            if registry.read_text(encoding="utf-8", errors="replace") != job.registry(directory):
+                raise EvaluationError(
+                    f"'{directory}' holds results of other weights, settings or sequences, or of another version, "
+                    "device or precision; name another folder or delete it"
+                )
+        elif directory.exists() and any(directory.iterdir()):
+            raise EvaluationError(f"'{directory}' holds other files; name a new folder")
+    except OSError as error:
+        raise EvaluationError(f"folder '{directory}' cannot be used ({error}); name another one") from error
+
+
+def _claim(directory: Path, job: Job) -> None:
+    """Make the workspace's folder, or what it lacks. What is there stays: another evaluation may be using it."""
+    check_folder(directory, job)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        if registry.is_file() and registry.read_text(encoding="utf-8") != text:
-            raise EvaluationError(
-                f"'{directory}' holds results of other weights, settings or sequences; name another folder or delete it"
-            )
-        if not registry.is_file() and any(directory.iterdir()):
-            raise EvaluationError(f"'{directory}' holds other files; name a new folder")
-        registry.write_text(text, encoding="utf-8")
+        if not (directory / REGISTRY).is_file():
+            replace_file(directory / REGISTRY, job.registry(directory))
         (directory / "sequences").mkdir(exist_ok=True)
-        if job.weights is not None:  # a copy, since a training may write new ones while this evaluation runs
-            shutil.copyfile(job.weights, directory / WEIGHTS)
+        # a copy, since a training may write new ones while this evaluation runs
+        if job.weights is not None and not (directory / WEIGHTS).is_file():
+            with replacing(directory / WEIGHTS) as draft:
+                shutil.copyfile(job.weights, draft)
     except OSError as error:
         raise EvaluationError(f"folder '{directory}' cannot be used ({error}); name another one") from error
 
 
 def _evaluate(directory: Path, workers: int, toolkit: Toolkit, say: Callable[[str], None]) -> None:
     """Run `vot evaluate` for every sequence that has no result yet."""
-    outcome = evaluate_workspace(
-        read_workspace(directory),
-        [TRACKER],
-        workers=workers,
-        registry=directory / REGISTRY,  # else trackers in the current folder would be found, too
-        environ=toolkit.environment,
-        give_up=True,
-        say=say,
-    )
+    interruption = Interruption()
+    with interruption.watching():
+        outcome = evaluate_workspace(
+            read_workspace(directory),
+            [TRACKER],
+            workers=workers,
+            registry=directory / REGISTRY,  # else trackers in the current folder would be found, too
+            environ=toolkit.environment,
+            give_up=True,
+            say=say,
+            interrupted=interruption,
+        )
+    number = interruption()  # also one that came when all had been done
+    if number is not None:
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
     if outcome.failures:
         names = ", ".join(label.partition(" ")[2] for label in outcome.failures)
         reasons = list(dict.fromkeys(outcome.failures.values()))

@@ -53,7 +53,12 @@ def toolkit_stacks() -> Path:
     return Path(found.origin).parent / "stack"
 
 
-def _load(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a configuration or a stack.
+
+    Raises:
+        WorkspaceError: it cannot be read, or holds something else.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -74,7 +79,7 @@ def read_workspace(directory: Path) -> Layout:
         raise WorkspaceError(
             f"'{directory}' is no workspace: it has no '{CONFIGURATION}'; make one with `dmb workspace STACK DIR`"
         )
-    configuration = _load(directory / CONFIGURATION)
+    configuration = read_yaml(directory / CONFIGURATION)
     stack = configuration.get("stack")
     if isinstance(stack, str):
         candidates = [directory / stack, toolkit_stacks() / f"{stack}.yaml"]
@@ -84,7 +89,7 @@ def read_workspace(directory: Path) -> Layout:
                 f"'{directory / CONFIGURATION}' names the stack '{stack}', which is neither a file beside it nor one "
                 "of the toolkit's; name another one"
             )
-        stack, content = str(path), _load(path)
+        stack, content = str(path), read_yaml(path)
     elif isinstance(stack, dict):
         content = stack
     else:
@@ -130,7 +135,7 @@ def frame_count(sequence: Path) -> int:
     """Frames of a sequence as far as its files tell: its own word, or the lines of its ground truth."""
     facts = sequence / "sequence"
     if facts.is_file():
-        for line in facts.read_text(encoding="utf-8").splitlines():
+        for line in facts.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition("=")
             if key.strip() == "length" and value.strip().isdecimal():
                 return int(value)
@@ -158,7 +163,7 @@ def known_trackers(places: Iterable[Path]) -> dict[str, str]:
 
 def _entries(path: Path) -> Mapping[str, Mapping[str, Any]]:
     if path.suffix.lower() == ".yaml":
-        return {str(name): entry for name, entry in _load(path).items() if isinstance(entry, dict)}
+        return {str(name): entry for name, entry in read_yaml(path).items() if isinstance(entry, dict)}
     registry = configparser.ConfigParser()
     try:
         registry.read(path, encoding="utf-8")

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from tracker.benchmarks.sequences import SequenceError
 from tracker.config import BoxFitConfig
 from tracker.geometry.region import edge_angle
 from tracker.geometry.rotated_box import fit_rotated_box
-from vot_workspace.layout import CONFIGURATION, LIST
+from vot_workspace.layout import CONFIGURATION, LIST, read_yaml
 from vot_workspace.mask_videos import MaskVideo, decode, open_videos
 from vot_workspace.writer import (
     WorkspaceError,
@@ -119,12 +118,11 @@ def _existing(workspace: Path, form: str) -> list[str]:
     """Sequences that a workspace holds from before.
 
     Raises:
-        WorkspaceError: it is no workspace of this form.
+        WorkspaceError: it is no workspace of this form, or damaged.
     """
     path = workspace / CONFIGURATION
     if path.is_file():
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.get("stack") != FORMS[form]:
+        if read_yaml(path).get("stack") != FORMS[form]:
             raise WorkspaceError(f"'{workspace}' is a workspace with another stack; name another folder")
         names = workspace / "sequences" / LIST
         return names.read_text(encoding="utf-8").splitlines() if names.is_file() else []
@@ -158,10 +156,11 @@ def make_mask_workspaces(
         The number of sequences in each.
 
     Raises:
-        SequenceError: the source is damaged, or holds nothing to track.
+        SequenceError: the source is damaged, holds nothing to track, or two of its videos give one name.
         WorkspaceError: a folder holds something else.
     """
     listed = {form: _existing(workspace, form) for form, workspace in workspaces.items()}
+    origins: dict[str, str] = {}  # videos by the names of their sequences
     with open_videos(source, names) as sequences:
         for sequence in sequences:
             video = decode(sequence)
@@ -170,6 +169,13 @@ def make_mask_workspaces(
             found = targets(video, say)
             if not found:
                 continue
+            for target in found:
+                other = origins.setdefault(target.name, video.name)
+                if other != video.name:
+                    raise SequenceError(
+                        f"videos '{other}' and '{video.name}' of '{source}' both become a sequence '{target.name}'; "
+                        "rename one of them, or make a workspace for each with --sequences-only"
+                    )
             home = next(iter(workspaces.values()))
             home.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".frames_", dir=home) as scratch:

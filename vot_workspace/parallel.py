@@ -88,10 +88,13 @@ def threads_per_worker(workers: int, environ: Mapping[str, str]) -> int | None:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[int]:
+def locked(directory: Path) -> Iterator[int]:
     """Keep others from evaluating in the same workspace; yields the file descriptor that holds the lock.
 
     The processes inherit it: one that was left behind by a kill of this one still holds the lock.
+
+    Raises:
+        WorkspaceError: an evaluation is running in it.
     """
     with (directory / CONFIGURATION).open("rb") as file:
         try:
@@ -135,7 +138,7 @@ def evaluate_workspace(
     """
     folders = results_folders(layout, trackers, registry_places(layout, registry, environ))
     chosen = choose_experiments(layout, experiments)
-    with _locked(layout.directory) as lock:
+    with locked(layout.directory) as lock:
         _salvage(layout.directory)
         tasks = [
             Task(tracker, folders[tracker], path, frame_count(path))

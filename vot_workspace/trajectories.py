@@ -16,6 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from vot_workspace.writer import WorkspaceError
+
 REGIONS = (".bin", ".txt")
 HEADER = struct.Struct("<hI")  # of a binary file: version, frames
 SETTLED = 1.0  # seconds after which a running toolkit has surely written all files of a trajectory
@@ -98,6 +100,9 @@ def is_finished(experiment: Mapping[str, Any], sequence: Path, found: Mapping[st
         experiment: its entry in the stack.
         sequence: folder of the sequence.
         found: its consistent trajectories.
+
+    Raises:
+        WorkspaceError: the sequence's starts cannot be read.
     """
     if experiment.get("transformers") or list(sequence.glob("groundtruth_*.txt")):
         return False
@@ -119,8 +124,16 @@ def _equal(trajectories: Sequence[Trajectory]) -> bool:
 
 
 def anchor_frames(sequence: Path, name: str) -> list[int]:
-    """Frames from which a multi-start experiment starts; none where the sequence does not say."""
+    """Frames from which a multi-start experiment starts; none where the sequence does not say.
+
+    Raises:
+        WorkspaceError: a value is no number.
+    """
     path = sequence / f"{name}.value"
     if not path.is_file():
         return []
-    return [index for index, line in enumerate(path.read_text().split()) if float(line) != 0]
+    values = path.read_text(encoding="utf-8", errors="replace").split()
+    try:
+        return [index for index, value in enumerate(values) if float(value) != 0]
+    except ValueError as error:
+        raise WorkspaceError(f"'{path}' holds something else than a number per frame ({error}); restore it") from error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,8 +14,8 @@ import pytest
 from tests.benchmarks.box_layouts import LENGTH, write_got10k, write_images, write_otb, write_trackingnet
 from tracker.benchmarks import box_run
 from tracker.benchmarks.box_datasets import BoxDatasetError, read_got10k, read_otb, read_trackingnet
-from tracker.benchmarks.box_run import read_result, stage
-from vot_workspace.evaluation import RESULTS, Tracked
+from tracker.benchmarks.box_run import PARTS, digest, read_result, run, stage
+from vot_workspace.evaluation import REGISTRY, RESULTS, Job, Tracked
 from vot_workspace.toolkit import EvaluationError, Toolkit
 
 
@@ -57,10 +60,14 @@ def test_images_that_count_from_0_are_linked_one_by_one(tmp_path: Path) -> None:
 
 def test_staging_again_changes_nothing_and_follows_a_data_set_that_moved(tmp_path: Path) -> None:
     here = read_otb(write_otb(tmp_path / "here"))
-    text = stage(here, tmp_path / "out")
-    assert stage(here, tmp_path / "out") == text
+    before = digest(here)
+    for _ in range(2):
+        stage(here, tmp_path / "out")
+    written = (tmp_path / "out" / "Car" / "groundtruth.txt").read_text()
     (tmp_path / "here").rename(tmp_path / "there")
-    stage(read_otb(tmp_path / "there"), tmp_path / "out")
+    there = read_otb(tmp_path / "there")
+    stage(there, tmp_path / "out")
+    assert digest(there) == before and (tmp_path / "out" / "Car" / "groundtruth.txt").read_text() == written
     assert (tmp_path / "out" / "Car" / "color" / "0001.jpg").is_file()
 
 
@@ -70,11 +77,35 @@ def test_a_data_set_that_is_numbered_otherwise_replaces_the_links(tmp_path: Path
     for numbers in (range(1, LENGTH + 1), range(7, LENGTH + 7), range(1, LENGTH + 1)):
         for path in images.iterdir():
             path.unlink()
-        write_images(images, [f"{number:04d}.jpg" for number in numbers])
+        write_images(images, [f"{number:08d}.jpg" for number in numbers])
         dataset = read_otb(tmp_path / "otb").choose(["Car"], None)
         stage(dataset, tmp_path / "out")
         pattern = facts(tmp_path / "out" / "Car")["channels.color"]
         assert (tmp_path / "out" / "Car" / (pattern % 1)).resolve() == dataset.sequences[0].images[0]
+
+
+def test_another_run_leaves_the_files_of_the_first_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def track(job: Job, *, keep: Path, **_: object) -> Iterator[Tracked]:
+        keep.mkdir(exist_ok=True)
+        (keep / REGISTRY).write_text(job.registry(keep.resolve()))
+        for name in job.names or ():
+            tracked = finished(keep, name, ["1", *["9,9,9,9"] * (LENGTH - 1)])
+        yield replace(tracked, threads=3)
+
+    monkeypatch.setattr(box_run, "track_sequences", track)
+    root = write_otb(tmp_path / "otb")
+    whole = read_otb(root)
+    found = run(whole, Job(root, None, {}, identity="weights 1"), tmp_path)
+    assert [one.name for one in found.boxes] == ["Car", "Jogging-1", "Jogging-2"] and found.threads == 3
+    (staged,) = (tmp_path / PARTS[0]).iterdir()
+    assert staged.name == digest(whole) and facts(staged / "Car")["length"] == str(LENGTH)
+    for part, identity in ((whole.choose(None, 3), "weights 1"), (whole, "weights 2")):
+        with pytest.raises(EvaluationError, match="holds results of other weights, settings or sequences"):
+            run(part, Job(root, None, {}, identity=identity), tmp_path)
+    assert list((tmp_path / PARTS[0]).iterdir()) == [staged] and facts(staged / "Car")["length"] == str(LENGTH)
+    parts = [whole, whole.choose(None, 3), whole.choose(["Car"], None)]
+    assert len({digest(part) for part in parts}) == 3
 
 
 def test_frames_without_truth_are_unknown_to_the_toolkit(tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ def frames_of(overlaps: list[float]) -> list[Watched]:
         ([1, 0, 0, 1, 1, 1], []),  # too short
         ([1, 0, 0, 0, 1, 1, 1], [(1, 3)]),
         ([1, 0, 0, 0], [(1, 3)]),
-        ([1, 0, 0, 1, 0, 1, 1, 1], [(1, 4)]),  # a gap that is shorter than a stretch
+        ([1, 0, 0, 0, 1, 0, 1, 1, 1], [(1, 5)]),  # a gap that is shorter than a stretch
+        ([1, 0, 0, 1, 0, 1, 0, 0, 1, 1, 1], []),  # never three in a row
         ([1, 0, 0, 0, 1, 1, 1, 0, 0, 0.4, 1], [(1, 3), (7, 9)]),
     ],
 )

@@ -60,6 +60,18 @@ def test_a_validation_is_a_development_set_for_masks_and_one_for_vot(tmp_path: P
     assert second.protocol == "VOT toolkit, reset-based, EAO bounds 50-250"
 
 
+def test_boxes_whose_scores_a_server_computes(tmp_path: Path) -> None:
+    run = tmp_path / "got10k-test"
+    made.workspace(run / "workspace", made.analysis(VOT), "unsupervised.yaml")
+    (run / "workspace" / "unsupervised.yaml").write_text("title: Boxes\n")
+    for name in ("sequences", "results"):
+        (run / name).mkdir()
+    for source in (run, tmp_path):
+        told = message(source)
+        assert "got10k-test' holds a run of `dmb benchmark` without scores" in told
+        assert "computed by the benchmark's server" in told and "docs/results/measured.json is an example" in told
+
+
 def test_a_hand_kept_number_gives_way_to_a_validation_of_the_same_set(tmp_path: Path) -> None:
     vot = {"source": "dev.tar", "stack": "dev.yaml", "threads_per_worker": 1, "scores": {"EAO": 0.6},
            "sequences": [{"sequence": "ball", "frames": 250, "failures": 1}]}  # fmt: skip
@@ -98,7 +110,7 @@ def test_what_the_toolkit_does_not_record_can_be_told_beside_the_results(tmp_pat
 
 def test_the_checksum_that_dmb_validate_keeps_in_its_workspace(tmp_path: Path) -> None:
     folder = made.workspace(tmp_path / "kept", made.analysis(VOT, bounds=(50, 250), count=1), "dev.yaml")
-    header = f"; Written by `dmb validate`; the results beside this file belong to weights {made.CHECKSUM}, dev.yaml\n"
+    header = f"; Written by `dmb`; the results beside this file belong to weights {made.CHECKSUM}, dev.yaml\n"
     (folder / "trackers.ini").write_text(header)
     found = {one.tracker: one.conditions.weights for one in read(folder).measurements}
     assert found == {"DMB": made.CHECKSUM, "MIL": None}

@@ -161,7 +161,6 @@ def test_masks_are_tracked_from_the_box_and_measured_apart(
     ("words", "sentence"),
     [
         (["--rows", "nothing"], "no row 'nothing'"),
-        (["--workers", "0"], "--workers is 0"),
         (["--vot", "/nowhere"], "'/nowhere' does not exist"),
         (["--vot-sequences", "three"], "no sequence 'three'"),
         (["--weights", "/nowhere"], "weights file '/nowhere'"),
@@ -176,6 +175,13 @@ def test_mistakes_get_a_sentence(
     assert main([*call, *words], environ={}) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and sentence in error and error.count("\n") == 1
+    assert not toolkit.jobs
+
+
+def test_wrong_usage_ends_with_2(toolkit: Toolkit, call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*call, "--workers", "0"], environ={})
+    assert stop.value.code == 2 and "--workers is 0; it must be at least 1" in capsys.readouterr().err
     assert not toolkit.jobs
 
 

@@ -19,18 +19,25 @@ from tests.benchmarks.box_layouts import (
     write_trackingnet,
     write_unused_weights,
 )
+from tracker import __version__
 from tracker.benchmarks import box_run
 from tracker.benchmarks.box_datasets import BoxDataset
+from tracker.benchmarks.box_run import BoxRun
 from tracker.benchmarks.boxes import TrackedBoxes
 from tracker.cli.benchmark import main
 from tracker.cli.benchmark_boxes import main as run_benchmark
+from vot_workspace.evaluation import Job
 from vot_workspace.toolkit import EvaluationError
 
 Run = Callable[..., tuple[int, str, str]]
 
 
-def still(dataset: BoxDataset, *_: Any, **__: Any) -> list[TrackedBoxes]:
+JOBS: list[Job] = []  # of the runs
+
+
+def still(dataset: BoxDataset, job: Job, *_: Any, **__: Any) -> BoxRun:
     """Answers the first box for ever, without the toolkit."""
+    JOBS.append(job)
     found = []
     for sequence in dataset.sequences:
         count = len(sequence.images)
@@ -38,7 +45,7 @@ def still(dataset: BoxDataset, *_: Any, **__: Any) -> list[TrackedBoxes]:
         truth[: len(sequence.truth)] = sequence.truth
         boxes = np.repeat(truth[:1], count, axis=0)
         found.append(TrackedBoxes(sequence.name, boxes, truth, sequence.visible, (60, 40), np.full(count, 0.5)))
-    return found
+    return BoxRun(found, 3)
 
 
 @pytest.fixture
@@ -73,6 +80,14 @@ def test_got10k_is_scored(run: Run, tmp_path: Path) -> None:
     assert (results / "GOT_1_001.txt").read_text() == "11.000,6.000,20.000,10.000\n" * LENGTH
     assert (results / "GOT_1_time.txt").read_text() == "0.50000000\n" * LENGTH
     assert not list((tmp_path / "out").glob("*.zip"))
+
+
+def test_what_a_run_depends_on_and_what_its_processes_used(run: Run, tmp_path: Path) -> None:
+    assert run("otb", write_otb(tmp_path / "otb"), "--workers", "2")[0] == 0
+    document = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert (document["workers"], document["threads"]) == (2, 3), "of the trackers, not of this process"
+    facts = (document["weights"]["checksum"], __version__, "cpu", document["precision"])
+    assert JOBS[-1].identity == "weights {}, version {}, {}, {}".format(*facts)
 
 
 def test_got10k_test_split_becomes_an_archive(run: Run, tmp_path: Path) -> None:
@@ -149,7 +164,7 @@ def test_mistakes_are_one_sentence(run: Run, tmp_path: Path, monkeypatch: pytest
     code, _, err = run("otb", tmp_path / "otb", "--weights", str(tmp_path / "none.safetensors"))
     assert code == 1 and "none.safetensors" in err and err.count("\n") == 1
 
-    def fail(*_: Any, **__: Any) -> list[TrackedBoxes]:
+    def fail(*_: Any, **__: Any) -> BoxRun:
         raise EvaluationError("the VOT toolkit stopped")
 
     monkeypatch.setattr(box_run, "run", fail)

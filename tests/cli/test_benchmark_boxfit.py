@@ -98,10 +98,10 @@ def test_stored_masks_need_no_tracker_and_belong_to_weights_and_settings(
     capsys.readouterr()
     assert command("--vot", vot, "--masks-cache", cache) == 0
     assert command.loads == 2 and capsys.readouterr().out.splitlines()[0].split()[0] == "car"
-    assert command("--vot", vot, "--masks-cache", cache, DMB_GATE="relative") == 2
+    assert command("--vot", vot, "--masks-cache", cache, DMB_GATE="relative") == 1
     assert "made with other weights or parameters" in capsys.readouterr().err
     monkeypatch.setattr("tracker.weights.read_weights", lambda path: ({}, {"checksum": 64 * "a"}))
-    assert command("--vot", vot, "--masks-cache", cache) == 2
+    assert command("--vot", vot, "--masks-cache", cache) == 1
     error = capsys.readouterr().err
     assert "remove them or name another folder" in error and error.count("\n") == 1
 
@@ -119,21 +119,21 @@ def test_the_parameters_of_the_masks_are_told_apart() -> None:
         (["--vot", "{vot}", "--weights", "none.safetensors"], "none.safetensors' (named by the weights option"),
     ],
 )
-def test_wrong_input_is_one_sentence_and_2(
+def test_wrong_input_is_one_sentence_and_1(
     arguments: list[str], sentence: str, vot: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command(*(argument.format(vot=vot) for argument in arguments)) == 2
+    assert command(*(argument.format(vot=vot) for argument in arguments)) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and sentence in error and error.count("\n") == 1
 
 
-def test_a_damaged_image_and_a_bad_setting_are_one_sentence_and_2(
+def test_a_damaged_image_and_a_bad_setting_are_one_sentence_and_1(
     vot: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (vot / "car" / "color" / "00000002.png").write_bytes(b"image")
-    assert command("--vot", vot) == 2
+    assert command("--vot", vot) == 1
     assert "error: image '00000002.png' of sequence 'car' is missing or damaged" in capsys.readouterr().err
-    assert command("--vot", vot, DMB_GATE="open") == 2
+    assert command("--vot", vot, DMB_GATE="open") == 1
     assert "DMB_GATE is 'open'" in capsys.readouterr().err
 
 

@@ -13,7 +13,7 @@ from tests.benchmarks.davis_folders import ColourFollower, Seen, load_followers,
 from tracker.benchmarks.davis_masks import read_ids
 from tracker.benchmarks.davis_run import Create
 from tracker.cli import benchmark_davis
-from tracker.settings import Settings
+from tracker.settings import Settings, from_environment
 
 FRAMES = 5
 CHECKSUM = "c0ffee" + 58 * "0"
@@ -157,7 +157,7 @@ def test_workers_and_usage(command: Command, capsys: pytest.CaptureFixture[str])
     assert stop.value.code == 2 and "--workers is 0; it must be at least 1" in capsys.readouterr().err
 
 
-def test_processes_share_the_threads_and_tell_their_errors(
+def test_processes_use_the_chosen_threads_and_tell_their_errors(
     davis: Path, tmp_path: Path, weights_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (davis / "JPEGImages" / "480p" / "two" / "00003.jpg").write_bytes(b"image")
@@ -165,8 +165,19 @@ def test_processes_share_the_threads_and_tell_their_errors(
     environ = {"DMB_WEIGHTS": str(weights_file), "DMB_THREADS": "4"}
     assert benchmark_davis.main(words, load=load_followers, environ=environ) == 1
     captured = capsys.readouterr()
-    assert "threads 2" in captured.out and "two/00003.jpg' is damaged" in captured.err
+    assert "threads 4" in captured.out, "the user's choice is for each process, as in `dmb evaluate`"
+    assert "two/00003.jpg' is damaged" in captured.err
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(("environ", "threads"), [({}, 3), ({"OMP_NUM_THREADS": "2"}, None), ({"DMB_THREADS": "2"}, 2)])
+def test_processes_share_the_cores_unless_threads_are_chosen(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], threads: int | None
+) -> None:
+    monkeypatch.setattr("vot_workspace.parallel.cores", lambda: 6)
+    settings = from_environment(environ)
+    assert benchmark_davis._shared(settings, 2, environ).threads == threads
+    assert benchmark_davis._shared(settings, 1, environ) == settings
 
 
 def test_the_real_tracker_in_two_processes(
@@ -179,7 +190,7 @@ def test_the_real_tracker_in_two_processes(
     for workers in ("1", "2"):
         output = tmp_path / workers
         words = ["--root", str(davis), "--year", "2017", "--output", str(output), "--workers", workers]
-        assert benchmark_davis.main(words, environ=environ | {"DMB_THREADS": workers}) == 0
+        assert benchmark_davis.main(words, environ=environ | {"DMB_THREADS": "1"}) == 0
         scores.append(capsys.readouterr().out.splitlines()[-1])
         answers.append([path.read_bytes() for path in sorted(output.rglob("*.png"))])
     assert len(answers[0]) == 6 and answers[0] == answers[1]

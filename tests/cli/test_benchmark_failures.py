@@ -25,8 +25,8 @@ def masks(tmp_path: Path) -> Path:
     return tmp_path / "masks"
 
 
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments], load=lambda settings: Still(), environ={})  # type: ignore[arg-type,return-value]
+def run(*arguments: object, **environ: str) -> int:
+    return main([str(argument) for argument in arguments], load=lambda settings: Still(), environ=environ)  # type: ignore[arg-type,return-value]
 
 
 def test_the_stretch_is_listed_and_drawn(masks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,6 +41,12 @@ def test_the_stretch_is_listed_and_drawn(masks: Path, tmp_path: Path, capsys: py
 def test_a_stretch_may_be_shorter_on_demand(masks: Path, tmp_path: Path) -> None:
     assert run("--masks", masks, "--output", tmp_path / "out", "--frames", 3, "--least", 1) == 0
     assert "| leaves | 2-2 of 2 |" in (tmp_path / "out" / "failures.md").read_text()
+
+
+def test_a_setting_that_is_none_is_told(masks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--masks", masks, "--output", tmp_path / "out", DMB_GAET="off") == 0
+    error = capsys.readouterr().err
+    assert error.startswith("warning: ") and "did you mean DMB_GATE?" in error
 
 
 def test_mistakes(masks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,10 @@ def complete(script: Path, line: str, folder: Path) -> list[str]:
         ("dmb benchmark got10k --split te", ["test"]),
         ("dmb vot ana", ["analysis"]),
         ("dmb vot analysis --format h", ["html"]),
+        ("dmb vot analysis --format ", ["html", "json", "latex", "plots", "yaml"]),
+        ("dmb vot report --format ", ["html", "latex", "plots"]),
+        ("dmb vot report --w", ["--workspace"]),
+        ("dmb vot test --w", []),
     ],
 )
 def test_bash_completes(script: Path, tmp_path: Path, line: str, expected: list[str]) -> None:

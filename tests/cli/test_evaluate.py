@@ -28,8 +28,8 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: object, workers: int = 2) -> str:
-    assert main(["--workers", str(workers), *map(str, arguments)]) == 1
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert main(["--workers", "2", *map(str, arguments)]) == 1
     text = capsys.readouterr().err
     assert text.startswith("error: ") and text.count("\n") == 1
     return text
@@ -37,7 +37,6 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object, workers: int
 
 def test_what_a_user_may_get_wrong(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ("--workspace", workspace)
-    assert "--workers is 0; it must be at least 1" in refusal(capsys, *where, "Here", workers=0)
     assert "is no workspace: it has no 'config.yaml'; make one" in refusal(capsys, "--workspace", "/nowhere", "Here")
     told = refusal(capsys, *where, "DMBB")
     assert "there is no tracker 'DMBB'" in told and "known are: " in told and "Here" in told and "There" in told
@@ -51,6 +50,22 @@ def test_what_a_user_may_get_wrong(workspace: Path, tmp_path: Path, capsys: pyte
     )
     (workspace / "trackers.ini").write_text("command = here\n")
     assert "registers no trackers" in refusal(capsys, *where, "Here")
+
+
+def test_wrong_usage_ends_with_2(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--workspace", str(workspace), "--workers", "0", "Here"])
+    assert stop.value.code == 2 and "--workers is 0; it must be at least 1" in capsys.readouterr().err
+
+
+def test_files_of_others_may_be_damaged_or_old(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = workspace / "sequences" / "ball" / "sequence"
+    facts.write_bytes("name=B\xe4lle\nlength=5\n".encode("latin-1"))
+    assert frame_count(facts.parent) == 5
+    (workspace / "config.yaml").write_text("registry: trackers.ini\nstack: vot2020/shortterm\n")
+    (facts.parent / "anchor.value").write_text("1\n0\none\n")
+    told = refusal(capsys, "--workspace", workspace, "Here")
+    assert "anchor.value' holds something else than a number per frame" in told and "'one'" in told
 
 
 def test_sequences_must_be_there(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -284,3 +284,85 @@ def test_a_signal_while_standard_input_is_awaited_completes_the_files(tmp_path: 
     assert count >= 3 and len(list((tmp_path / "out" / "masks").iterdir())) == count
     with av.open(str(tmp_path / "out" / "overlay.webm")) as video:
         assert sum(1 for _ in video.decode(video=0)) == count
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["out/masks/*.png"], ["out/masks/00000.png"], ["clip.mkv", "--mask", "out/masks/00001.png"]],
+)
+def test_overwriting_spares_what_is_read(
+    command: Command, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert command(clip, "--box", "10,14,20,20", "--masks", "--output", "out") == 0
+    masks = tmp_path / "out" / "masks"
+    before = {path.name: path.read_bytes() for path in masks.iterdir()}
+    assert len(before) == 5
+    assert command(*arguments, "--box", "10,14,20,20", "--masks", "--output", "out", "--overwrite") == 1
+    assert "would be overwritten; name another folder with --output" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in masks.iterdir()} == before
+
+
+def test_an_unknown_user_in_a_path_is_one_sentence(
+    command: Command, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["~no-such-user/clip.mkv", "--box", "1,2,3,4"], [clip, "--mask", "~no-such-user/first.png"]):
+        assert command(*arguments) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and "~no-such-user/" in error and error.count("\n") == 1
+
+
+def test_features_that_are_not_finite_are_one_sentence(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Overflowing(ColourEngine):
+        """As float16 on a CPU."""
+
+        def filter_features(self, images: torch.Tensor, *, batch: int = 4) -> torch.Tensor:
+            return super().filter_features(images, batch=batch) * torch.inf
+
+    monkeypatch.chdir(tmp_path)
+    engine = Overflowing(DMBNet().eval(), precision="float32")
+    code = track.main([str(clip), "--box", "10,14,20,20"], load=lambda _: lambda: DMB(engine, CONFIG), environ={})
+    error = capsys.readouterr().err
+    assert code == 1 and error.startswith("error: ") and error.count("\n") == 1
+    assert "not finite; run the network in float32 (DMB_PRECISION=float32)" in error
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_the_files_are_opened_closes_them(
+    command: Command, clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:  # fmt: skip
+    from tracker.media.outputs import Outputs
+
+    events: list[str] = []
+
+    class Slow(Outputs):
+        def __init__(self, *arguments: object, **options: object) -> None:
+            super().__init__(*arguments, **options)  # type: ignore[arg-type]
+            os.kill(os.getpid(), number)
+            events.append("opened")
+
+        def close(self) -> None:
+            os.kill(os.getpid(), number)  # impatience completes the files, too
+            super().close()
+            events.append("closed")
+
+    monkeypatch.setattr("tracker.media.outputs.Outputs", Slow)
+    assert command(clip, "--box", "10,14,20,20") == 128 + number
+    assert events == ["opened", "closed"]
+    assert capsys.readouterr().err == f"stopped by {number.name}: nothing was written\n"
+
+
+def test_a_terminal_that_is_gone_costs_no_files(
+    command: Command, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tracker.media.progress import Progress
+
+    def gone(self: Progress) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Progress, "close", gone)
+    assert command(clip, "--box", "10,14,20,20", "--video") == 1
+    with av.open(str(tmp_path / "clip_tracked" / "overlay.webm")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == len(LEFTS)

@@ -17,6 +17,7 @@ import pytest
 
 import vot_workspace.evaluation
 from tests.doubles import StillTracker
+from tracker import __version__
 from tracker.cli import validate
 from vot_workspace.evaluation import Evaluation, EvaluationError, Job
 from vot_workspace.scores import Table
@@ -124,11 +125,14 @@ def test_the_evaluation_gets_weights_and_settings_and_its_scores_are_printed(
     monkeypatch.setattr(vot_workspace.evaluation, "evaluate_sequences", evaluate)
     output = tmp_path / "scores.json"
     chosen = ("--vot", vot, "--vot-sequences", "car", "--workers", "2")
-    assert command(*chosen, "--output", output, DMB_GATE="relative") == 0
+    assert command(*chosen, "--output", output, DMB_GATE="relative", DMB_PRECISION="float32") == 0
     printed = capsys.readouterr().out
     assert "failures: car 2" in printed and "too short for the bounds in dev.yaml" in printed
-    assert jobs[0].names == ["car"] and CHECKSUM in jobs[0].identity
-    assert jobs[0].settings == {"DMB_DEVICE": "cpu", "DMB_THREADS": "1", "DMB_GATE": "relative"}
+    assert jobs[0].names == ["car"]
+    assert jobs[0].identity == f"weights {CHECKSUM}, version {__version__}, cpu, float32"
+    assert jobs[0].settings == {
+        "DMB_DEVICE": "cpu", "DMB_THREADS": "1", "DMB_GATE": "relative", "DMB_PRECISION": "float32",
+    }  # fmt: skip
     found = json.loads(output.read_text())["vot"]
     assert found["scores"] == {"EAO": None, "accuracy": 0.5, "failures per sequence": 1.0}
     assert found["sequences"] == [{"sequence": "car", "frames": 30, "failures": 2}]
@@ -158,12 +162,10 @@ def test_a_failed_evaluation_is_one_sentence_and_the_rest_is_written(
     [
         (["--masks", "nowhere"], "'nowhere' does not exist; name a folder of sequences or a tar file"),
         (["--masks", "{masks}", "--sequences", "three"], "no sequence 'three' in '{masks}'; it holds: one, two"),
-        (["--masks", "{masks}", "--frames", "1"], "--frames is 1; it must be at least 2"),
         (["--masks", "{masks}", "--weights", "none.safetensors"], "none.safetensors' (named by the weights option"),
         (["--masks", "{masks}", "--output", "nowhere/scores.json"], "which is a folder or in none"),
         (["--vot", "nowhere"], "'nowhere' does not exist; name a folder of VOT sequences or a tar file"),
         (["--vot", "{vot}", "--vot-sequences", "bus"], "no sequence 'bus' in '{vot}'; it holds: ball, car"),
-        (["--vot", "{vot}", "--workers", "0"], "--workers is 0; it must be at least 1"),
     ],
 )
 def test_wrong_input_is_one_sentence(
@@ -191,13 +193,22 @@ def test_an_empty_first_mask_and_a_bad_setting_are_one_sentence(
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [[], ["--masks", "a", "--init", "none"], ["--vot", "a", "--frames", "5"], ["--masks", "a", "--keep", "b"]],
+    ("arguments", "complaint"),
+    [
+        ([], "give --masks, --vot or both"),
+        (["--masks", "a", "--init", "none"], "invalid choice: 'none'"),
+        (["--vot", "a", "--frames", "5"], "--frames has no effect without --masks"),
+        (["--masks", "a", "--keep", "b"], "--keep has no effect without --vot"),
+        (["--masks", "a", "--frames", "1"], "--frames is 1; it must be at least 2"),
+        (["--vot", "a", "--workers", "0"], "--workers is 0; it must be at least 1"),
+    ],
 )
-def test_wrong_usage_ends_with_2(arguments: list[str], command: Callable[..., int]) -> None:
+def test_wrong_usage_ends_with_2(
+    arguments: list[str], complaint: str, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         command(*arguments)
-    assert stop.value.code == 2
+    assert stop.value.code == 2 and complaint in capsys.readouterr().err
 
 
 def test_help_imports_no_torch() -> None:

@@ -90,6 +90,44 @@ def test_our_stack_comes_with_the_workspace(sequences: Path, tmp_path: Path) -> 
     assert sorted(read_workspace(tmp_path / "w").sequences) == ["ball", "car"]
 
 
+def test_sequences_of_a_list_may_lie_elsewhere_and_lack_a_description(sequences: Path, tmp_path: Path) -> None:
+    (sequences / "car").rename(tmp_path / "car")
+    (tmp_path / "car" / "sequence").unlink()
+    (sequences / "ball" / "sequence").unlink()
+    (sequences / "ball" / "groundtruth.txt").rename(sequences / "ball" / "groundtruth_1.txt")  # several targets
+    (sequences / "list.txt").write_text(f"{tmp_path / 'car'}\nball\n")
+    assert run("vot2018", tmp_path / "v", "--sequences", sequences) == 0
+    found = read_workspace(tmp_path / "v").sequences
+    assert list(found) == ["car", "ball"]
+    assert all("color/%08d.jpg" in (path / "sequence").read_text() for path in found.values())
+    assert (found["ball"] / "groundtruth_1.txt").is_file() and not (sequences / "ball" / "sequence").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(b"stack: [1", "cannot be read"), (b"stack: v\xe4", "cannot be read"), (b"", "holds no configuration")],
+)
+def test_a_damaged_configuration_is_told(
+    sequences: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, complaint: str
+) -> None:
+    write_video(tmp_path / "videos" / "bear", tmp_path / "videos" / "bear", [label((1, 4, 4))] * 3)
+    workspace = tmp_path / "v"
+    workspace.mkdir()
+    (workspace / "config.yaml").write_bytes(content)
+    for command in (("vot2018", workspace, "--sequences", sequences), ("from-masks", tmp_path / "videos", workspace)):
+        told = refusal(capsys, *command)
+        assert "config.yaml' " in told and complaint in told and "; restore it" in told
+
+
+def test_two_videos_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    videos, both = tmp_path / "videos", [label((1, 4, 4), (2, 30, 20))] * 3
+    write_video(videos / "car", videos / "car", both)
+    write_video(videos / "car_1", videos / "car_1", [label((1, 9, 9))] * 3)
+    told = refusal(capsys, "from-masks", videos, tmp_path / "w")
+    assert "videos 'car' and 'car_1' of" in told and "both become a sequence 'car_1'; rename one of them" in told
+    assert run("from-masks", videos, tmp_path / "w2", "--sequences-only", "car_1") == 0
+
+
 def test_what_a_user_may_get_wrong(sequences: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no stack 'vot1999'; use one of vot2015, vot2016, vot2018" in refusal(capsys, "vot1999", tmp_path)
     assert "give yours: --sequences FOLDER" in refusal(capsys, "vot2018-dev", tmp_path / "v")
@@ -228,7 +266,9 @@ def test_damage_in_videos_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     write_video(folder, folder, [label((1, 4, 4))] * 3, suffix=".webp")
     command = ("from-masks", tmp_path / "videos", tmp_path / "w")
     assert "no sequence 'bus'" in refusal(capsys, *command, "--sequences-only", "bus")
-    assert "--fps is 0" in refusal(capsys, *command, "--fps", "0")
+    with pytest.raises(SystemExit) as stop:
+        run(*command, "--fps", "0")
+    assert stop.value.code == 2 and "--fps is 0; it must be at least 1" in capsys.readouterr().err
     mask = (folder / "00001.png").read_bytes()
     (folder / "00001.png").write_bytes(mask[:-40])
     assert "mask '00001.png' is damaged" in refusal(capsys, *command)

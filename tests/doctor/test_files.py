@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,7 +51,12 @@ def test_the_projects_own_registry(modules: dict[str, object], tmp_path: Path) -
     modules["cv2"] = cv2
     found = list(registry.registry(Surroundings({}, tmp_path)))
     assert [one.status for one in found] == ["ok", "ok", "note"]
-    assert "opencv-contrib-python" in found[2].remedy and "no CSRT tracker" in found[2].text
+    assert "no CSRT tracker" in found[2].text and not found[2].remedy, "nothing in the file is to be edited"
+    assert "must not be installed beside opencv-python: evaluate it from an environment of its own" in found[2].text
+    modules["cv2"] = ImportError("libGL.so.1")
+    found = list(registry.registry(Surroundings({}, tmp_path)))
+    assert [one.status for one in found] == ["ok", "problem", "problem"] and not found[1].remedy
+    modules["cv2"] = cv2
     cv2.TrackerCSRT_create = None
     assert [one.status for one in registry.registry(Surroundings({}, tmp_path))] == ["ok", "ok", "ok"]
 
@@ -66,6 +72,8 @@ def test_the_projects_own_registry(modules: dict[str, object], tmp_path: Path) -
         ("[A]\nprotocol = traxpython\ncommand = python -m mine\n", "neither a module's name nor Python code"),
         ("[A]\nprotocol = traxpython\ncommand = mine\npython = /no/python\n", "the interpreter '/no/python'"),
         ("[A]\nprotocol = trax\ncommand = ./stop.sh\n", "the program './stop.sh' does not exist"),
+        ("[A]\nprotocol = trax\ncommand = ./start.sh \"--fast\n", "cannot be taken apart (No closing quotation)"),
+        ("[A]\nprotocol = traxpython\ncommand = tracker.trax_server\nenv_DMB_WEIGHTS = ~no-such/w\n", "~no-such"),
         ("[A]\ncommand = tracker.trax_server\n", "the protocol is ''"),
         ("[A]\nprotocol = traxpython\n", "there is no command"),
         ("[A]\nprotocol = traxpython\ncommand = tracker.trax_server\nenv_DMB_GATE = maybe\n", "DMB_GATE is 'maybe'"),
@@ -92,3 +100,13 @@ def test_a_registry_of_ones_own(
 def test_without_any_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(registry, "CHECKOUT", tmp_path)
     assert only(registry.registry(Surroundings({}, tmp_path))).status == "note"
+
+
+def test_another_interpreter_has_another_opencv(
+    modules: dict[str, object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(registry, "CHECKOUT", tmp_path / "nowhere")
+    modules["cv2"] = SimpleNamespace(__version__="5.0.0")
+    entry = f"[CSRT]\nprotocol = traxpython\ncommand = {registry.BASELINE}\nenv_OPENCV_TRACKER = CSRT\n"
+    (tmp_path / "trackers.ini").write_text(f"{entry}python = {sys.executable}\n")
+    assert only(registry.registry(Surroundings({}, tmp_path))).status == "ok"

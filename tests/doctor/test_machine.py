@@ -62,6 +62,11 @@ def test_cuda(
         (True, "auto", "ok", "bfloat16 in hardware"),
         (False, "auto", "note", "float32, which is slower"),
         (False, "bfloat16", "note", "only emulates"),
+        (True, "bfloat16", "ok", "bfloat16 in hardware"),
+        (True, "float32", "note", "DMB_PRECISION is float32; this CPU computes faster in half precision"),
+        (False, "float32", "note", "DMB uses float32, which is slower"),
+        (True, "float16", "note", "DMB_PRECISION is float16, which is for GPUs"),
+        (False, "float16", "note", "DMB_PRECISION is float16, which is for GPUs"),
     ],
 )
 def test_half_precision(
@@ -71,6 +76,22 @@ def test_half_precision(
     environ = {"DMB_DEVICE": "cpu", "DMB_PRECISION": precision}
     found = named(machine.torch(Surroundings(environ, Path())), "precision")
     assert found.status == status and words in found.text
+
+
+@pytest.mark.parametrize(
+    ("precision", "status", "words"),
+    [
+        ("auto", "ok", "half precision on the GPU"),
+        ("float16", "ok", "float16 on the GPU"),
+        ("bfloat16", "ok", "bfloat16 on the GPU"),
+        ("float32", "note", "DMB_PRECISION is float32; the GPU computes faster"),
+    ],
+)
+def test_precision_on_a_gpu(modules: dict[str, object], precision: str, status: str, words: str) -> None:
+    modules["torch"] = fake_torch(cuda="12.8", devices=1)
+    found = named(machine.torch(Surroundings({"DMB_PRECISION": precision}, Path())), "precision")
+    assert found.status == status and words in found.text
+    assert found.remedy == ("" if status == "ok" else "unset DMB_PRECISION")
 
 
 def test_torch_missing_broken_and_old(versions: dict[str, str | None], modules: dict[str, object]) -> None:

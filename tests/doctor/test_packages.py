@@ -119,6 +119,15 @@ def test_opencv_missing_old_and_doubled(versions: dict[str, str | None], modules
     versions["opencv-contrib-python"] = "4.12.0"
     found = only(packages.opencv(HERE))
     assert found.status == "note" and "opencv-python and opencv-contrib-python lie over each other" in found.text
+    versions["opencv-python"] = "4.13.0"
+    pip = f"{shlex.quote(sys.executable)} -m pip"
+    alone = f"{pip} uninstall -y opencv-python opencv-contrib-python && {pip} install opencv-python==4.13.0"
+    assert only(packages.opencv(HERE)).remedy == alone
+    modules["cv2"] = ImportError("cv2.gapi: no such thing")
+    assert only(packages.opencv(HERE)).remedy == alone
+    modules["cv2"] = SimpleNamespace(__version__="5.0.0")
+    versions["opencv-python"] = "4.5.1"
+    assert only(packages.opencv(HERE)).remedy.endswith(" && " + f"{pip} install 'opencv-python>=4.10'")
     modules["cv2"] = ModuleNotFoundError("No module named 'cv2'")
     versions["opencv-contrib-python"] = versions["opencv-python"] = None
     found = only(packages.opencv(HERE))

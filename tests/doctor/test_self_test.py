@@ -10,6 +10,7 @@ from tests.doctor.findings import only
 from tests.doubles import InfiniteTracker, StillTracker
 from tests.robustness.tiny import tiny_tracker
 from tests.test_videos import clip
+from tracker.config import TrackerConfig
 from tracker.doctor import self_test
 from tracker.doctor.finding import Surroundings
 from vot_workspace.writer import Annotated
@@ -53,6 +54,9 @@ def test_the_self_test_tracks_the_demo_with_the_weights_of_the_settings(
 
     monkeypatch.setattr("tracker.assembly.build_engine", build)
     monkeypatch.setattr("vot_workspace.demo.render", render)
-    monkeypatch.setattr("tracker.tracker.DMB", lambda _: tiny_tracker())
-    found = only(self_test.self_test(Surroundings({"DMB_PRECISION": "float32"}, tmp_path)))
+    configs: list[TrackerConfig] = []
+    monkeypatch.setattr("tracker.tracker.DMB", lambda _, config: configs.append(config) or tiny_tracker())
+    environ = {"DMB_PRECISION": "float32", "DMB_MAX_FRAMES": "3"}
+    found = only(self_test.self_test(Surroundings(environ, tmp_path)))
     assert found.status == "ok" and "cpu, float32" in found.text and asked[0].precision == "float32"
+    assert configs[0].appearance.max_frames == 3

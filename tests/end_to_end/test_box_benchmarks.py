@@ -51,7 +51,7 @@ def test_otb_and_its_resumption(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert json.loads((output / "scores.json").read_text())["scores"] == scores["scores"]
 
     assert run("otb", root, output, "--frames", "3") == 1
-    assert "holds results of other weights, settings or sequences; name another folder" in capsys.readouterr().err
+    assert "holds results of other weights, settings or sequences, or of another version" in capsys.readouterr().err
 
 
 def test_trackingnet_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -198,7 +198,7 @@ def test_an_interruption_keeps_what_is_finished_and_ends_everything(
     busy = workspace.evaluate(workers=1, code=1)
     assert "an evaluation is running" in busy and busy.count("error:") == 1
     process.send_signal(number)
-    output = "".join(process.communicate(timeout=30))
+    output = "".join(process.communicate(timeout=120))
     assert process.returncode == code and "0 of 3 are finished; the same command goes on" in output
     for started in workspace.processes():
         with pytest.raises(ProcessLookupError):

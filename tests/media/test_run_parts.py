@@ -45,7 +45,7 @@ def test_progress_is_a_bar_on_a_terminal() -> None:
     assert "\r" in stream.getvalue() and "1/2" in stream.getvalue() and "warning: careful\n" in stream.getvalue()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_waits_for_what_is_held(number: signal.Signals) -> None:
     before, steps = signal.getsignal(number), []
     with pytest.raises(Interrupted) as stop, Interruption() as interruption:
@@ -57,6 +57,18 @@ def test_a_signal_waits_for_what_is_held(number: signal.Signals) -> None:
     with pytest.raises(Interrupted), Interruption():
         os.kill(os.getpid(), number)
         signal.pause()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_so(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Interruption():
+            os.kill(os.getpid(), number)
+            assert signal.getsignal(number) is signal.SIG_IGN
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
@@ -96,3 +108,30 @@ def test_one_file_that_cannot_be_completed_leaves_the_others_complete(tmp_path: 
         outputs.close()
     with av.open(str(tmp_path / "out" / "overlay.webm")) as video:
         assert video.duration and sum(1 for _ in video.decode(video=0)) == 1
+
+
+@pytest.mark.parametrize(
+    "read",
+    ["masks", "masks/00000.png", "masks/*.png", "masks/0000[0-4].png", "*/*.png", "**/*.png", "overlay.webm", "*.webm",
+     "page.html", "link.png", "other/../masks/00000.png"],
+)  # fmt: skip
+def test_what_is_read_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str) -> None:
+    out = tmp_path / "out"
+    (out / "masks").mkdir(parents=True)
+    for name in ("masks/00000.png", "masks/00001.png", "overlay.webm", "first.png"):
+        (out / name).write_bytes(b"")
+    (out / "link.png").symlink_to(out / "masks" / "00001.png")
+    for source in (str(out / read), f"~/out/{read}"):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        with pytest.raises(OutputError, match=r"lies where results would be overwritten; name another folder"):
+            check_folder(out, overwrite=True, source=source)
+        with pytest.raises(OutputError, match="would be overwritten"):
+            check_folder(out, overwrite=True, source="0", masks=[out / "first.png", Path(source)])
+
+
+def test_what_is_read_may_lie_beside_the_results(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    for name in ("first.png", "clip.mkv", "masks/00000.png"):
+        (tmp_path / name).write_bytes(b"")
+    for source in (tmp_path / "clip.mkv", tmp_path, tmp_path / "*.png", tmp_path / "nowhere.mp4", "-", "0", "[x"):
+        check_folder(tmp_path, overwrite=True, source=str(source), masks=[tmp_path / "first.png"])

@@ -248,3 +248,33 @@ def test_frames_are_selected(tmp_path: Path) -> None:
     Image.fromarray(scene(0)[:20]).save(tmp_path / "8.png")
     with pytest.raises(SourceError, match=r"frame 8 of .* has 64 x 20 pixels, frame 0 has 64 x 48"):
         selected(tmp_path, Selection())
+
+
+def test_a_number_is_a_camera_unless_something_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "0007").mkdir()
+    Image.fromarray(scene(3)).save(tmp_path / "0007" / "1.png")
+    frames, _ = read("0007", rate=10.0)
+    assert len(frames) == 1 and frames[0].image[24, 10].tolist() == list(RED)
+    assert len(read("0")[0]) == 3
+    for number in ("20251125", "9" * 30):
+        with pytest.raises(SourceError, match=f"'{number}' does not exist"):
+            read(number)
+    with pytest.raises(SourceError, match=r"'~no-such-user/x\.mp4' does not exist"):
+        read("~no-such-user/x.mp4")
+
+
+@pytest.mark.parametrize("start", [0, 10_000])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "flv"])
+def test_a_clock_may_start_anywhere(tmp_path: Path, suffix: str, start: int) -> None:
+    times, codec = range(start, start + 4000, 200), "flv" if suffix == "flv" else "mpeg4"
+    clip = write_clip(tmp_path / f"clip.{suffix}", [scene(index) for index in range(20)], times, codec=codec)
+    assert read(clip)[1] == []
+    if suffix != "mp4":  # whose table of contents is at the end
+        clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+        frames, warnings = read(clip)
+        end = frames[-1].seconds + 0.04
+        assert 3 < len(frames) < 15 and f"ends after {end:.1f} s, its header promises 3.8 s" in warnings[-1]

@@ -52,7 +52,8 @@ def test_one_object_is_one_whatever_its_value(tmp_path: Path, kind: str) -> None
         ("text.png", "cannot be read as an image"),
         ("empty.png", "the mask is empty"),
         ("colours.png", "holds colours; save it as an indexed PNG"),
-        ("soft.png", "holds 256 grey values|holds 255 grey values|holds 254 grey values"),
+        ("soft.png", r"holds grey values between black and white \(soft borders\?\); save it as an indexed PNG"),
+        ("picture.png", r"holds 200 values, too many for objects; save it .* at most 64, or black and white"),
         ("small.png", "the mask has 32 x 24 pixels, the image 64 x 48"),
     ],
 )
@@ -60,7 +61,9 @@ def test_an_unusable_mask_file_is_one_sentence(tmp_path: Path, name: str, senten
     (tmp_path / "text.png").write_text("no image")
     Image.fromarray(np.zeros(SHAPE, np.uint8)).save(tmp_path / "empty.png")
     Image.fromarray(scene(3)).save(tmp_path / "colours.png")
-    Image.fromarray(np.arange(64 * 48).reshape(SHAPE).astype(np.uint8)).save(tmp_path / "soft.png")
+    large = square(20).repeat(4, 0).repeat(4, 1).astype(np.uint8) * 255
+    Image.fromarray(large).resize((63, 47), Image.Resampling.BILINEAR).resize(SIZE).save(tmp_path / "soft.png")
+    write_ids(tmp_path / "picture.png", (np.arange(64 * 48).reshape(SHAPE) % 201).astype(np.uint8))
     Image.fromarray(square(20)[:24, :32].astype(np.uint8)).save(tmp_path / "small.png")
     with pytest.raises(RegionError, match=sentence) as error:
         make_targets([Given("mask", tmp_path / name)], SHAPE)
@@ -86,3 +89,24 @@ def test_a_box_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif("not __import__('sys').platform.startswith('linux')")
 def test_a_display_is_one_of_x_or_wayland() -> None:
     assert has_display({"DISPLAY": ":0"}) and has_display({"WAYLAND_DISPLAY": "wayland-0"}) and not has_display({})
+
+
+@pytest.mark.parametrize("values", [(128, 255), (64, 255), (254, 255), (1, 64)])
+def test_greys_are_soft_borders_and_no_objects_unless_there_is_a_palette(
+    tmp_path: Path, values: tuple[int, int]
+) -> None:
+    ids = np.zeros(SHAPE, np.uint8)
+    ids[square(2, 2, 10)], ids[square(30)] = values
+    Image.fromarray(ids).save(tmp_path / "grey.png")
+    Image.fromarray(ids).convert("RGB").save(tmp_path / "rgb.png")
+    for name in ("grey.png", "rgb.png"):
+        with pytest.raises(RegionError, match="soft borders"):
+            read_masks(tmp_path / name)
+    write_ids(tmp_path / "indexed.png", ids)
+    assert list(read_masks(tmp_path / "indexed.png")) == [value for value in values if value != 255]
+
+
+@pytest.mark.parametrize("value", [1, 128, 255])
+def test_a_grey_file_of_one_value_is_one_object(tmp_path: Path, value: int) -> None:
+    Image.fromarray(square(20).astype(np.uint8) * value).save(tmp_path / "grey.png")
+    assert list(read_masks(tmp_path / "grey.png")) == [value]

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import configparser
+import fcntl
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from vot_workspace import evaluation
 from vot_workspace.evaluation import Job, evaluate_sequences
+from vot_workspace.parallel import Outcome
 from vot_workspace.toolkit import EvaluationError, Toolkit, last_words, read_log
+from vot_workspace.writer import WorkspaceError
 
 
 @pytest.fixture
@@ -44,6 +51,57 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path, source: Path
     with pytest.raises(EvaluationError, match="results of other weights, settings or sequences"):
         evaluate_sequences(Job(source, None, {}, identity="weights 2"), keep=kept)
     assert sorted(path.name for path in kept.iterdir()) == ["thesis.txt", "trackers.ini"]
+
+
+def test_a_workspace_in_use_is_left_as_it_is(tmp_path: Path, source: Path) -> None:
+    kept = tmp_path / "kept"
+    (kept / "sequences").mkdir(parents=True)
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"new")
+    job = Job(source, None, {}, weights, "weights 1")
+    contents = {
+        kept / "trackers.ini": job.registry(kept),
+        kept / "weights.safetensors": "old",
+        kept / "config.yaml": "registry: trackers.ini\n",
+        kept / "sequences" / "list.txt": "other\n",
+    }
+    for path, text in contents.items():
+        path.write_text(text)
+    states = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in contents}
+    with (kept / "config.yaml").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(WorkspaceError, match="an evaluation is running in"):
+            evaluate_sequences(job, keep=kept)
+    assert {path: path.read_text() for path in contents} == contents
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in contents} == states
+
+
+@pytest.mark.parametrize(
+    ("number", "expected", "code"),
+    [(signal.SIGINT, KeyboardInterrupt, None), (signal.SIGTERM, SystemExit, 128 + signal.SIGTERM)],
+)
+def test_a_signal_is_obeyed_when_nothing_is_left_running(
+    tmp_path: Path,
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    expected: type[BaseException],
+    code: int | None,
+) -> None:
+    ended = []
+
+    def evaluate(*_: object, interrupted: Callable[[], int | None], **__: object) -> Outcome:
+        os.kill(os.getpid(), number)
+        assert interrupted() == number, "the signal is told, and interrupts nothing"
+        ended.append(True)
+        return Outcome(2, 1)
+
+    monkeypatch.setattr(evaluation, "evaluate_workspace", evaluate)
+    before = signal.getsignal(number)
+    with pytest.raises(expected) as stop:
+        evaluate_sequences(Job(source, None, {}, identity="weights 1"), keep=tmp_path / "kept")
+    assert ended and signal.getsignal(number) is before
+    assert code is None or (isinstance(stop.value, SystemExit) and stop.value.code == code)
 
 
 def test_a_failure_tells_what_the_log_says(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -23,7 +23,7 @@ from tracker.benchmarks.box_datasets import BoxDataset, BoxDatasetError, BoxSequ
 from tracker.benchmarks.boxes import TrackedBoxes
 from tracker.files import replace_file
 from vot_workspace.dataset import FACTS, TRUTH
-from vot_workspace.evaluation import Job, Tracked, track_sequences
+from vot_workspace.evaluation import Job, Tracked, check_folder, track_sequences
 from vot_workspace.toolkit import EvaluationError
 
 COLOUR = "color"  # folder of the images, below a sequence
@@ -31,6 +31,20 @@ STAGED = "%08d"  # names of links to images that are not numbered as the toolkit
 UNKNOWN = "0"  # the toolkit's code for a frame without truth
 STACK = "unsupervised.yaml"
 PARTS = ("sequences", "workspace")  # folders of a run
+
+
+@dataclass(frozen=True)
+class BoxRun:
+    """What a run has come to.
+
+    Attributes:
+        boxes: of every sequence, in the data set's convention. Where the truth is not public, it is NaN behind the
+            first frame.
+        threads: of each process, where the run has chosen them.
+    """
+
+    boxes: list[TrackedBoxes]
+    threads: int | None
 
 
 def run(
@@ -41,7 +55,7 @@ def run(
     workers: int = 1,
     environ: Mapping[str, str] = os.environ,
     say: Callable[[str], None] = lambda line: None,
-) -> list[TrackedBoxes]:
+) -> BoxRun:
     """Track all sequences; a run that was interrupted goes on with those that are missing.
 
     Args:
@@ -52,9 +66,6 @@ def run(
         environ: environment of the toolkit.
         say: is called with a line whenever a sequence is finished.
 
-    Returns:
-        Boxes in the data set's convention. Where the truth is not public, it is NaN behind the first frame.
-
     Raises:
         BoxDatasetError: the sequences cannot be offered to the toolkit.
         EvaluationError: the toolkit or the tracker failed, or the folder holds another run.
@@ -62,43 +73,53 @@ def run(
         WorkspaceError: an evaluation is running in the folder.
     """
     sequences, workspace = (directory / part for part in PARTS)
-    text = stage(dataset, sequences)
-    identity = f"{job.identity}, {dataset.name} {dataset.split} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    staged = sequences / digest(dataset)
+    identity = f"{job.identity}, {dataset.name} {dataset.split}"
     names = [sequence.name for sequence in dataset.sequences]
-    job = replace(job, source=sequences, names=names, stack=STACK, identity=identity)
+    job = replace(job, source=staged, names=names, stack=STACK, identity=identity)
     job = replace(job, settings={**job.settings, "DMB_ANSWER": "rectangle"})  # whatever kind is set for other uses
+    check_folder(workspace.resolve(), job)  # before anything is written
+    stage(dataset, staged)
     with track_sequences(job, workers=workers, keep=workspace, environ=environ, say=say) as tracked:
-        return [read_result(sequence, tracked, dataset.origin) for sequence in dataset.sequences]
+        boxes = [read_result(sequence, tracked, dataset.origin) for sequence in dataset.sequences]
+        return BoxRun(boxes, tracked.threads)
 
 
-def stage(dataset: BoxDataset, directory: Path) -> str:
+def digest(dataset: BoxDataset) -> str:
+    """16 hexadecimal digits for what the toolkit is offered: other sequences, frames or boxes have others.
+
+    Where the images lie makes no difference: a data set may move.
+    """
+    texts = [f"{name}\n{text}" for each in dataset.sequences for name, text in _texts(each, dataset).items()]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+
+
+def stage(dataset: BoxDataset, directory: Path) -> None:
     """Offer the sequences in the toolkit's format, with links to their images.
 
-    Returns:
-        What was written, as text.
-
     Raises:
-        BoxDatasetError: links cannot be made, or an image cannot be read.
+        BoxDatasetError: links cannot be made.
     """
-    written = []
     for sequence in dataset.sequences:
         folder = directory / sequence.name
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            pattern = _link_images(sequence.images, folder / COLOUR)
-            facts = {f"channels.{COLOUR}": f"{COLOUR}/{pattern}", "format": "default", "fps": dataset.fps}
-            facts |= {"name": sequence.name, "length": len(sequence.images)}
-            facts_text = "".join(f"{key}={value}\n" for key, value in facts.items())
-            truth = "\n".join(_truth_lines(sequence, dataset.origin)) + "\n"
-            replace_file(folder / TRUTH, truth)
-            replace_file(folder / FACTS, facts_text)
+            _link_images(sequence.images, folder / COLOUR)
+            for name, text in _texts(sequence, dataset).items():
+                replace_file(folder / name, text)
         except OSError as error:
             raise BoxDatasetError(
                 f"links to the images of '{sequence.name}' cannot be made in '{directory}' ({error}); "
                 "name an --output on a file system with symbolic links and space"
             ) from error
-        written += [sequence.name, facts_text, truth]
-    return "\n".join(written)
+
+
+def _texts(sequence: BoxSequence, dataset: BoxDataset) -> dict[str, str]:
+    """Files of a staged sequence by their names; the one that makes it a sequence comes last."""
+    facts = {f"channels.{COLOUR}": f"{COLOUR}/{_pattern(sequence.images)}", "format": "default", "fps": dataset.fps}
+    facts |= {"name": sequence.name, "length": len(sequence.images)}
+    truth = "".join(f"{line}\n" for line in _truth_lines(sequence, dataset.origin))
+    return {FACTS: "".join(f"{key}={value}\n" for key, value in facts.items()), TRUTH: truth}
 
 
 def _truth_lines(sequence: BoxSequence, origin: int) -> list[str]:
@@ -109,19 +130,31 @@ def _truth_lines(sequence: BoxSequence, origin: int) -> list[str]:
     return lines
 
 
-def _link_images(images: Sequence[Path], colour: Path) -> str:
-    """Make the folder `colour`, a single link where the images count from 1; returns the pattern of their names."""
+def _counted(images: Sequence[Path]) -> str | None:
+    """The pattern of the images' own names, where they count from 1; None where they do not."""
     suffix = images[0].suffix
     for number in (f"%0{len(images[0].stem)}d", "%d"):
         if [image.name for image in images] == [(number + suffix) % (index + 1) for index in range(len(images))]:
-            _link(colour, images[0].parent)
             return number + suffix
+    return None
+
+
+def _pattern(images: Sequence[Path]) -> str:
+    """The pattern of the names under which the images are offered."""
+    return _counted(images) or STAGED + images[0].suffix
+
+
+def _link_images(images: Sequence[Path], colour: Path) -> None:
+    """Make the folder `colour`, a single link where the images count from 1."""
+    if _counted(images):
+        _link(colour, images[0].parent)
+        return
     if colour.is_symlink():
         colour.unlink()
     colour.mkdir(exist_ok=True)
+    pattern = _pattern(images)
     for index, image in enumerate(images):
-        _link(colour / ((STAGED + suffix) % (index + 1)), image)
-    return STAGED + suffix
+        _link(colour / (pattern % (index + 1)), image)
 
 
 def _link(path: Path, target: Path) -> None:

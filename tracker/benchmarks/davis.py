@@ -132,9 +132,9 @@ class DavisSequence:
         Raises:
             DavisError: none, or the label is no label of this year.
         """
-        if self.year == 2016:
-            return 1 if self._first.any() else 0
         ids = self._first[self._first < VOID]
+        if self.year == 2016:
+            return 1
         if not ids.any():
             raise DavisError(
                 f"the first label of '{self.labels.where}' holds only 0 and {VOID}, which is void in DAVIS 2017; for "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import cv2
@@ -32,7 +33,7 @@ class Watched:
         index: of the frame, from 0.
         overlap: IoU with the label.
         visible: the label shows the target.
-        uncertainty: of the localisation; infinite in the first frame.
+        uncertainty: of the localisation; 1 in the first frame, in which nothing is localised.
         segmented: the mask was segmented here, and not moved.
         picture: JPEG file of the frame, its answer filled, its label outlined.
     """
@@ -109,9 +110,9 @@ def watch(tracker: DMB, sequence: MaskSequence, *, from_box: bool, limit: int | 
 
 
 def stretches(name: str, frames: Sequence[Watched], *, below: float, least: int) -> list[Stretch]:
-    """The stretches of at least `least` frames in a row with overlaps below `below`.
+    """The stretches with at least `least` frames in a row whose overlaps are below `below`.
 
-    Two stretches with fewer than `least` good frames between them are one.
+    Bad frames with fewer than `least` good ones between them belong to one stretch.
     """
     found: list[Stretch] = []
     start: int | None = None
@@ -121,7 +122,7 @@ def stretches(name: str, frames: Sequence[Watched], *, below: float, least: int)
             start = index if start is None else start
         elif start is not None and not any(bad[index : index + least]):
             last = max(place for place in range(start, min(index, len(bad))) if bad[place])
-            if last - start + 1 >= least:
+            if max(sum(run) for _, run in groupby(bad[start : last + 1])) >= least:
                 found.append(Stretch(name, frames, start, last))
             start = None
     return found

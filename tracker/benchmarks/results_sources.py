@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.benchmarks.ablation import ROWS
+from tracker.benchmarks.box_run import PARTS, STACK
 from tracker.benchmarks.results import (
     OURS,
     Curve,
@@ -82,6 +83,12 @@ def _written(folder: Path, published: Published) -> Found | None:
     """What a folder itself holds; None for nothing."""
     if is_workspace(folder):
         return read_workspace(folder, _label(folder), published)
+    if _is_box_run(folder) and not (folder / SCORES).is_file():
+        raise ResultsError(
+            f"'{folder}' holds a run of `dmb benchmark` without scores; those of a test split are computed by the "
+            "benchmark's server: write its numbers into a file of measurements (docs/results/measured.json is an "
+            "example); any other run goes on with the same command"
+        )
     paths = sorted(folder.glob("*.json"))
     if (folder / SCORES).is_file():
         paths = [folder / SCORES]
@@ -101,6 +108,12 @@ def _written(folder: Path, published: Published) -> Found | None:
         known += 1
         found.add(_read(reader, document, path, published))
     return found if known else None
+
+
+def _is_box_run(folder: Path) -> bool:
+    """Whether `dmb benchmark got10k`, `trackingnet` or `otb` has begun to write a folder."""
+    sequences, workspace = (folder / part for part in PARTS)
+    return sequences.is_dir() and is_workspace(workspace) and (workspace / STACK).is_file()
 
 
 def _file(path: Path, published: Published) -> Found:

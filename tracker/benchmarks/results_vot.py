@@ -34,7 +34,7 @@ from vot_workspace.scores import ScoresError, read_scores
 from vot_workspace.writer import STACKS
 
 ANALYSES = "analysis"  # folder of a workspace
-CONDITIONS = "conditions.json"  # in the folder of a tracker's results, written by hand or by a program
+CONDITIONS = "conditions.json"  # beside a tracker's results, written by hand: the toolkit does not record them
 FAILURE = "2"  # line of a result where the target was lost
 FORMS = {"supervised": "reset-based", "multistart": "multi-start"}
 CHECKSUM = re.compile(r"weights ([0-9a-f]{64})")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.cli.ending import FAILURE, run_orderly
+from tracker.cli.ending import run_orderly
 from tracker.cli.validate import copied, load_tracker, say, tracker_settings
 
 if TYPE_CHECKING:
@@ -259,8 +259,7 @@ def main(
     if options.sequences and options.masks is None:
         parser.error("--sequences has no effect without --masks")
     if options.workers < 1:
-        print(f"error: --workers is {options.workers}; it must be at least 1", file=sys.stderr)
-        return FAILURE
+        parser.error(f"--workers is {options.workers}; it must be at least 1")
     from tracker.benchmarks.ablation import AblationError
     from tracker.benchmarks.sequences import SequenceError
     from tracker.engine import DeviceError

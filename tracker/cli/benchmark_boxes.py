@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.cli.ending import FAILURE, run_orderly
-from tracker.cli.validate import copied, say, tracker_settings
+from tracker.cli.validate import copied, evaluated, say, tracker_settings
 
 if TYPE_CHECKING:
     from tracker.benchmarks.box_datasets import BoxDataset
@@ -206,16 +206,17 @@ def _benchmark(benchmark: Benchmark, options: argparse.Namespace, environ: Mappi
         say(f"{weights.name} {checksum[:12]}, {document['device']}, {document['precision']}")
         say(f"{' '.join((benchmark.title, dataset.split)).strip()}: {_extent(dataset)}")
         own = {**process.settings, **tracker_settings(environ)}
-        job = replace(process, settings=own, weights=copy, identity=f"weights {checksum}")
-        tracked = run(dataset, job, options.output, workers=options.workers, environ=environ, say=say)
-    files = _write_results(benchmark, tracked, options.output)
+        job = replace(process, settings=own, weights=copy, identity=evaluated(document))
+        found = run(dataset, job, options.output, workers=options.workers, environ=environ, say=say)
+    document |= {"workers": options.workers, "threads": found.threads or document["threads"]}  # of each process
+    files = _write_results(benchmark, found.boxes, options.output)
     code = 0
     if options.split == benchmark.submitted != "":
         code = _submit(benchmark, whole, dataset, files, options.output)
     if not dataset.public:
         say("the truth of this split is not public: its server computes the scores")
     else:
-        say(_write_scores(benchmark, tracked, options.output, document))
+        say(_write_scores(benchmark, found.boxes, options.output, document))
     return code
 
 

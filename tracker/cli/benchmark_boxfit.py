@@ -33,7 +33,6 @@ the given masks, and compared with the masks. Give one of them or both.
 
 Settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
 """
-FAILURE = 2  # exit code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -106,6 +105,7 @@ def _compare_labelled(comparison: Comparison, options: argparse.Namespace) -> st
 def _boxfit(options: argparse.Namespace, environ: Mapping[str, str], load: Callable[[Settings], DMB]) -> None:
     from tracker.benchmarks.box_fitting import Comparison, sequence_table, table
     from tracker.benchmarks.validation import processor_name
+    from tracker.files import replace_file
     from tracker.settings import complaints, from_environment
 
     settings = from_environment(environ, {"weights": options.weights})
@@ -123,7 +123,7 @@ def _boxfit(options: argparse.Namespace, environ: Mapping[str, str], load: Calla
         lines += ["Overlap with the polygon by sequence:", "", *sequence_table(tracked), ""]
     say("\n".join(lines))
     if options.output is not None:
-        options.output.write_text("\n".join(lines), encoding="utf-8")
+        replace_file(options.output, "\n".join(lines))
 
 
 def _check_boxfit(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -153,7 +153,7 @@ def main(
         environ: holds the settings.
 
     Returns:
-        The exit code: 0, 2 after an error; wrong usage ends the process with 2.
+        The exit code: 0, 1 after an error; wrong usage ends the process with 2.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -167,4 +167,4 @@ def main(
     from vot_workspace.dataset import DatasetError
 
     expected = (SequenceError, MaskCacheError, DeviceError, RegionError, SettingsError, WeightsError, DatasetError)
-    return run_orderly(lambda: _boxfit(options, environ, load), expected, failure=FAILURE)
+    return run_orderly(lambda: _boxfit(options, environ, load), expected)

@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for masks and scores")
     parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
     parser.add_argument("--workers", type=int, default=1, metavar="N",
-                        help="track in N processes, which share DMB_THREADS or the machine's cores (default: 1)")
+                        help="track in N processes, which share the cores unless DMB_THREADS is set (default: 1)")
     parser.add_argument("--no-score", action="store_true",
                         help="write masks only: for test sets, of which only the first labels are public")
     return parser  # fmt: skip
@@ -103,11 +103,12 @@ def _conditions(source: Source, init: str, facts: Mapping[str, Any]) -> dict[str
     }
 
 
-def _shared(settings: Settings, workers: int) -> Settings:
-    """The settings of one of several processes: they share the threads."""
-    if workers <= 1:
-        return settings
-    return replace(settings, threads=max(1, (settings.threads or os.cpu_count() or 1) // workers))
+def _shared(settings: Settings, workers: int, environ: Mapping[str, str]) -> Settings:
+    """The settings of one of several processes: they share the cores unless the user has chosen their threads."""
+    from vot_workspace.parallel import threads_per_worker
+
+    threads = threads_per_worker(workers, environ) if workers > 1 else None
+    return settings if threads is None else replace(settings, threads=threads)
 
 
 def _track(run: Run, sequences: Sequence[DavisSequence], workers: int) -> None:
@@ -145,7 +146,8 @@ def _benchmark(options: argparse.Namespace, source: Source, load: Load | None, e
     with open_davis(source) as sequences, copied(weights) as copy:
         for sequence in sequences:
             _check(sequence, scored=not options.no_score)
-        settings = _shared(replace(settings, weights=str(copy)), min(options.workers, len(sequences)))
+        workers = min(options.workers, len(sequences))
+        settings = _shared(replace(settings, weights=str(copy)), workers, environ)
         facts = conditions(settings, weights, read_weights(copy)[1]["checksum"])
         check_folder(options.output, _conditions(source, options.init, facts), [each.name for each in sequences])
         say("{} {}, {device}, {precision}, threads {threads}".format(

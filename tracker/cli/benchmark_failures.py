@@ -55,9 +55,11 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     from tracker.benchmarks.failures import stretches, strip, table, watch
     from tracker.benchmarks.sequences import choose, open_sequences
     from tracker.files import replace_file
-    from tracker.settings import from_environment
+    from tracker.settings import complaints, from_environment
 
     settings = from_environment(environ, {"weights": options.weights})
+    for complaint in complaints(environ):
+        print(f"warning: {complaint}", file=sys.stderr)
     with open_sequences(options.masks) as sequences:
         chosen = choose(sequences, options.sequences, options.masks)
         tracker = load(settings)

@@ -35,6 +35,9 @@ TOOLKIT = {
     "pack": "package results for a submission",
     "test": "try a tracker on a synthetic sequence",
 }
+REPORT_FORMATS = ("html", "latex", "plots")
+# `dmb vot analysis` takes those of the report as well
+FORMATS = {"analysis": ("json", "yaml", *REPORT_FORMATS), "report": REPORT_FORMATS}
 DIRECTORIES = ("DIR",)  # metavars
 FILES = ("FILE", "SOURCE", "PLAN")  # beginnings of metavars
 FAILURE = 1  # exit code
@@ -109,9 +112,10 @@ def _add_toolkit(group: argparse.ArgumentParser) -> None:
     commands = group.add_subparsers()
     for name, summary in TOOLKIT.items():
         command = commands.add_parser(name, help=summary)
-        command.add_argument("--workspace", metavar="DIR", help="folder of the workspace")
-        if name in ("analysis", "report"):
-            command.add_argument("--format", choices=("html", "json", "yaml", "latex", "plots"), help="of the output")
+        if name != "test":
+            command.add_argument("--workspace", metavar="DIR", help="folder of the workspace")
+        if name in FORMATS:
+            command.add_argument("--format", choices=FORMATS[name], help="of the output")
         _mark(command)
     _mark(group)
 

@@ -34,7 +34,6 @@ def run_orderly(
     expected: tuple[type[Exception], ...],
     *,
     interrupted: str = "interrupted",
-    failure: int = FAILURE,
 ) -> int:
     """Do the work of a command.
 
@@ -42,10 +41,9 @@ def run_orderly(
         work: returns the exit code, None for 0.
         expected: exceptions whose message is for the user, besides OSError.
         interrupted: what is said after Ctrl-C.
-        failure: exit code after one of these exceptions.
 
     Returns:
-        The exit code. SIGTERM and SIGHUP raise SystemExit.
+        The exit code; FAILURE after one of these exceptions. SIGTERM and SIGHUP raise SystemExit.
     """
     mendable: tuple[type[Exception], ...] = (*expected, OSError)
     try:
@@ -53,7 +51,7 @@ def run_orderly(
             return work() or 0
     except mendable as error:
         print(f"error: {error}", file=sys.stderr)
-        return failure
+        return FAILURE
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 128 + signal.SIGINT

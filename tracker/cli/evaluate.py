@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 
 from tracker.cli.ending import FAILURE
 
@@ -20,7 +17,8 @@ Evaluate trackers in a workspace of the VOT toolkit, several sequences at once.
 the results: the workspace ends as after `vot evaluate`, except for the times (*_time.value) and logs. Experiments of
 all types are run. Finished trajectories, also those of an earlier `vot evaluate`, are kept and not computed again;
 Ctrl-C keeps what is finished, and the same command goes on. A sequence on which a tracker fails is reported, the others
-go on.
+go on. Like the toolkit, the command does not know with which settings a result was made: name another workspace for
+other weights or DMB_... settings.
 
 DMB uses cores / N threads in each process unless DMB_THREADS is set. Another number of threads may change the last
 digits of its answers; to repeat a serial evaluation exactly, set DMB_THREADS to the same number for both. Realtime
@@ -29,7 +27,6 @@ down, or apart, with `--experiments realtime --workers 1`.
 
 afterwards: dmb vot analysis --workspace DIR --format html TRACKER ...
 """
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,32 +52,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser  # fmt: skip
 
 
-class Interruption:
-    """Remembers a signal. Nothing is interrupted by it at once, so that no process is started and forgotten."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-
-    def __call__(self) -> int | None:
-        return self.number
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Receive the signals of Ctrl-C, `kill` and a closed terminal."""
-
-        def remember(number: int, _frame: FrameType | None) -> None:
-            self.number = number
-
-        # one that is ignored stays so: under nohup, a closed terminal ends nothing
-        numbers = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, remember) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
 def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -> int:
     """Run the command.
 
@@ -92,10 +63,11 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -
         The exit code: 0; 1 after an error or where a tracker failed; 128 + signal after an interruption. Wrong usage
         ends the process with 2.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     if options.workers < 1:
-        print(f"error: --workers is {options.workers}; it must be at least 1", file=sys.stderr)
-        return FAILURE
+        parser.error(f"--workers is {options.workers}; it must be at least 1")
+    from vot_workspace.interruption import Interruption
     from vot_workspace.layout import read_workspace
     from vot_workspace.parallel import evaluate_workspace, threads_per_worker
     from vot_workspace.writer import WorkspaceError

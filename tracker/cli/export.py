@@ -41,17 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.size < 4 * STEP or options.size % STEP:
         parser.error(f"--size is {options.size}; give a multiple of {STEP} from {4 * STEP}")
 
-    from tracker.onnx_export import ExportError, export, verify
+    from tracker.onnx_export import ExportError, export
     from tracker.weights import WeightsError, find_weights, load_weights, read_weights
 
     def work() -> None:
         weights = find_weights(options.weights)
         model = load_weights(weights)
         checksum = read_weights(weights)[1]["checksum"]
-        for path in export(model, options.output, size=options.size, facts={"weights": checksum}):
-            print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
-        if not options.no_verify:
-            for name, difference in verify(model, options.output, size=options.size).items():
-                print(f"{name}: differs from PyTorch by at most {difference:.1e}")
+        facts, compare = {"weights": checksum}, not options.no_verify
+        for path, difference in export(model, options.output, size=options.size, facts=facts, compare=compare).items():
+            compared = "" if difference is None else f", differs from PyTorch by at most {difference:.1e}"
+            print(f"{path}  {path.stat().st_size / 1e6:.1f} MB{compared}")
 
     return run_orderly(work, (ExportError, WeightsError))

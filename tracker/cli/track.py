@@ -42,7 +42,8 @@ examples:
 
 Ctrl-C ends a run orderly: everything up to there is complete. Times are seconds since the source's first frame, frames
 count from 0, boxes are x,y,w,h with the top-left pixel at 0,0.
-Exit codes: 0, 1 for input that cannot be used, 2 for wrong usage, 130 after Ctrl-C and 143 after SIGTERM.
+Exit codes: 0, 1 for input that cannot be used, 2 for wrong usage, 130 after Ctrl-C, 143 after SIGTERM, 129 after the
+terminal was closed.
 """
 KINDS = ("video", "masks", "boxes", "page")
 DEFAULT_KINDS = ("video", "masks", "boxes")
@@ -86,7 +87,7 @@ def _region(kind: Literal["box", "polygon"]) -> Callable[[str], Given]:
 def _mask(text: str) -> Given:
     from tracker.media.targets import Given
 
-    return Given("mask", Path(text).expanduser())
+    return Given("mask", Path(os.path.expanduser(text)))
 
 
 def _whole(smallest: int) -> Callable[[str], int]:
@@ -202,7 +203,7 @@ class Run:
         """Track, and write; what was written is complete, however this ends.
 
         Raises:
-            SourceError, RegionError, OutputError, WeightsError, DeviceError, OSError: see their messages.
+            SourceError, RegionError, OutputError, WeightsError, DeviceError, FeaturesError, OSError: see their message.
             Interrupted: a signal came.
         """
         from tracker.media.frames import Selection
@@ -213,7 +214,8 @@ class Run:
         selection = Selection(options.start, options.stop, options.step)
         with open_source(options.source, rate=options.fps, warn=self.progress.warn) as source:
             folder = options.output or Path(f"{source.name}_tracked")
-            check_folder(folder, overwrite=options.overwrite, source=options.source)
+            masks = [given.value for given in options.given if isinstance(given.value, Path)]
+            check_folder(folder, overwrite=options.overwrite, source=options.source, masks=masks)
             frames = selection.of(source)
             first = next(frames)
             targets = self._targets(first)
@@ -245,19 +247,21 @@ class Run:
         """The output files, completed in the end."""
         from tracker.media.outputs import Outputs
 
-        size = (first.image.shape[1], first.image.shape[0])
-        step = self.options.step
-        with self.interruption.held():
-            outputs = Outputs(
-                folder, self.options.kinds, size=size, rate=rate / step, object_ids=object_ids, step=step, title=title
-            )
-            self.outputs = outputs
+        size, step = (first.image.shape[1], first.image.shape[0]), self.options.step
         try:
-            yield outputs
-        finally:
-            self.progress.close()
             with self.interruption.held():
-                outputs.close()
+                self.outputs = Outputs(
+                    folder, self.options.kinds,
+                    size=size, rate=rate / step, object_ids=object_ids, step=step, title=title,
+                )  # fmt: skip
+            yield self.outputs
+        finally:
+            with self.interruption.held():
+                try:
+                    if self.outputs is not None:
+                        self.outputs.close()
+                finally:
+                    self.progress.close()
 
     def _write(self, outputs: Outputs, frame: Frame, answers: Mapping[int, Result]) -> None:
         with self.interruption.held():
@@ -278,11 +282,12 @@ def _attempt(run: Run) -> int:
     from tracker.engine import DeviceError
     from tracker.geometry.region import RegionError
     from tracker.media.frames import SourceError
+    from tracker.memory.spatial import FeaturesError
     from tracker.weights import WeightsError
 
     try:
         run.track()
-    except (SourceError, RegionError, DeviceError, WeightsError, OSError) as error:
+    except (SourceError, RegionError, DeviceError, WeightsError, FeaturesError, OSError) as error:
         reason = str(error)
     except Exception as error:
         if type(error).__name__ != "OutOfMemoryError" and not isinstance(error, MemoryError):

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.cli.ending import FAILURE, run_orderly
+from tracker.cli.ending import run_orderly
 
 if TYPE_CHECKING:
     from tracker.settings import Settings
@@ -55,13 +55,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """End the process with code 2 where options are missing or have no effect."""
+    """End the process with code 2 where options are missing, have no effect or no sense."""
     if options.masks is None and options.vot is None:
         parser.error("give --masks, --vot or both")
     for needed, names in (("masks", ("sequences", "init", "frames")), ("vot", ("vot_sequences", "workers", "keep"))):
         for name in names:
             if getattr(options, needed) is None and getattr(options, name) is not None:
                 parser.error(f"--{name.replace('_', '-')} has no effect without --{needed}")
+    for name, smallest in (("frames", 2), ("workers", 1)):
+        value = getattr(options, name)
+        if value is not None and value < smallest:
+            parser.error(f"--{name} is {value}; it must be at least {smallest}")
 
 
 def load_tracker(settings: Settings) -> DMB:
@@ -88,6 +92,12 @@ def tracker_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
     chosen = {variable.name: environ.get(variable.name, "").strip() for variable in VARIABLES}
     return {name: text for name, text in chosen.items() if text and name != "DMB_WEIGHTS"}
+
+
+def evaluated(facts: Mapping[str, Any]) -> str:
+    """What results in a workspace depend on besides the settings; `facts` are those of `conditions`."""
+    kind = facts["device"].partition(":")[0]
+    return f"weights {facts['weights']['checksum']}, version {facts['version']}, {kind}, {facts['precision']}"
 
 
 @contextmanager
@@ -165,7 +175,7 @@ def _validate(
             if options.output is not None:
                 write_document(options.output, document)  # at once: what follows takes long
         if options.vot is not None:
-            job = Job(options.vot, names, tracker_settings(environ), copy, f"weights {checksum}")
+            job = Job(options.vot, names, tracker_settings(environ), copy, evaluated(document))
             document["vot"] = _vot(options, job, environ, document["threads"])
     if options.output is not None:
         write_document(options.output, document)
@@ -190,11 +200,6 @@ def main(
     parser = _parser()
     options = parser.parse_args(arguments)
     _check_usage(parser, options)
-    for name, smallest in (("frames", 2), ("workers", 1)):
-        value = getattr(options, name)
-        if value is not None and value < smallest:
-            print(f"error: --{name} is {value}; it must be at least {smallest}", file=sys.stderr)
-            return FAILURE
     from tracker.benchmarks.sequences import SequenceError
     from tracker.engine import DeviceError
     from tracker.settings import SettingsError

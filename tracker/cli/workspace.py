@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tracker.cli.ending import FAILURE, run_orderly
+from tracker.cli.ending import run_orderly
 
 DESCRIPTION = """\
 Make a workspace for the VOT toolkit that knows our trackers (trackers.ini; add your own to DIR/trackers.ini).
@@ -70,10 +69,10 @@ def _next(directory: Path) -> None:
 
 
 def _from_masks(arguments: Sequence[str]) -> int:
-    options = _masks_parser().parse_args(arguments)
+    parser = _masks_parser()
+    options = parser.parse_args(arguments)
     if options.fps < 1:
-        print(f"error: --fps is {options.fps}; it must be at least 1", file=sys.stderr)
-        return FAILURE
+        parser.error(f"--fps is {options.fps}; it must be at least 1")
     from vot_workspace.mask_workspace import FORMS, make_mask_workspaces
 
     one = options.form != "both"

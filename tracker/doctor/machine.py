@@ -57,7 +57,7 @@ def torch(surroundings: Surroundings) -> Iterator[Finding]:
     yield Finding("torch", "ok", f"{version}, {module.get_num_threads()} CPU threads")
     yield _cuda(module, surroundings.environ)
     yield from _wanted(surroundings.environ)
-    yield _half_precision(module, surroundings.environ)
+    yield _arithmetic(module, surroundings.environ)
 
 
 def _cuda(module: Any, environ: Mapping[str, str]) -> Finding:
@@ -98,19 +98,27 @@ def _wanted(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("device", "problem", f"DMB_DEVICE: {error}", "unset DMB_DEVICE")
 
 
-def _half_precision(module: Any, environ: Mapping[str, str]) -> Finding:
-    """Does the arithmetic that will be used run in hardware?"""
+def _arithmetic(module: Any, environ: Mapping[str, str]) -> Finding:
+    """Which arithmetic will be used, and does it run in hardware?"""
     from tracker.engine import cpu_has_bfloat16
 
     chosen = settings_of(environ)
     gpu = module.cuda.is_available() and chosen.device != "cpu"
     hardware = cpu_has_bfloat16()
+    asked, remedy = f"DMB_PRECISION is {chosen.precision}", "unset DMB_PRECISION"
+    if chosen.precision == "float32" and (gpu or hardware):
+        place = "the GPU computes" if gpu else "this CPU computes"
+        return Finding("precision", "note", f"{asked}; {place} faster in half precision", remedy)
     if gpu:
-        return Finding("precision", "ok", "half precision on the GPU")
+        kind = "half precision" if chosen.precision == "auto" else chosen.precision
+        return Finding("precision", "ok", f"{kind} on the GPU")
+    if chosen.precision == "float16":
+        text = f"{asked}, which is for GPUs: on a CPU it may be many times slower, and its numbers may overflow"
+        return Finding("precision", "note", text, remedy)
     if hardware:
         return Finding("precision", "ok", "this CPU has bfloat16 in hardware, and DMB uses it")
-    if chosen.precision in ("bfloat16", "float16"):
-        text = f"DMB_PRECISION is {chosen.precision}, which this CPU only emulates: many times slower than float32"
-        return Finding("precision", "note", text, "unset DMB_PRECISION")
+    if chosen.precision == "bfloat16":
+        text = f"{asked}, which this CPU only emulates: many times slower than float32"
+        return Finding("precision", "note", text, remedy)
     text = "this CPU does not multiply bfloat16 in hardware (AVX512-BF16 or AMX): DMB uses float32, which is slower"
     return Finding("precision", "note", text)

@@ -92,7 +92,7 @@ def opencv(_: Surroundings) -> Iterator[Finding]:
                       pip(f"{next(iter(found), OPENCV[0])}>={LEAST_OPENCV}"))  # fmt: skip
     elif len(found) > 1:
         text = f"{version}; {' and '.join(found)} lie over each other in one folder, the one installed last wins"
-        yield Finding("opencv", "note", text, uninstall(*list(found)[1:]) + " && " + pip("--force-reinstall", *found))
+        yield Finding("opencv", "note", text, _one_of(found))
     else:
         yield Finding("opencv", "ok", f"{next(iter(found), 'cv2')} {version}")
 
@@ -111,8 +111,15 @@ def _broken_opencv(error: Exception, found: dict[str, str]) -> Finding:
         return Finding("opencv", "problem", text, f"sudo apt-get install {package}")
     if not found and isinstance(error, ImportError):
         return Finding("opencv", "problem", "is not installed", pip(f"{OPENCV[0]}>={LEAST_OPENCV}"))
-    name = next(iter(found), OPENCV[0])
-    return Finding("opencv", "problem", f"cannot be imported ({told(error)})", pip("--force-reinstall", name))
+    again = _one_of(found) if len(found) > 1 else pip("--force-reinstall", next(iter(found), OPENCV[0]))
+    return Finding("opencv", "problem", f"cannot be imported ({told(error)})", again)
+
+
+def _one_of(found: dict[str, str]) -> str:
+    """A command that leaves the first of several OpenCVs. Uninstalling one takes the others' files along."""
+    name, version = next(iter(found.items()))
+    wanted = f"{name}=={version}" if numbers(version) >= numbers(LEAST_OPENCV) else f"{name}>={LEAST_OPENCV}"
+    return f"{uninstall(*found)} && {pip(wanted)}"
 
 
 def uninstall(*names: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tracker.doctor.files import CHECKOUT
-from tracker.doctor.finding import Finding, Surroundings, load, pip
+from tracker.doctor.finding import Finding, Status, Surroundings, load, pip
 from tracker.settings import SettingsError, from_environment
 
 NAME = "trackers.ini"
@@ -52,24 +52,27 @@ def _file(path: Path) -> Iterator[Finding]:
         else:
             status, text, remedy = wrong
             what = f"{text} ({path})"
-            yield Finding(f"{NAME} [{name}]", "note" if status == "note" else "problem", what, remedy or edit)
+            yield Finding(f"{NAME} [{name}]", status, what, edit if remedy is None else remedy)
 
 
-Wrong = tuple[str, str, str]  # status, text, command to type (empty: edit the file)
+Wrong = tuple[Status, str, str | None]  # status, text, command to type (empty: there is none; None: edit the file)
 
 
 def _command(entry: Mapping[str, str], root: Path) -> Wrong | None:
     """Does what is to be started exist?"""
     protocol, command = entry.get("protocol", ""), entry.get("command", "").strip()
     if protocol not in PROTOCOLS:
-        return "problem", f"the protocol is '{protocol}'; it must be one of {', '.join(PROTOCOLS)}", ""
+        return "problem", f"the protocol is '{protocol}'; it must be one of {', '.join(PROTOCOLS)}", None
     if not command:
-        return "problem", "there is no command", ""
+        return "problem", "there is no command", None
     if protocol == "trax":
-        words = shlex.split(command)
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            return "problem", f"the command '{command}' cannot be taken apart ({error}); close its quotes", None
         if words and (shutil.which(words[0]) or (root / words[0]).is_file()):
             return None
-        return "problem", f"the program '{words[0] if words else command}' does not exist", ""
+        return "problem", f"the program '{words[0] if words else command}' does not exist", None
     if protocol == "traxpython":
         return _python(entry, command, root)
     return None
@@ -79,12 +82,12 @@ def _python(entry: Mapping[str, str], command: str, root: Path) -> Wrong | None:
     """Would Python find the module?"""
     python = entry.get("python")
     if python is not None and shutil.which(python) is None:
-        return "problem", f"the interpreter '{python}' does not exist", ""
+        return "problem", f"the interpreter '{python}' does not exist", None
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", command):
         try:
             ast.parse(command)
         except SyntaxError:
-            return "problem", f"the command '{command}' is neither a module's name nor Python code", ""
+            return "problem", f"the command '{command}' is neither a module's name nor Python code", None
         return None
     folders = [root / text for text in entry.get("paths", "").split(os.pathsep)]  # none: the folder itself
     parts = command.split(".")
@@ -101,7 +104,7 @@ def _python(entry: Mapping[str, str], command: str, root: Path) -> Wrong | None:
     if spec is not None:
         return None
     where = ", ".join(f"'{folder}'" for folder in folders)
-    return "problem", f"there is no module '{command}' in {where}", ""
+    return "problem", f"there is no module '{command}' in {where}", None
 
 
 def _settings(entry: Mapping[str, str]) -> Wrong | None:
@@ -111,28 +114,28 @@ def _settings(entry: Mapping[str, str]) -> Wrong | None:
     try:
         settings = from_environment(environ)
     except SettingsError as error:
-        return "problem", str(error), ""
+        return "problem", str(error), None
     weights = os.path.expandvars(settings.weights or "")
-    if weights and not Path(weights).expanduser().is_file():
-        return "problem", f"DMB_WEIGHTS is '{settings.weights}', which does not exist; give an absolute path", ""
+    if weights and not os.path.isfile(os.path.expanduser(weights)):
+        return "problem", f"DMB_WEIGHTS is '{settings.weights}', which does not exist; give an absolute path", None
     return None
 
 
 def _opencv(entry: Mapping[str, str]) -> Wrong | None:
     """Does this OpenCV have the baseline's tracker?"""
-    if entry.get("command", "").strip() != BASELINE:
+    if entry.get("command", "").strip() != BASELINE or "python" in entry:  # another interpreter has another OpenCV
         return None
     name = entry.get("env_opencv_tracker", IN_EVERY_OPENCV).strip().upper()
     try:
         cv2 = load("cv2")
     except Exception:
-        return "problem", "OpenCV cannot be imported, see above", pip("opencv-python")
+        return "problem", "OpenCV cannot be imported, see what is said of it", ""
     if hasattr(cv2, f"Tracker{name}_create"):
         return None
     if name == IN_EVERY_OPENCV:
         return "problem", f"OpenCV {cv2.__version__} has no {name} tracker", pip("--upgrade", "opencv-python")
     text = (
-        f"OpenCV {cv2.__version__} has no {name} tracker; it is in opencv-contrib-python, which takes opencv-python's "
-        "place, best in an environment of its own"
+        f"OpenCV {cv2.__version__} has no {name} tracker; it is in opencv-contrib-python, which must not be installed "
+        "beside opencv-python: evaluate it from an environment of its own, with vot-toolkit, vot-trax and that"
     )
-    return "note", text, pip("--force-reinstall", "opencv-contrib-python")
+    return "note", text, ""

@@ -81,7 +81,8 @@ def self_test(surroundings: Surroundings) -> Iterator[Finding]:
         yield Finding(NAME, "note", f"was not made, something above is missing ({told(error)})")
         return
     try:
-        engine = build_engine(settings_of(surroundings.environ))[0]
+        settings = settings_of(surroundings.environ)
+        engine = build_engine(settings)[0]
     except (WeightsError, DeviceError) as error:
         yield Finding(NAME, "note", f"was not made, the network cannot be loaded: {error}")
         return
@@ -92,4 +93,4 @@ def self_test(surroundings: Surroundings) -> Iterator[Finding]:
         yield Finding(NAME, "problem", text, pip("--force-reinstall", "scikit-image"))
         return
     arithmetic = str(engine.dtype).removeprefix("torch.")
-    yield judge(measure(DMB(engine), clip), f"{engine.device}, {arithmetic}")
+    yield judge(measure(DMB(engine, settings.tracker_config()), clip), f"{engine.device}, {arithmetic}")

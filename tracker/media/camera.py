@@ -25,8 +25,7 @@ def open_camera(number: int, warn: Warn) -> Iterator[Source]:
     try:
         if not capture.isOpened():
             raise SourceError(
-                f"camera {number} cannot be opened; give the number of one that is connected and not in use (a file of "
-                f"this name: ./{number})"
+                f"camera {number} cannot be opened; give the number of one that is connected and not in use"
             )
 
         def frames() -> Iterator[Frame]:

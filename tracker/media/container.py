@@ -103,8 +103,9 @@ class _Decoder:
         if self.damages > 1:
             self.warn(f"'{self.where}' was damaged in {self.damages} places")
         expected = _duration(self.container, self.stream)
-        if self.count and expected - self.seconds > EARLY_END:
-            self.warn(f"'{self.where}' ends after {self.seconds:.1f} s, its header promises {expected:.1f} s")
+        shown = self.seconds - (self.origin or 0.0) + 1 / self.rate
+        if self.count and expected - shown > EARLY_END:
+            self.warn(f"'{self.where}' ends after {shown:.1f} s, its header promises {expected:.1f} s")
 
     def _frame(self, frame: VideoFrame) -> Frame:
         index, self.count = self.count, self.count + 1
@@ -125,7 +126,11 @@ def _duration(container: InputContainer, stream: VideoStream) -> float:
     """Seconds of video that the header promises; 0 where it does not tell, or tells of the sound, too."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / av.time_base if len(container.streams) == 1 else 0.0
+    if len(container.streams) > 1 or not container.duration:
+        return 0.0
+    # Matroska counts from zero of its clock, wherever that starts; all others from the start
+    before = max(0, container.start_time or 0) if "matroska" in container.format.name else 0
+    return (container.duration - before) / av.time_base
 
 
 def _length(stream: VideoStream, container: InputContainer) -> int | None:

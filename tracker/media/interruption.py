@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in a run that writes files: they end it between two frames, never within a file."""
+"""Ctrl-C, SIGTERM and a closed terminal in a run that writes files: they end it between two frames, never in a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
@@ -20,7 +20,8 @@ class Interrupted(BaseException):
 
 class Interruption:
     """Turns signals into `Interrupted` while it is entered: at once, so that it ends a wait for a camera or a pipe,
-    except within `held`, where files are written; there, at the end of that.
+    except within `held`, where files are written; there, at the end of that. One that is ignored stays so: under nohup,
+    a closed terminal ends nothing.
     """
 
     def __init__(self) -> None:
@@ -33,11 +34,12 @@ class Interruption:
         self._pending = number
 
     def __enter__(self) -> Interruption:
-        self._before = [signal.signal(number, self._handle) for number in SIGNALS]
+        numbers = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._handle) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in zip(SIGNALS, self._before, strict=True):
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
     @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,20 +27,38 @@ class OutputError(OSError):
     """The folder cannot be used; the message says what to do."""
 
 
-def check_folder(folder: Path, *, overwrite: bool, source: str) -> None:
+def check_folder(folder: Path, *, overwrite: bool, source: str, masks: Sequence[Path] = ()) -> None:
     """Make sure that results may go into a folder.
 
+    Args:
+        folder: where results shall go.
+        overwrite: whether an earlier run's results may be replaced.
+        source: as `open_source` takes it.
+        masks: files that the run reads besides.
+
     Raises:
-        OutputError: it is a file, there is something in it and `overwrite` is not set, or the source would be
-            overwritten.
+        OutputError: it is a file, there is something in it and `overwrite` is not set, or what is read lies where
+            results are replaced.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"'{folder}' is a file; name a folder with --output")
     if not overwrite and folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"'{folder}' is not empty; name another folder with --output, or replace with --overwrite")
-    origin = Path(source).resolve()
-    if origin == (folder / MASKS).resolve() or (origin.parent == folder.resolve() and OURS.fullmatch(origin.name)):
-        raise OutputError(f"'{source}' would be overwritten; name another folder with --output")
+    home, results = (Path(os.path.realpath(path)) for path in (folder, folder / MASKS))
+    for named in (source, *map(str, masks)):
+        # nothing that is read may be replaced, nor may results come to lie among it
+        if any(
+            results in (path, *path.parents) or (path.parent == home and OURS.fullmatch(path.name))
+            for path in _read_from(named)
+        ):
+            raise OutputError(f"'{named}' lies where results would be overwritten; name another folder with --output")
+
+
+def _read_from(named: str) -> Iterator[Path]:
+    """What a user has named, and the files that it matches if it is a pattern; without links."""
+    expanded = os.path.expanduser(named)
+    for name in (expanded, *glob.iglob(expanded, recursive=True)):
+        yield Path(os.path.realpath(name))
 
 
 def remove_old(folder: Path) -> None:

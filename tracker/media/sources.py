@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from tracker.media.frames import Source, SourceError, Warn
 from tracker.media.pictures import SUFFIXES, open_folder, open_image, open_pattern
 
 MAGIC = "*?["  # characters of a pattern
+CAMERA_DIGITS = 4  # of a camera's number, at most
 
 
 @contextmanager
@@ -20,22 +22,24 @@ def open_source(text: str, *, rate: float | None = None, warn: Warn) -> Iterator
     """Open a source.
 
     Args:
-        text: a video file, a folder of images, a pattern of image files, a camera's number, or "-".
+        text: a video file, a folder of images, a pattern of image files, a camera's number (where no file or folder has
+            that name), or "-".
         rate: frames per second of images; None for the default.
         warn: takes a sentence for everything that could not be read.
 
     Raises:
         SourceError: there is no such source, or it is unusable.
     """
-    path = Path(text).expanduser()
-    if rate is not None and (text == "-" or text.isdecimal() or (path.is_file() and not _is_image(path))):
+    path = Path(os.path.expanduser(text))
+    camera = text.isdecimal() and len(text) <= CAMERA_DIGITS and not path.exists()
+    if rate is not None and (text == "-" or camera or (path.is_file() and not _is_image(path))):
         raise SourceError("--fps is for images; this source has times of its own, leave it out")
     if text == "-":
         if sys.stdin.isatty():
             raise SourceError(f"standard input is a terminal; {STREAM_ADVICE}")
         with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as raw, open_stream(raw, warn) as source:
             yield source
-    elif text.isdecimal():
+    elif camera:
         with open_camera(int(text), warn) as source:
             yield source
     elif path.is_dir():
@@ -52,7 +56,6 @@ def open_source(text: str, *, rate: float | None = None, warn: Warn) -> Iterator
     else:
         with open_video(path, warn) as source:
             yield source
-
 
 
 def _is_image(path: Path) -> bool:

@@ -17,7 +17,8 @@ from PIL import Image
 from tracker.geometry.region import RegionError, parse_region
 
 VOID = 255  # id of pixels that belong to nobody, in files that hold several ids
-MAX_IDS = 64  # grey values beyond this are the soft borders of a picture, not ids
+MAX_IDS = 64  # more ids than that are a picture
+SOFT = range(MAX_IDS, VOID)  # values in a file without a palette that are soft borders, or a picture, and no ids
 WINDOW = "draw a box, then press Enter; C cancels"
 
 
@@ -45,15 +46,16 @@ class Target:
 def read_masks(path: Path) -> dict[int, NDArray[np.bool_]]:
     """The objects in a mask file, H x W each, by id.
 
-    An indexed (palette) image holds the ids 1 to 254, and so does a grey one of few values; a black and white one holds
-    one object. Where there are several ids, 255 is void.
+    An indexed (palette) image holds the ids 1 to 254, and a grey one the ids 1 to 63; a black and white one holds one
+    object, whatever its value. Where there are several ids, 255 is void.
 
     Raises:
-        RegionError: no readable image, no object in it, or a picture.
+        RegionError: no readable image, no object in it, soft borders, or a picture.
     """
     try:
         with Image.open(path) as image:
             image.load()
+            indexed = image.mode == "P"
             ids = np.asarray(image if image.mode in ("P", "L", "1") else image.convert("RGB"))
     except FileNotFoundError:
         raise RegionError("there is no such file; name a PNG file with the mask of the first frame") from None
@@ -64,14 +66,19 @@ def read_masks(path: Path) -> dict[int, NDArray[np.bool_]]:
             raise RegionError("the file holds colours; save it as an indexed PNG, or black and white")
         ids = ids[:, :, 0]
     values = [int(value) for value in np.unique(ids) if value]
+    if not indexed and len(values) > 1 and any(value in SOFT for value in values):  # before 255 is left out
+        raise RegionError(
+            "the file holds grey values between black and white (soft borders?); save it as an indexed PNG with one "
+            "value for each object, or black and white without soft borders"
+        )
     if len(values) > 1:
         values = [value for value in values if value != VOID]
     if not values:
         raise RegionError("the mask is empty; mark the object with any value but 0")
     if len(values) > MAX_IDS:
         raise RegionError(
-            f"the file holds {len(values)} grey values; save it as an indexed PNG with one value for each object, or "
-            "black and white"
+            f"the file holds {len(values)} values, too many for objects; save it as an indexed PNG with one value for "
+            f"each object, at most {MAX_IDS}, or black and white"
         )
     return {value: ids == value for value in values}
 

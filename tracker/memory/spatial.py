@@ -39,6 +39,10 @@ from tracker.optimization import gauss_newton
 SUBSPACE = 192
 
 
+class FeaturesError(ValueError):
+    """The network's features hold what is no number; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class Localisation:
     """Where the filter finds the target.
@@ -78,8 +82,8 @@ class SpatialMemory:
 
     One instance serves any number of initialisations; each forgets everything before it. Computes in float32
     (float64 if the initial features are) on the features' device. Call it outside `torch.autocast`. The grid
-    is that of the initial features. Features of another shape later, and anything not finite, is a
-    ValueError.
+    is that of the initial features. Features of another shape later are a ValueError, and those that are not
+    finite a FeaturesError.
     """
 
     def __init__(self, config: FilterConfig) -> None:
@@ -101,7 +105,8 @@ class SpatialMemory:
             target_size: (w, h) in cells.
 
         Raises:
-            ValueError: shapes that do not fit together or the configuration, or values that are not finite.
+            ValueError: shapes that do not fit together or the configuration.
+            FeaturesError: features that are not finite.
         """
         config, count = self.config, len(features)
         if features.ndim != 4 or features.shape[2] != features.shape[3] or tuple(centres.shape) != (count, 2):
@@ -259,7 +264,9 @@ def _normalise(features: Tensor) -> Tensor:
     features = features if features.dtype == torch.float64 else features.float()
     scale: Tensor = torch.linalg.vector_norm(features.flatten(1), dim=1) / math.sqrt(features[0].numel())
     if not torch.isfinite(scale).all():
-        raise ValueError("the filter received features that are not finite; run the network in float32")
+        raise FeaturesError(
+            "the filter received features that are not finite; run the network in float32 (DMB_PRECISION=float32)"
+        )
     return features / scale.clamp(min=1e-12)[:, None, None, None]
 
 
