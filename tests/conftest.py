@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 import trax  # type: ignore[import-untyped]
+from hypothesis import HealthCheck, settings
 from trax.client import Client  # type: ignore[import-untyped]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+
+# how long an example takes says how busy the machine is, not whether the code is right
+settings.register_profile("dmb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dmb")
 
 
 def clean_environment(**variables: str) -> dict[str, str]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tracker.engine import DeviceError, Engine, refinement_window, resolve_device, resolve_precision
-from tracker.network import DMBNet, Window
+from tracker.engine import DeviceError, Engine, is_full, refinement_window, resolve_device, resolve_precision
+from tracker.network import DMBNet, QueryFeatures, Window
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,37 @@ def test_segment_is_a_probability_and_repeats_exactly(engine: Engine) -> None:
     assert answers[0].shape == (64, 64) and answers[0].dtype == np.float32
     assert ((answers[0] >= 0) & (answers[0] <= 1)).all()
     assert np.array_equal(*answers)
+
+
+@pytest.mark.parametrize("coarse", [True, False])
+def test_features_made_in_half_precision_are_segmented_in_float32(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, coarse: bool
+) -> None:
+    """As after the move from a full GPU to a CPU that has no bfloat16."""
+    monkeypatch.setattr(engine.model, "coarse_prediction", coarse)
+    crop = engine.normalise(np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8))
+    query = Engine(engine.model, precision="bfloat16").encode_query(crop)
+    assert query.query.dtype == torch.bfloat16
+    keys, values = engine.encode_memory(crop, np.ones((64, 64), np.float32))
+    zeros = np.zeros((4, 4), np.float32)
+    half = engine.segment(QueryFeatures(*query), keys.bfloat16(), values.bfloat16(), zeros)
+    whole = engine.segment(engine.encode_query(crop), keys, values, zeros)
+    assert half.dtype == np.float32 and np.abs(half - whole).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_a_full_memory_is_recognised_by_its_words(error: Exception, full: bool) -> None:
+    assert is_full(error) == full
 
 
 def test_filter_features_do_not_depend_on_the_batch(engine: Engine) -> None:

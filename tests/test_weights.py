@@ -43,6 +43,16 @@ def test_round_trip_keeps_numbers_and_facts(file: Path) -> None:
     assert file.stat().st_size < 95e6
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, file: Path, number: float) -> None:
+    tensors, metadata = weights.read_tensors(file)
+    tensors["decoder.predict.bias"][0] = number
+    path = tmp_path / "diverged.safetensors"
+    weights.write_tensors(tensors, path, metadata)
+    with pytest.raises(WeightsError, match=r"diverged.*predict\.bias that are infinite or not a number; use another"):
+        load_weights(path)
+
+
 def test_the_option_wins_over_the_environment_and_that_over_the_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,13 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
     return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a device's memory is full: PyTorch's own, or one of CUDA, cuBLAS or cuDNN."""
+    words = ("out of memory", "STATUS_ALLOC_FAILED")
+    told = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return told or isinstance(error, torch.OutOfMemoryError)
+
+
 class Engine:
     """The network on one device in one precision.
 
@@ -88,8 +95,8 @@ class Engine:
         """Do a step that takes its tensors to `self.device`; where they do not fit, do it on the CPU."""
         try:
             return step()
-        except torch.OutOfMemoryError:
-            if not self._can_move:
+        except RuntimeError as error:
+            if not (self._can_move and is_full(error)):
                 raise
         self._move_to_cpu()  # outside the handler, whose traceback would keep tensors alive
         return step()
@@ -99,6 +106,7 @@ class Engine:
         self._can_move, self._frames_read = False, None
         self.device = torch.device("cpu")
         self.model.to(self.device)
+        torch.cuda.empty_cache()  # of the parameters, for others on the GPU
         self.dtype = resolve_precision("auto", self.device)
         self._autocast = self.dtype != torch.float32
 
@@ -106,8 +114,7 @@ class Engine:
         """Say what is done about the full memory, and give back to it what is unused."""
         remedy = "lower DMB_MAX_FRAMES or DMB_CROP_SIZE, or end other programs there"
         warnings.warn(f"the memory of {self.device} is full; {what}; {remedy}", RuntimeWarning, stacklevel=2)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()  # nothing where there is no GPU
 
     @torch.inference_mode()
     def normalise(self, crops: NDArray[np.uint8]) -> Tensor:
@@ -176,7 +183,9 @@ class Engine:
             frames = min(keys.shape[1] // cells, self._frames_read or keys.shape[1])
             try:
                 return self._segment(features, keys[:, : frames * cells], values[:, : frames * cells], spatial_map)
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not is_full(error):
+                    raise
                 less = frames // 2
             if not less:
                 self._move_to_cpu()
@@ -188,7 +197,9 @@ class Engine:
     def _segment(
         self, features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        features = QueryFeatures(*(part.to(self.device) for part in features))
+        # made elsewhere, perhaps, under autocast, which alone takes other types than the parameters'
+        kind = None if self._autocast else torch.float32
+        features = QueryFeatures(*(part.to(self.device, kind) for part in features))
         keys, values = keys.to(features.query), values.to(features.query)  # remembered elsewhere, perhaps
         with self._context():
             positions = torch.from_numpy(spatial_map).to(self.device)[None, None]

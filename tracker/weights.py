@@ -179,10 +179,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata of a weights file and verify its checksum.
+    """Read tensors and metadata of a weights file, verify its checksum and that all numbers are finite.
 
     Raises:
-        WeightsError: the file is unreadable, no DMB weights file, or damaged.
+        WeightsError: the file is unreadable, no DMB weights file, damaged, or of a training that diverged.
     """
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
@@ -193,6 +193,12 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         )
     if metadata.get("checksum") != checksum(tensors):
         raise WeightsError(f"weights file '{path}' is damaged (its checksum differs); restore it from the repository")
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise WeightsError(
+                f"weights file '{path}' holds numbers in {_shown(name)[1:-1]} that are infinite or not a number; use "
+                "another one, for instance of an earlier step of that training"
+            )
     return tensors, metadata
 
 

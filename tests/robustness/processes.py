@@ -14,7 +14,7 @@ from multiprocessing.context import ForkServerContext
 import trax  # type: ignore[import-untyped]
 from trax.client import Client  # type: ignore[import-untyped]
 
-PATIENCE = 20.0  # seconds that an answer may take before it counts as a hang
+PATIENCE = 120.0  # seconds that an answer may take before it counts as a hang
 PRELOADED = ["tests.doubles", "tracker.trax_session", "tests.robustness.tiny_server"]
 
 

@@ -186,11 +186,11 @@ class TestDisk:
 
 
 class CrowdedNet(torch.nn.Module):
-    """Wraps the tiny network; calls fail for want of memory, by name, while `fails` says so."""
+    """Wraps the tiny network; calls fail with `error`, by name, while `fails` says so."""
 
-    def __init__(self, net: torch.nn.Module, fails: Callable[[str, tuple[Any, ...]], bool]) -> None:
+    def __init__(self, net: torch.nn.Module, fails: Callable[[str, tuple[Any, ...]], bool], error: Exception) -> None:
         super().__init__()
-        self.net, self.fails = net, fails
+        self.net, self.fails, self.error = net, fails, error
 
     def __getattr__(self, name: str) -> Any:
         if name in ("normalise", "query_encoder", "encode_query", "encode_memory", "segment"):
@@ -198,7 +198,7 @@ class CrowdedNet(torch.nn.Module):
 
             def call(*arguments: Any) -> Any:
                 if self.fails(name, arguments):
-                    raise torch.OutOfMemoryError("CUDA out of memory")
+                    raise self.error
                 return method(*arguments)
 
             return call
@@ -208,10 +208,13 @@ class CrowdedNet(torch.nn.Module):
             return getattr(super().__getattr__("net"), name)
 
 
-def crowded(fails: Callable[[str, tuple[Any, ...]], bool]) -> Engine:
+FULL = torch.OutOfMemoryError("CUDA out of memory")
+
+
+def crowded(fails: Callable[[str, tuple[Any, ...]], bool], error: Exception = FULL) -> Engine:
     """An engine whose device is full when `fails` says so; it is a CPU that passes for a GPU."""
     engine = tiny_engine()
-    engine.model = CrowdedNet(engine.model, fails)  # type: ignore[assignment]
+    engine.model = CrowdedNet(engine.model, fails, error)  # type: ignore[assignment]
     engine._can_move = True
     return engine
 
@@ -253,6 +256,29 @@ class TestFullGPU:
         with pytest.warns(RuntimeWarning, match=r"reads 1 of the remembered frames from now on; lower DMB_MAX_FRAMES"):
             follow(engine, 25, target_mask())
         assert engine._can_move and engine._frames_read == 1, "one frame fits, so it stays where it is"
+
+    @pytest.mark.parametrize("name", ["encode_query", "segment"])
+    def test_other_words_for_a_full_memory_are_understood(self, name: str) -> None:
+        error = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+        engine = crowded(lambda method, arguments: engine._can_move and method == name, error)
+        with pytest.warns(RuntimeWarning, match="goes on on the CPU"):
+            follow(engine)
+        assert not engine._can_move
+
+    @pytest.mark.parametrize("name", ["encode_query", "segment"])
+    def test_other_errors_are_no_reason_to_move(self, name: str) -> None:
+        error = RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED")
+        engine = crowded(lambda method, arguments: engine._can_move and method == name, error)
+        with pytest.raises(RuntimeError, match="EXECUTION_FAILED"):
+            follow(engine)
+        assert engine._can_move
+
+    def test_the_memory_of_the_network_is_given_back_after_it_has_moved(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        engine, order = crowded(lambda method, arguments: False), []
+        monkeypatch.setattr(engine.model, "to", lambda device: order.append("moved"))
+        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: order.append("given back"))
+        engine._move_to_cpu()
+        assert order[-2:] == ["moved", "given back"]
 
     def test_where_the_cpu_is_full_the_error_is_the_users(self) -> None:
         engine = crowded(lambda method, arguments: method == "encode_query")

@@ -81,7 +81,6 @@ def test_a_mask_at_the_images_own_scale_comes_back_exactly(x: int, y: int, size:
 
 
 @given(whole_boxes, st.sampled_from([64, 128]), st.floats(1.5, 6))
-@settings(deadline=None)
 def test_a_boxs_mask_survives_the_way_through_any_crop_that_holds_it(
     box: tuple[float, float, float, float], size: int, factor: float
 ) -> None:
@@ -100,7 +99,6 @@ def _grown(box: tuple[float, float, float, float], by: float) -> NDArray[np.bool
 
 
 @given(crops, st.sampled_from([(1, 1), (1, 30), (25, 1), (33, 47)]))
-@settings(deadline=None)
 def test_every_crop_of_every_image_is_whole(crop: Crop, shape: tuple[int, int]) -> None:
     image = background(*shape)
     cut = crop.extract(image)
@@ -164,7 +162,7 @@ def test_what_is_parsed_covers_pixels_inside_its_bounds(polygon: NDArray[np.floa
 @given(
     masks, st.sampled_from(["min_area", "moments", "ellipse", "greedy", "optimise"]), st.none() | st.floats(-180, 180)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_fitted_box_is_a_rectangle_with_an_area_near_the_mask(
     mask: NDArray[np.bool_], method: str, angle: float | None
 ) -> None:
@@ -183,7 +181,6 @@ def test_a_fitted_box_is_a_rectangle_with_an_area_near_the_mask(
 
 
 @given(masks, st.tuples(st.floats(-50, 100), st.floats(-50, 100)), st.floats(0.0, 1.0), st.floats(0.0, 5.0))
-@settings(deadline=None)
 def test_cleaning_removes_pixels_and_never_all(
     mask: NDArray[np.bool_], centre: tuple[float, float], share: float, gap: float
 ) -> None:

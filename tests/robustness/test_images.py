@@ -150,6 +150,7 @@ def test_any_size(height: int, width: int, masks: bool) -> None:
     follow_a_box(height, width, masks)
 
 
+@pytest.mark.slow
 def test_8k() -> None:
     follow_a_box(4320, 7680, masks=True)
 

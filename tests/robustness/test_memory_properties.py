@@ -141,7 +141,7 @@ scales = st.sampled_from([0.0, 1e-30, 1e-3, 1.0, 1e3, 1e15])
 
 
 @given(seeds, st.integers(1, 4), st.floats(0.2, 6), st.floats(0.2, 6), st.floats(-9, 15), st.floats(-9, 15))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_filters_objective_never_rises(seed: int, count: int, w: float, h: float, x: float, y: float) -> None:
     labels = gaussian_labels(torch.tensor([[x, y]] * count), (w, h), GRID, FILTER)
     problem = FilterProblem(drawn(seed, 1.0, count, 3), labels, torch.full((count,), 1.0 / count), FILTER)
@@ -152,7 +152,7 @@ def test_the_filters_objective_never_rises(seed: int, count: int, w: float, h: f
 
 
 @given(seeds, scales, scales, st.integers(1, 4), st.lists(st.booleans(), max_size=15))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_filter_stays_finite_and_its_peak_is_in_the_region(
     seed: int, first: float, later: float, count: int, hard: list[bool]
 ) -> None:

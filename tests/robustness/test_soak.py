@@ -1,4 +1,4 @@
-"""A tracker that runs for hours grows neither in memory nor in open files, and stays as quick as it was.
+"""A tracker that runs for hours grows neither in memory nor in open files and threads.
 
 `pytest -m slow tests/robustness/test_soak.py`. Memory is the resident set size of the process, as Linux states it.
 """
@@ -82,10 +82,12 @@ def test_one_long_video(report: Callable[[str], None]) -> None:
     for index in range(1, 3001):
         dmb.track(frame(index))
         if index == 500:
-            before = resident()
-    after = resident()
-    report(f"one video of 3000 frames: {before:.1f} MB after 500 frames, {after:.1f} MB at the end")
-    assert after <= MAY_GROW * before
+            before = resident(), descriptors(), threading.active_count()
+    after = resident(), descriptors(), threading.active_count()
+    report(f"one video of 3000 frames: {before[0]:.1f} MB after 500 frames, {after[0]:.1f} MB at the end; "
+           f"{before[1]} and {after[1]} open files")  # fmt: skip
+    assert after[0] <= MAY_GROW * before[0], (before, after)
+    assert after[1:] == before[1:]
     assert len(dmb.appearance.frames) <= CONFIG.appearance.max_frames
 
 

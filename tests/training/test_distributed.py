@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-import signal
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,9 +44,27 @@ encoders = false
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+# the command, which sends itself a signal after its second step
+ENDING = """
+import os, signal, sys
+from tracker.training.__main__ import main
+from tracker.training.loop import Trainer
+train_step = Trainer.train_step
+def interrupted(self, material):
+    facts = train_step(self, material)
+    if self.step == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return facts
+Trainer.train_step = interrupted
+sys.exit(main())
+"""
+COMMAND = ("-m", "tracker.training")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a shard of stills, a plan and weights to start from."""
+    tmp_path = tmp_path_factory.mktemp("runs")
     with tarfile.open(tmp_path / "stills-000.tar", "w") as archive:
         for seed in range(4):
             still = frame(seed)
@@ -62,8 +78,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(folder: Path, output: str, *more: str, launcher: Sequence[str] = ()) -> list[str]:
-    words = [sys.executable, *launcher, "-m", "tracker.training", str(folder / "plan.toml"), "--data", str(folder)]
+@pytest.fixture(scope="module")
+def expected(folder: Path) -> list[str]:
+    """The losses of a run that nothing ends."""
+    return losses(run(command(folder, "whole")))
+
+
+def command(folder: Path, output: str, *more: str, start: Sequence[str] = COMMAND) -> list[str]:
+    words = [sys.executable, *start, str(folder / "plan.toml"), "--data", str(folder)]
     words += ["--weights", str(folder / "start.safetensors"), "--output", str(folder / output), "--device", "cpu"]
     return [*words, "--report-every", "1", *more]
 
@@ -87,8 +109,8 @@ def test_alone_without_torchrun() -> None:
 
 def test_two_processes_train_what_one_trains_in_two_parts(folder: Path) -> None:
     alone = run(command(folder, "alone", "--accumulate", "2"))
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29617"]
-    together = run(command(folder, "together", "--data-on", "device", launcher=launcher))
+    start = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29617", *COMMAND]
+    together = run(command(folder, "together", "--data-on", "device", start=start))
     assert len(losses(together)) == 6, "one log, not one per process"
     assert [float(loss) for loss in losses(together)] == pytest.approx(
         [float(loss) for loss in losses(alone)], abs=0.02
@@ -101,21 +123,14 @@ def test_two_processes_train_what_one_trains_in_two_parts(folder: Path) -> None:
         assert (ours[name].float() - theirs[name].float()).norm() < 0.3 * change
 
 
-def test_a_killed_run_goes_on_with_the_same_losses(folder: Path) -> None:
-    expected = losses(run(command(folder, "whole")))
-    for place in ("host", "device"):
-        words = command(folder, place, "--data-on", place)
-        environment = clean_environment(OMP_NUM_THREADS="1")
-        process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
-        log = folder / place / "train.log"
-        limit = time.monotonic() + 120
-        while time.monotonic() < limit and not (log.is_file() and len(losses(log.read_text())) >= 2):
-            time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=120)
-        assert process.returncode == 0
-        run(words)
-        text = log.read_text()
-        assert "signal 15: saving after this step" in text and "continuing from step" in text
-        assert ("decoding the training data onto cpu" in text) == (place == "device")
-        assert losses(text) == expected
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["host", "device"])
+def test_a_killed_run_goes_on_with_the_same_losses(folder: Path, expected: list[str], place: str) -> None:
+    """The real command, in a process of its own; in one process: test_resident.py."""
+    ended = run(command(folder, place, "--data-on", place, start=("-c", ENDING)))
+    assert losses(ended) == expected[:2] and len(expected) == 6
+    run(command(folder, place, "--data-on", place))
+    text = (folder / place / "train.log").read_text()
+    assert "signal 15: saving after this step" in text and "continuing from step 2" in text
+    assert ("decoding the training data onto cpu" in text) == (place == "device")
+    assert losses(text) == expected

@@ -11,27 +11,14 @@ from safetensors.torch import load_file, save_file
 
 from tests.training.test_synthesis import frame
 from tracker.network import DMBNet
+from tracker.training import __main__ as command
 from tracker.training.__main__ import main
+from tracker.training.distributed import World
 from tracker.training.drawer import MaterialDrawer
 from tracker.training.loop import Trainer
 from tracker.training.plan import PlanError, Stage, TrainingConfig
 from tracker.training.sources import Files
 from tracker.weights import load_weights, save_weights
-
-
-@pytest.fixture(scope="module")
-def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("trunk") / "trunk.safetensors"
-    names = {"res2.": "layer1.", "res3.": "layer2.", "res4.": "layer3."}
-    tensors = {}
-    for name, tensor in DMBNet().query_encoder.state_dict().items():
-        for ours, theirs in names.items():
-            name = name.replace(ours, theirs)
-        if "num_batches" not in name:
-            tensors[name] = tensor.contiguous()
-    save_file(tensors, path)
-    return path
 
 
 def trainer(
@@ -53,10 +40,18 @@ def losses(run: Trainer, steps: int) -> list[float]:
     return [run.train_step(material)[0].loss for _ in range(steps)]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, trunk: Path) -> tuple[Trainer, list[float]]:
+    """A run of four steps with a running average, which does not change its losses."""
+    run = trainer(tmp_path_factory.mktemp("whole"), trunk, average=0.5)
+    return run, losses(run, 4)
+
+
 @pytest.mark.parametrize("average", [0.0, 0.5])
-def test_resuming_continues_the_very_same_losses(tmp_path: Path, trunk: Path, average: float) -> None:
-    whole = trainer(tmp_path / "whole", trunk, average=average)
-    expected = losses(whole, 4)
+def test_resuming_continues_the_very_same_losses(
+    tmp_path: Path, trunk: Path, whole: tuple[Trainer, list[float]], average: float
+) -> None:
+    uninterrupted, expected = whole
     first = trainer(tmp_path / "parts", trunk, average=average)
     found = losses(first, 2)
     first.save()
@@ -64,7 +59,8 @@ def test_resuming_continues_the_very_same_losses(tmp_path: Path, trunk: Path, av
     assert second.step == 2
     found += losses(second, 2)
     assert found == pytest.approx(expected, rel=1e-6)
-    for ours, theirs in zip(second.average.parameters(), whole.average.parameters(), strict=True):
+    model = uninterrupted.average if average else uninterrupted.model
+    for ours, theirs in zip(second.average.parameters(), model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
     assert load_weights(tmp_path / "parts" / "dmb_r50.safetensors").stride_on == "1x1"
 
@@ -158,9 +154,15 @@ def test_a_fresh_run_needs_something_to_start_from(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_cannot_be_continued_is_named(tmp_path: Path, trunk: Path) -> None:
-    trainer(tmp_path, trunk).save()
+    run = trainer(tmp_path, trunk, pca_keys=True)
+    run.save()
+    run.device = torch.device("meta")
+    run.load()  # what is read goes to memory of the host, and from there where it belongs
     with pytest.raises(PlanError, match=r"checkpoint\.pt.*made by another plan"):
-        trainer(tmp_path, None, query_trained=("res3", "res4"))
+        trainer(tmp_path, None, pca_keys=True, query_trained=("res3", "res4"))
+    # a head start is over, whatever the plan says of it by now; what the run began with is kept on record
+    continued = trainer(tmp_path, None, pca_keys=False, quiet_mask_stems=False)
+    assert continued.config.pca_keys and continued.config.quiet_mask_stems
     (tmp_path / "checkpoint.pt").write_bytes(b"PK damaged")
     with pytest.raises(PlanError, match=r"checkpoint\.pt.*cannot be continued"):
         trainer(tmp_path, None)
@@ -196,6 +198,35 @@ def test_frozen_encoders_stand_still_and_train_again_in_the_next_stage(tmp_path:
     trained = moved(1)
     assert {"memory_encoder.conv1.weight", "query_encoder.res4.0.conv1.weight"} <= trained
     assert "query_encoder.res3.0.conv1.weight" not in trained
+
+
+@pytest.mark.parametrize("words", ["CUDA out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED"])
+def test_a_full_memory_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    class Crowded:
+        def __init__(self, *arguments: object, **options: object) -> None: ...
+
+        def run(self, **options: object) -> None:
+            raise torch.OutOfMemoryError(words)
+
+    monkeypatch.setattr(command, "Trainer", Crowded)
+    monkeypatch.setattr(command, "read_files", lambda config, folders: Files([frame(0)], {}))
+    assert main(["first", "--data", str(tmp_path), "--output", str(tmp_path / "o"), "--device", "cpu"]) == 1
+    assert capsys.readouterr().err == (
+        "training: the memory of the device is full; raise --accumulate, or leave the data in their files: "
+        "--data-on host\n"
+    )
+    monkeypatch.setattr(Crowded, "run", lambda self, **options: (_ for _ in ()).throw(RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["first", "--data", str(tmp_path), "--output", str(tmp_path / "o"), "--device", "cpu"])
+
+
+def test_coordinates_on_a_gpu_are_multiplied_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "resolve_device", torch.device)
+    before = torch.get_float32_matmul_precision()
+    assert command.choose_device("cuda", World()).type == "cuda"
+    assert torch.get_float32_matmul_precision() == before == "highest"
 
 
 def test_missing_data_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

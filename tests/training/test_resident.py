@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.test_loop import losses, trunk
+from tests.training.test_loop import losses
 from tests.training.test_synthesis import frame, picture
 from tracker.training import resident
 from tracker.training.__main__ import place_data
@@ -33,8 +33,6 @@ from tracker.training.resident import Shelf
 from tracker.training.sources import Files
 
 CPU = torch.device("cpu")
-
-__all__ = ["trunk"]  # the fixture
 
 
 def stored(image: np.ndarray, ids: np.ndarray, name: str) -> Frame:
@@ -234,11 +232,11 @@ def living() -> list[str]:
 def test_a_run_that_is_ended_by_a_signal_goes_on_with_the_same_losses(
     tmp_path: Path, trunk: Path, pictures: tuple[Files, Shelf], told: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer(tmp_path / "whole", trunk, pictures[1]).run()
+    trainer(tmp_path / "whole", trunk, pictures[1], steps=3).run()
     expected = told.copy()
-    assert len(expected) == 4 and not living()
+    assert len(expected) == 3 and not living()
     told.clear()
-    run = trainer(tmp_path / "parts", trunk, pictures[1])
+    run = trainer(tmp_path / "parts", trunk, pictures[1], steps=3)
     train_step = run.train_step
 
     def interrupted(material: object) -> object:
@@ -249,7 +247,7 @@ def test_a_run_that_is_ended_by_a_signal_goes_on_with_the_same_losses(
     monkeypatch.setattr(run, "train_step", interrupted)
     run.run()
     assert run.step == 2 and not living()
-    trainer(tmp_path / "parts", None, pictures[1]).run()
+    trainer(tmp_path / "parts", None, pictures[1], steps=3).run()
     assert told == expected
 
 
@@ -290,3 +288,11 @@ def test_the_thread_prepares_no_more_than_it_shall_and_ends_with_the_iterator() 
     items.close()  # type: ignore[attr-defined]
     assert not living()
     assert 3 <= len(seen) <= 3 + DEPTH
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_waiting_does_not_count_while_the_device_is_busy(monkeypatch: pytest.MonkeyPatch, idle: bool) -> None:
+    monkeypatch.setattr(Ahead, "_queued", lambda self: SimpleNamespace(query=lambda: idle))
+    ahead = Ahead(make([]), [(step, 0) for step in range(3)], CPU)
+    assert len(list(ahead)) == 3
+    assert (ahead.waited > 0) == idle

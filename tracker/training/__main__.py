@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from tracker.engine import DeviceError, resolve_device
+from tracker.engine import DeviceError, is_full, resolve_device
 from tracker.training.data import DataError
 from tracker.training.distributed import World, join, leave
 from tracker.training.drawer import MaterialDrawer, Pictures
@@ -27,6 +27,8 @@ from tracker.training.sources import Files
 from tracker.weights import WeightsError
 
 log = logging.getLogger(__name__)
+
+FULL = "the memory of the device is full; raise --accumulate, or leave the data in their files: --data-on host"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,8 +102,6 @@ def start_log(world: World, output: Path) -> None:
 def choose_device(name: str, world: World) -> torch.device:
     """The device of this process: with several GPUs each process takes its own."""
     device = resolve_device(name)
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32 where autocast leaves float32
     if device.type == "cuda" and world.size > 1:
         device = torch.device("cuda", world.local_rank)
         torch.cuda.set_device(device)
@@ -156,6 +156,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             trainer.run(until=options.until, report_every=options.report_every)
     except (DataError, DeviceError, PlanError, WeightsError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        if not is_full(error):
+            raise
+        print(f"training: {FULL}", file=sys.stderr)
         return 1
     finally:
         leave()

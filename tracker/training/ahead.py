@@ -24,6 +24,8 @@ class Ahead(Generic[T]):
     On a GPU the thread works on a stream of its own, so that the host waits only there for what it reads back. Close
     the iterator when it is not used up (`contextlib.closing`): that ends the thread.
 
+    `waited` is an upper bound: on a GPU the training's queued work may have ended anywhere in the time that is counted.
+
     Args:
         make: makes one item, whose tensors are fields of it, from a step and a part.
         addresses: the steps and parts.
@@ -61,9 +63,10 @@ class Ahead(Generic[T]):
         thread.start()
         try:
             for _ in self.addresses:
-                start = time.perf_counter()
+                start, queued = time.perf_counter(), self._queued()
                 made = ready.get()
-                self.waited += time.perf_counter() - start
+                if queued is None or queued.query():  # else the device was busy all the time
+                    self.waited += time.perf_counter() - start
                 slots.release()
                 if isinstance(made, BaseException):
                     raise made
@@ -72,6 +75,10 @@ class Ahead(Generic[T]):
             ended.set()
             slots.release()
             thread.join()
+
+    def _queued(self) -> torch.cuda.Event | None:
+        """On a GPU the end of all that this thread has queued there so far."""
+        return torch.cuda.current_stream(self.device).record_event() if self.device.type == "cuda" else None
 
     def _handed_over(self, item: T, event: torch.cuda.Event | None) -> T:
         """Let this thread's stream wait for the item, and its memory live until this stream has used it."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, nullcontext
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from types import FrameType
@@ -29,7 +29,7 @@ from tracker.training.drawer import MaterialDrawer
 from tracker.training.initialisation import keys_from_pca, quiet_mask_stems, scale_values
 from tracker.training.loader import SYNTHESIS, WINDOWS, Addresses, MaterialDataset, Stream, seed_of
 from tracker.training.packing import Packed
-from tracker.training.plan import PlanError, Stage, TrainingConfig
+from tracker.training.plan import START_ONLY, PlanError, Stage, TrainingConfig, lasting
 from tracker.training.report import Facts, Report
 from tracker.training.resident import Shelf
 from tracker.training.step import StepConfig, TrainingStep
@@ -240,9 +240,10 @@ class Trainer:
         """
         remedy = "continue it with the plan that it was made with, or name another output folder"
         try:
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            # fields that the plan did not have yet when the run began are as they were then: at their defaults
-            if asdict(TrainingConfig(stages=())) | state["plan"] != asdict(self.config):
+            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            # to the device goes what belongs there as it is filled in; AdamW counts its steps on the host
+            plan = asdict(TrainingConfig(stages=())) | state["plan"]  # what it did not name yet is at its default
+            if lasting(plan) != lasting(asdict(self.config)):
                 raise PlanError(f"checkpoint '{self.checkpoint}' was made by another plan; {remedy}")
             if state["stride_on"] != self.model.stride_on:
                 raise ValueError(f"its stride convention is '{state['stride_on']}'")
@@ -253,6 +254,7 @@ class Trainer:
                 self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step = state["step"]
+            self.config = replace(self.config, **{name: plan[name] for name in START_ONLY})  # as it really began
         except PlanError:
             raise
         except UNREADABLE as error:

@@ -17,6 +17,7 @@ from tracker.network.decoder import POSITIONS, Position
 from tracker.network.model import SPATIAL_MAPS, SpatialMap
 
 CHOICES: dict[str, tuple[str, ...]] = {"Position": POSITIONS, "SpatialMap": SPATIAL_MAPS}
+START_ONLY = ("pca_keys", "quiet_mask_stems")  # fields that act before the first step, and never again
 PLANS = Path(__file__).resolve().parent / "plans"
 
 
@@ -90,6 +91,11 @@ class TrainingConfig:
             cosine = 0.5 * (1.0 + math.cos(math.pi * position / stage.steps))
             share *= self.final_rate + (1.0 - self.final_rate) * cosine
         return share
+
+
+def lasting(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a run's fields that still act when it is continued."""
+    return {name: value for name, value in values.items() if name not in START_ONLY}
 
 
 def _value(value: object, kind: str, place: str) -> object:

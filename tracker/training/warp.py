@@ -36,8 +36,8 @@ def view_grid(views: list[View], size: int, device: torch.device) -> Tensor:
     affine = torch.from_numpy(np.asarray(rows, np.float32).reshape(-1, 2, 3)).to(device)
     axis = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) / size - 0.5
     v, u = torch.meshgrid(axis, axis, indexing="ij")
-    flat = torch.stack([u, v, torch.ones_like(u)]).flatten(1)
-    return (affine @ flat).transpose(1, 2).reshape(-1, size, size, 2)
+    across, down, centre = affine.view(-1, 1, 1, 2, 3).unbind(-1)
+    return across * u.unsqueeze(-1) + down * v.unsqueeze(-1) + centre
 
 
 def elastic_field(size: int, amplitude: Tensor, generator: torch.Generator) -> Tensor:
