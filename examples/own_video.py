@@ -54,7 +54,9 @@ def read_box(text: str) -> tuple[float, ...]:
 
 if __name__ == "__main__":
     if len(sys.argv) % 2 == 0:
-        sys.exit(__doc__)
+        asked = sys.argv[1] in ("-h", "--help")
+        print(__doc__, file=sys.stdout if asked else sys.stderr)
+        sys.exit(0 if asked else 1)
     if len(sys.argv) == 1:
         five_lines()
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,11 @@ from hypothesis import HealthCheck, settings
 from trax.client import Client  # type: ignore[import-untyped]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+
+# where the tests run in the background Ctrl-C and a closed terminal are ignored, and all processes that they start
+# would inherit that; what DMB does on these signals is tested
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, lambda number, frame: None)  # default in the processes, and no end of the tests
 
 # how long an example takes says how busy the machine is, not whether the code is right
 settings.register_profile("dmb", deadline=None, suppress_health_check=[HealthCheck.too_slow])

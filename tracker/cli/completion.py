@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ Prints a script by which a shell completes the commands and options of dmb.
 """
 INSTALL = """\
 for good, in every new shell:
-  bash  dmb completion bash > ~/.local/share/bash-completion/completions/dmb   (needs the package bash-completion)
+  bash  mkdir -p ~/.local/share/bash-completion/completions
+        dmb completion bash > ~/.local/share/bash-completion/completions/dmb   (needs the package bash-completion)
   zsh   dmb completion zsh > DIR/_dmb   (DIR being one of $fpath)
   fish  dmb completion fish > ~/.config/fish/completions/dmb.fish
 in this shell only:
@@ -148,5 +150,9 @@ def main(arguments: Sequence[str]) -> int:
         return FAILURE
     from tracker.cli.main import COMMANDS
 
-    print(shtab.complete(whole_parser(COMMANDS), shell=options.shell))
+    script = shtab.complete(whole_parser(COMMANDS), shell=options.shell)
+    lines = script.splitlines()
+    if options.shell == "bash":  # what stands above the code tells of other places for the script than we do
+        lines = ["# where to put this: dmb completion --help", *dropwhile(lambda line: line.startswith("#"), lines)]
+    print("\n".join(lines), flush=True)
     return 0

@@ -1,4 +1,4 @@
-"""`dmb doctor`: what is wrong with this installation, and what to type against it.
+"""`dmb doctor`: what is wrong with this installation, and how to repair it.
 
 Every check runs, whatever the others have found: with a broken torch the toolkit is looked at all the same.
 """
@@ -54,9 +54,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def examine(surroundings: Surroundings, checks: Mapping[str, Check]) -> Iterator[Finding]:
-    """Make checks one by one; one that breaks down is a problem, and the next one follows."""
+def examine(
+    surroundings: Surroundings, checks: Mapping[str, Check], announce: Callable[[str], None] = lambda name: None
+) -> Iterator[Finding]:
+    """Make checks one by one; one that breaks down is a problem, and the next one follows.
+
+    Args:
+        surroundings: what is checked.
+        checks: by name.
+        announce: is told the name of each before it begins.
+    """
     for name, check in checks.items():
+        announce(name)
         try:
             yield from check(surroundings)
         except Exception as error:
@@ -91,8 +100,14 @@ def main(
     options = _parser().parse_args(arguments)
     chosen = {name: check for name, check in checks.items() if not (options.fast and name in SLOW)}
     found = []
+
+    def announce(name: str) -> None:
+        if name in SLOW and not options.json:
+            words = "a short clip is tracked, up to a minute without a GPU; --fast leaves it out"
+            print(f"         {name}: {words}", flush=True)
+
     try:
-        for finding in examine(Surroundings(environ, folder or Path.cwd()), chosen):
+        for finding in examine(Surroundings(environ, folder or Path.cwd()), chosen, announce):
             found.append(finding)
             if not options.json:
                 print("\n".join(lines(finding)), flush=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +17,7 @@ usage: dmb COMMAND ...
 
 tracking:
   track ...     a mask around things in your own video: dmb track VIDEO --box X,Y,W,H
-  doctor        what is wrong with this installation, and what to type against it
+  doctor        what is wrong with this installation, and how to repair it
   completion .. a script by which bash, zsh or fish completes commands and options: dmb completion bash
   export ...    the network as ONNX files: dmb export onnx --output DIR
   weights ...   other projects' checkpoints and torchvision's ResNet-50 into weights: dmb weights convert SOURCE;
@@ -76,9 +79,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     command = COMMANDS.get(arguments[0])
     if command is None:
-        print(f"dmb: there is no command '{arguments[0]}'; use one of: {', '.join(COMMANDS)}", file=sys.stderr)
+        close = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
+        meant = f"did you mean {close[0]}?" if close else f"use one of: {', '.join(COMMANDS)}"
+        print(f"dmb: there is no command '{arguments[0]}'; {meant}", file=sys.stderr)
         return 2
-    return command()(arguments[1:])
+    try:
+        return command()(arguments[1:])
+    except BrokenPipeError:  # whoever read the output, `head` say, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ examples:
   ffmpeg -i rtsp://camera -f matroska - | dmb track - --box 10,20,40,40
   dmb track 0
 
-Ctrl-C ends a run orderly: everything up to there is complete. Times are seconds since the source's first frame, frames
-count from 0, boxes are x,y,w,h with the top-left pixel at 0,0.
+Ctrl-C ends a run in good order: everything up to there is complete. Times are seconds since the source's first frame,
+frames count from 0, boxes are x,y,w,h with the top-left pixel at 0,0.
 Exit codes: 0, 1 for input that cannot be used, 2 for wrong usage, 130 after Ctrl-C, 143 after SIGTERM, 129 after the
 terminal was closed.
 """
@@ -113,18 +113,19 @@ def _parser() -> argparse.ArgumentParser:
     from tracker.settings import VARIABLES
 
     parser = argparse.ArgumentParser(
-        prog="dmb track", description=DESCRIPTION, epilog=EXAMPLES, allow_abbrev=False,
+        prog="dmb track", usage="dmb track SOURCE [options]", description=DESCRIPTION, epilog=EXAMPLES,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("source", nargs="+", metavar="SOURCE", help="video, folder, 'pattern', camera number or -")
     target = parser.add_argument_group("what to track (frame --start)")
     for name, kind, metavar, text in (
-        ("--box", _region("box"), "X,Y,W,H", "a box"),
+        ("--box", _region("box"), "X,Y,W,H", "a box: left, top, width, height"),
         ("--polygon", _region("polygon"), "X1,Y1,...", "a polygon"),
         ("--mask", _mask, "FILE", "a PNG with the object white; in an indexed PNG every id is an object"),
     ):
         target.add_argument(name, dest="given", action="append", default=[], type=kind, metavar=metavar, help=text)
-    output = parser.add_argument_group("what is written (default: --video --masks --boxes)")
+    output = parser.add_argument_group("what is written: only what is named (default: --video --masks --boxes)")
     output.add_argument("--output", type=Path, metavar="DIR", help="folder (default: named after the source)")
     output.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in it")
     output.add_argument("--video", action="store_true", help="overlay.webm: the video with masks and boxes drawn (VP9)")
@@ -133,7 +134,8 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument("--boxes", action="store_true",
                         help="boxes.csv, result.jsonl and polygons_1.txt, ... (a line a frame, as in VOT); alone, the "
                         "tracker works for boxes, which drift less then")
-    output.add_argument("--page", action="store_true", help="page.html: all about the run in one file, beside the rest")
+    output.add_argument("--page", action="store_true",
+                        help="page.html: all about the run in one file; alone, beside the default ones")
     frames = parser.add_argument_group("which frames")
     frames.add_argument("--start", type=_whole(0), default=0, metavar="N", help="begin with frame N (default: 0)")
     frames.add_argument("--stop", type=_whole(1), metavar="N", help="end before frame N (default: the source's end)")
