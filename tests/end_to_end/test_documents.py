@@ -79,7 +79,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def run(folder: Path, words: list[str]) -> str:
     """Run a command; returns what it has printed."""
-    environment = clean_environment(DMB_THREADS="1", DMB_CROP_SIZE="96", OMP_NUM_THREADS="1", MPLBACKEND="Agg")
+    environment = clean_environment(DMB_THREADS="1", DMB_CROP_SIZE="192", OMP_NUM_THREADS="1", MPLBACKEND="Agg")
     command = [sys.executable, "-m", "tracker.cli.main", *words]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, f"dmb {' '.join(words)}\n{done.stdout}\n{done.stderr}"
