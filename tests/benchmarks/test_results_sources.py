@@ -138,6 +138,13 @@ def test_vot2020_needs_its_workspace(tmp_path: Path) -> None:
     assert isinstance(place(read(made.write(tmp_path / "alone.json", document))), DevelopmentSet)
 
 
+def test_an_eao_beyond_the_sequences_lengths_is_no_number(tmp_path: Path) -> None:
+    document = made.analysis({"DMB": (float("nan"), 0.5, 1.0)}, count=1)
+    found = read(made.workspace(tmp_path / "short", document, "dev.yaml"))
+    assert {one.metric for one in found.measurements} == {"accuracy", "failures per sequence"}
+    assert [curve.y for curve in found.curves] == [(0.0,)], "what is known of the curve"
+
+
 def test_an_analysis_in_its_workspace_may_be_named_itself(tmp_path: Path) -> None:
     folder = made.workspace(tmp_path / "vot2018", made.analysis(VOT))
     found = read(folder / "analysis" / "first.json", folder)

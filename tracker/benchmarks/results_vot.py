@@ -7,6 +7,7 @@ weighted by length, from which that cannot be computed; the results themselves h
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -163,8 +164,11 @@ def read_analysis(path: Path, name: str, published: Published) -> Found:
                     title = f"{published.benchmarks[place].title}, {reference}"
                     where = f"{title}: the analysis in '{name}'"
                     _to_paper(scores, tracker.rate(experiment.name, lengths), where, found)
+                # an EAO whose bounds lie beyond the sequences' lengths is NaN
                 found.measurements += [
-                    Measurement(place, tracker.name, metric, value, conditions) for metric, value in scores.items()
+                    Measurement(place, tracker.name, metric, value, conditions)
+                    for metric, value in scores.items()
+                    if math.isfinite(value)
                 ]
                 found.curves += _curves(experiment, index, tracker.name, place, conditions)
         return found
@@ -213,8 +217,9 @@ def _curves(
 ) -> list[Curve]:
     for parameters, result in experiment.analyses:
         if str(parameters["type"]).endswith(".EAOCurve"):
-            values = [float(value) for value in result[index][0]]
-            return [Curve(place, tracker, "expected overlap", tuple(range(len(values))), tuple(values), conditions)]
+            points = [(at, float(value)) for at, value in enumerate(result[index][0]) if math.isfinite(float(value))]
+            x, y = zip(*points, strict=True) if points else ((), ())
+            return [Curve(place, tracker, "expected overlap", x, y, conditions)] if points else []
     return []
 
 
