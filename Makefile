@@ -2,7 +2,9 @@
 #
 #   make demo       install, generate the demo sequences, evaluate, analyse, report
 #   make test       install, lint, type-check, test
-#   make test-slow  the checks that take minutes
+#   make test-slow  the checks that take minutes, all of them
+#   make soak       of these, the long runs that watch memory and time a frame
+#   make audit      the packages against known vulnerabilities; needs the network
 #
 # PYTHON chooses the interpreter (3.11 to 3.13). TORCH_INDEX names another wheel index for PyTorch, for instance
 # https://download.pytorch.org/whl/cpu for its CPU wheels.
@@ -17,7 +19,7 @@ VOT := $(abspath $(BIN))/vot
 TRACKERS := DMB MIL
 export MPLBACKEND := Agg
 
-.PHONY: demo test test-slow lint install clean
+.PHONY: demo test test-slow soak audit lint install clean
 
 install: $(VENV)/.installed
 
@@ -51,6 +53,15 @@ test: lint
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
+
+soak: install
+	$(BIN)/python -m pytest -m slow -s tests/robustness/test_soak.py
+
+audit: install
+	$(BIN)/python -m pip check
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 clean:
 	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

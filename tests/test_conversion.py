@@ -19,7 +19,8 @@ from torch import Tensor
 from tracker.conversion import Kind, convert, describe
 from tracker.network import DMBNet
 from tracker.network.backbone import Trunk
-from tracker.weights import WeightsError, load_trunk, load_weights, read_weights, release_name, trunk_stride
+from tracker.trunk import load_trunk, trunk_stride
+from tracker.weights import WeightsError, load_weights, read_weights, release_name
 
 
 class Code:

@@ -1,30 +1,39 @@
-"""What the documents tell people to type exists: commands, their options, and nothing that was left to be filled in."""
+"""What the documents tell people to type exists: commands, their options, and nothing that was left to be filled in.
+
+Every command is run (tests/end_to_end/test_documents.py), or says what it needs (tests/documents.py).
+"""
 
 from __future__ import annotations
 
 import argparse
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import CHECKOUT
+from tests.documents import (
+    BUILT_IN,
+    FENCED,
+    PROGRAMS,
+    PYTHON,
+    SHELLS,
+    Block,
+    Command,
+    DocumentError,
+    documents,
+    markdown,
+    read_blocks,
+)
+from tracker.cli import workspace
 from tracker.cli.completion import whole_parser
 from tracker.cli.main import COMMANDS
 
-DOCUMENTS = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)  # language, lines
 INLINE = re.compile(r"`(dmb\s[a-z-][^`]*)`")
-SHELLS = ("sh", "bash", "console")
 PASSED_ON = ("vot",)  # the toolkit's own command line
-
-
-def markdown() -> list[Path]:
-    """All Markdown files of the checkout, but none of an environment, a cache or a run in it."""
-    folders = [path for path in CHECKOUT.iterdir() if path.is_dir() and path.name[0] != "." and path.name != "runs"]
-    return [*CHECKOUT.glob("*.md"), *(path for folder in folders for path in folder.rglob("*.md"))]
 
 
 def commands(line: str) -> Iterator[list[str]]:
@@ -45,7 +54,7 @@ def commands(line: str) -> Iterator[list[str]]:
 
 def blocks(text: str) -> list[list[str]]:
     """The commands in code blocks, which are complete."""
-    code = "".join(block for language, block in FENCED.findall(text) if language in SHELLS)
+    code = "".join(block for _, language, block in FENCED.findall(text) if language.strip() in SHELLS)
     lines = code.replace("\\\n", " ").splitlines()
     return [words for line in lines if re.search(r"\bdmb ", line) for words in commands(line)]
 
@@ -71,6 +80,8 @@ def complaints(parser: argparse.ArgumentParser, words: list[str], *, complete: b
         if name not in below[0].choices:
             return [f"{line}: there is no {name}"]
         parser = below[0].choices[name]
+        if rest[:1] == [workspace.FROM_MASKS]:
+            parser = workspace._masks_parser()
     options = {option: action for action in parser._actions for option in action.option_strings}
     given = {word.partition("=")[0] for word in rest if word.startswith("--") and word != "--"}
     found = [f"{line}: there is no {option}" for option in sorted(given - options.keys())]
@@ -87,7 +98,7 @@ def test_nothing_was_left_to_be_filled_in() -> None:
     assert not left, "\n".join(left)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", markdown(), ids=lambda path: path.relative_to(CHECKOUT).as_posix())
 def test_every_command_and_option_exists(parser: argparse.ArgumentParser, path: Path) -> None:
     text = path.read_text()
     wrong = [text for words in blocks(text) for text in complaints(parser, words, complete=True)]
@@ -100,7 +111,7 @@ def test_the_documents_are_read_as_meant(parser: argparse.ArgumentParser) -> Non
     text = f"`dmb score\ndavis --masks`\n{block}"
     assert blocks(text) == [["track", "-", "--box", "1,2"], ["vot", "x"]]
     assert spans(text) == [["score", "davis", "--masks"]]
-    assert sum(len(blocks(path.read_text())) for path in DOCUMENTS) > 20
+    assert sum(len(blocks(path.read_text())) for path in markdown()) > 60
 
     def said(line: str) -> list[str]:
         return complaints(parser, line.split(), complete=True)
@@ -110,3 +121,106 @@ def test_the_documents_are_read_as_meant(parser: argparse.ArgumentParser) -> Non
     assert said("benchmark devis") == ["dmb benchmark devis: there is no devis"]
     assert said("track x --boxs=1,2") == ["dmb track x --boxs=1,2: there is no --boxs"]
     assert not said("vot anything --at all") and not said("workspace --help") and not said("benchmark ...")
+
+
+def unready(block: Block) -> list[str]:
+    """What keeps a block from being run, and is not said in it."""
+    if block.language == PYTHON:
+        try:
+            compile(block.code, str(block), "exec")
+        except SyntaxError as error:
+            return [f"{block}: {error}"]
+        return []
+    targets = re.findall(r"^([\w-]+):", (CHECKOUT / "Makefile").read_text(), re.M)
+    found = []
+    for command in block.commands:
+        place = f"{block.document}:{command.line}"
+        read = subprocess.run(["bash", "-n", "-c", command.text], capture_output=True, text=True)
+        if read.returncode:
+            found.append(f"{place}: bash does not understand it: {read.stderr}")
+            continue
+        words = command.words
+        names = [word.rpartition("/")[2] for word in words]
+        downloads = "pip" in names and "check" not in names
+        if not command.needs and (downloads or not names or names[0] not in (*PROGRAMS, *BUILT_IN)):
+            found.append(f"{place}: '{command.text}' is run by no test; say what it needs: # needs the network")
+        elif names[0] == "make":
+            asked = [word for word in words[1:] if "=" not in word]
+            found += [f"{place}: there is no make {target}" for target in asked if target not in targets]
+    return found
+
+
+def test_every_command_is_run_or_says_what_it_needs() -> None:
+    found = documents()
+    wrong = [text for blocks in found.values() for block in blocks for text in unready(block)]
+    assert not wrong, "\n".join(wrong)
+    assert {"README.md", "CONTRIBUTING.md", "vot_workspace/README.md", "weights/MODEL_CARD.md"} < found.keys()
+    shells = [block for blocks in found.values() for block in blocks if block.language in SHELLS]
+    assert sum(not command.needs for block in shells for command in block.commands) > 60
+
+
+def shell(*lines: str) -> Block:
+    """The block that these lines are, in a document of a title and an empty line."""
+    (block,) = read_blocks("\n".join(["# Title", "", "```sh", *lines, "```", ""]), "a.md")
+    return block
+
+
+def test_what_a_command_needs_is_read_from_its_comment() -> None:
+    block = shell(
+        "DMB_THREADS=1 dmb track x \\",
+        "  --box '1 # 2'  # a box",
+        "# a comment of its own",
+        "dmb track 0   # needs a camera and a display: the first one",
+        "pip install x # from PyPI; needs the network",
+        "dmb train x # needs external data, a GPU, and hours",
+    )
+    assert str(block) == "a.md:4"
+    assert block.commands == [
+        Command(4, "DMB_THREADS=1 dmb track x \\\n  --box '1 # 2'", ()),
+        Command(7, "dmb track 0", ("a camera", "a display")),
+        Command(8, "pip install x", ("the network",)),
+        Command(9, "dmb train x", ("external data", "a GPU", "hours")),
+    ]
+    assert block.commands[0].words == ["dmb", "track", "x", "--box", "1 # 2"]
+    (script,) = read_blocks("- x\n  ```python\n  # needs a GPU\n  print(1)\n  ```\n", "a.md")
+    assert script.needs == ("a GPU",) and script.code == "# needs a GPU\nprint(1)\n" and script.line == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("```sh\ndmb x # needs a screen\n```", "a.md:2: '# needs a screen' needs 'a screen'; name some of: a camera"),
+        ("```sh\ndmb x # needs\n```", "a.md:2: '# needs' needs ''"),
+        ("```sh\n# needs a GPU\ndmb x\n```", "a.md:2: '# needs a GPU' stands alone"),
+        ("```sh\ndmb x \\\n```", "a.md:2: the last line ends with a backslash"),
+        ("\n```fish\ndmb x\n```", "a.md:3: ```fish; write one of: sh"),
+        ("```\ndmb x\n```", "a.md:2: commands in a block without a language"),
+        ("```\nDMB_X=1 .venv/bin/dmb x\n```", "a.md:2: commands in a block without a language"),
+        ("```text\n$ make x\n```", "a.md:2: commands in a block without a language"),
+        ("```sh\ndmb x", "a.md:1: a block begins here and does not end"),
+        ("text\n\n    dmb x\n", "a.md:3: 'dmb x' is an indented block"),
+    ],
+)
+def test_a_block_that_would_slip_through_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(DocumentError) as error:
+        for block in read_blocks(f"{text}\n", "a.md"):
+            _ = block.commands
+    assert str(error.value).startswith(complaint), error.value
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("curl -O https://a.b/c", "is run by no test; say what it needs"),
+        ("python -m pip install x", "is run by no test"),
+        (".venv/bin/pip install x", "is run by no test"),
+        ("python -m venv x && x/bin/pip install y", "is run by no test"),
+        ("make toast", "there is no make toast"),
+        ("dmb 'x", "bash does not understand it"),
+    ],
+)
+def test_a_command_that_no_test_can_run_must_say_so(line: str, complaint: str) -> None:
+    (found,) = unready(shell(line))
+    assert found.startswith("a.md:4: ") and complaint in found
+    if "needs" in complaint:
+        assert not unready(shell(f"{line}  # needs the network"))

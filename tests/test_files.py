@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 import subprocess
 import sys
@@ -30,6 +31,31 @@ def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path: Path, en
         assert path.read_text() == "old"
         raise ending
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("told", ["by the system", "without a name", "by safetensors", "by torch"])
+def test_a_full_disk_is_an_os_error_that_names_the_file(tmp_path: Path, told: str) -> None:
+    path = tmp_path / "weights.safetensors"
+    with pytest.raises(OSError) as caught, replacing(path) as draft:
+        if told == "by safetensors":
+            raise ValueError("Error while serializing: I/O error: No space left on device (os error 28)")
+        if told == "without a name":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device", str(draft))
+        except OSError:
+            if told == "by torch":
+                raise RuntimeError("unexpected pos 576 vs 534")  # noqa: B904  as PyTorch's writer does
+            raise
+    assert caught.value.errno == errno.ENOSPC
+    assert str(caught.value) == f"[Errno 28] No space left on device: '{path}'"
+
+
+def test_what_has_nothing_to_do_with_the_file_is_passed_on(tmp_path: Path) -> None:
+    for error in (RuntimeError("a bug"), KeyError("x"), FileNotFoundError(errno.ENOENT, "No such file", "other.png")):
+        with pytest.raises(type(error)) as caught, replacing(tmp_path / "mask.png"):
+            raise error
+        assert caught.value is error
 
 
 def test_a_long_name_is_no_hindrance(tmp_path: Path) -> None:

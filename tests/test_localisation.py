@@ -10,7 +10,7 @@ import torch
 
 from tracker.config import FilterConfig, GateConfig, PositionConfig, TrackerConfig
 from tracker.engine import Engine
-from tracker.geometry.crop import search_crop
+from tracker.geometry.crop import Crop, search_crop
 from tracker.localisation import Localiser, Located, from_cells, in_cells, to_cells
 from tracker.memory.quality import QualityGate
 from tracker.memory.spatial import Localisation, score_offset
@@ -92,8 +92,8 @@ class Red:
         localiser.engine = self  # type: ignore[assignment]
         localiser.memory = self  # type: ignore[assignment]
 
-    def normalise(self, crops: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(crops).float()
+    def pixels(self, image: np.ndarray, crop: Crop) -> torch.Tensor:
+        return torch.from_numpy(crop.extract(image)[None]).float()
 
     def filter_features(self, pixels: torch.Tensor) -> torch.Tensor:
         quarter = pixels.shape[1] // 4

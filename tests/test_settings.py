@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tracker.config import PositionConfig, TrackerConfig
+from tracker.config import MODEL_NAMES, PositionConfig, TrackerConfig
 from tracker.settings import VARIABLES, Settings, SettingsError, complaints, from_environment
 
 
@@ -30,6 +30,7 @@ def test_all_values_are_read() -> None:
         {
             "DMB_DEVICE": "CUDA:1",
             "DMB_PRECISION": "bfloat16",
+            "DMB_MODEL": "Compact",
             "DMB_WEIGHTS": "/data/a b.pt",
             "DMB_THREADS": "3",
             "DMB_GATE": "paper",
@@ -52,6 +53,7 @@ def test_all_values_are_read() -> None:
     assert settings == Settings(
         device="cuda:1",
         precision="bfloat16",
+        model="compact",
         weights="/data/a b.pt",
         threads=3,
         gate="paper",
@@ -89,6 +91,26 @@ def test_the_tracker_config_gets_what_was_chosen_and_keeps_the_rest() -> None:
     assert config.filter == default.filter
 
 
+def test_a_model_brings_its_configuration_and_choices_change_it() -> None:
+    full, compact = (Settings(model=name).tracker_config() for name in MODEL_NAMES)
+    assert full == TrackerConfig() and compact == TrackerConfig.of("compact")
+    assert compact.crop.segment_size < full.crop.segment_size and compact.crop.size < full.crop.size
+    assert compact.gate == full.gate and compact.filter == full.filter
+    chosen = Settings(max_frames=2, crop_size=64).tracker_config(compact)
+    assert (chosen.appearance.max_frames, chosen.crop.segment_size, chosen.crop.size) == (2, 64, 64)
+    assert chosen.crop.segment_factor == compact.crop.segment_factor
+    (help_text,) = [variable.help for variable in VARIABLES if variable.field == "crop_size"]
+    assert f"default: {full.crop.segment_size}; compact model: {compact.crop.segment_size}" in help_text
+
+
+def test_the_registry_has_the_compact_model() -> None:
+    registry = configparser.ConfigParser()
+    registry.read(Path(__file__).parent.parent / "trackers.ini")
+    full, compact = (dict(registry[name]) for name in ("DMB", "DMB-compact"))
+    assert compact.pop("env_dmb_model") == "compact" and compact.pop("label") == "DMB-compact"
+    assert compact == {name: value for name, value in full.items() if name != "label"}
+
+
 def test_an_option_wins_over_the_environment() -> None:
     environ = {"DMB_DEVICE": "cuda", "DMB_GATE": "off"}
     settings = from_environment(environ, {"device": "cpu", "gate": None})
@@ -104,6 +126,7 @@ def test_an_option_wins_over_the_environment() -> None:
         ("DMB_DEVICE", "cuda:", "cuda:<number>"),
         ("DMB_PRECISION", "half", "bfloat16"),
         ("DMB_GATE", "none", "relative"),
+        ("DMB_MODEL", "tiny", "full or compact"),
         ("DMB_CROP_SIZE", "200", "multiple of 16"),
         ("DMB_CROP_SIZE", "16", "from 64"),
         ("DMB_CROP_SIZE", "big", "multiple of 16"),

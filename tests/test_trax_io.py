@@ -197,4 +197,15 @@ def test_the_relay_takes_out_what_libtrax_cannot_receive_and_nothing_else() -> N
     message = relay.translate('@@TRAX:frame "file:///d/\\"ö\\\\1.jpg"\n'.encode())
     assert message == b'@@TRAX:frame "file:///dmb-relay/2"\n'
     assert relay.take("/dmb-relay/2") == Path('/d/"ö\\1.jpg')
-    assert relay.take("/dmb-relay/1") is None
+    assert relay.take("/dmb-relay/1") is None and relay.take("/dmb-relay/2") is None, "each is given once"
+
+
+def test_the_relay_keeps_images_until_their_turn() -> None:
+    relay = Relay()
+    for value in (b"AAAA", b"AQEB", b"AgIC"):
+        relay.translate(b'@@TRAX:frame "image:1;1;rgb;' + value + b'"\n')
+    second = relay.take("/dmb-relay/2")
+    assert isinstance(second, np.ndarray) and second.tolist() == [[[1, 1, 1]]]
+    assert relay.take("/dmb-relay/1") is None, "its turn is over"
+    third = relay.take("/dmb-relay/3")
+    assert isinstance(third, np.ndarray) and third.tolist() == [[[2, 2, 2]]]

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tracker import weights
-from tracker.network import DMBNet
+from tracker.network import ARCHITECTURES, Architecture, DMBNet
 from tracker.weights import (
     WEIGHTS_NAME,
     WeightsError,
@@ -112,6 +112,66 @@ def test_another_network_is_named_by_its_first_differences(tmp_path: Path, file:
     tensors["decoder.predict.weight"] = torch.zeros(3)
     with pytest.raises(WeightsError, match=r"missing decoder\.predict\.bias.*unexpected extra.*\(3,\) instead"):
         weights.fill_model(DMBNet(), tensors, tmp_path / "x")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of another architecture than the paper's."""
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(DMBNet(architecture=Architecture((1, 1, 2), 32, 16)), path)
+    return path
+
+
+def test_a_file_states_its_architecture_and_becomes_that_network(file: Path, small: Path) -> None:
+    model = load_weights(small)
+    assert model.architecture == Architecture((1, 1, 2), 32, 16) and model.architecture.model == "compact"
+    assert (len(model.query_encoder.res4), len(model.memory_encoder.res3)) == (2, 1)
+    assert model.decoder.predict.weight.shape == (2, 16, 3, 3)
+    assert model.memory_key_value.value.out_channels == 32
+    assert read_weights(file)[1]["architecture"] == ARCHITECTURES["full"].text
+
+
+def test_a_file_that_states_no_architecture_holds_the_papers(tmp_path: Path, file: Path) -> None:
+    tensors, metadata = weights.read_tensors(file)
+    del metadata["architecture"]
+    weights.write_tensors(tensors, tmp_path / "older", metadata)
+    assert load_weights(tmp_path / "older").architecture == ARCHITECTURES["full"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("blocks 1-1-2, values 32, decoder 24", r"another network than one of blocks 1-1-2.*instead of \(24,"),
+        ("blocks 1-1-1, values 32, decoder 16", r"unexpected memory_encoder\.res4\.1"),
+        ("blocks 1-1-1, values 32, decoder 999999", r"states the architecture 'blocks.*not know; use a newer one"),
+        ("transformer\x1b[2J", r"states the architecture 'transformer\\x1b\[2J'.*does not know"),
+    ],
+)
+def test_a_wrong_architecture_is_one_sentence(tmp_path: Path, small: Path, text: str, words: str) -> None:
+    tensors, metadata = weights.read_tensors(small)
+    weights.write_tensors(tensors, tmp_path / "w", metadata | {"architecture": text})
+    with pytest.raises(WeightsError, match=words) as caught:
+        load_weights(tmp_path / "w")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_is_its_own_file_and_a_named_file_must_be_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Path, small: Path
+) -> None:
+    monkeypatch.setattr(weights, "weights_directories", lambda: (tmp_path, tmp_path / "none"))
+    for name in weights.WEIGHTS_NAMES.values():
+        (tmp_path / name).touch()
+    assert find_weights(None, {"DMB_MODEL": "compact"}).name == "dmb_compact.safetensors"
+    assert find_weights(None, {"DMB_MODEL": "compact"}, model="full").name == "dmb_r50.safetensors"
+    assert find_weights(small, {}, model="compact") == find_weights(small, {}) == small
+    assert find_weights(file, {"DMB_MODEL": "full"}) == file
+    in_conflict = [(small, {}, "full"), (file, {"DMB_MODEL": "compact"}), (None, {"DMB_WEIGHTS": f"{file}"}, "compact")]
+    for arguments in in_conflict:
+        with pytest.raises(WeightsError, match=r"a (full|compact) network, and the (full|compact) model is asked for"):
+            find_weights(*arguments)  # type: ignore[arg-type]
+    (tmp_path / "dmb_compact.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"compact model has no weights here: '.*dmb_compact\.safetensors' does not"):
+        load_weights(model="compact")
 
 
 def test_saving_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

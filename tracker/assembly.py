@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from tracker.config import TrackerConfig
 from tracker.engine import Engine, resolve_device
 from tracker.settings import Settings
 from tracker.weights import find_weights, load_weights
@@ -24,5 +25,10 @@ def build_engine(settings: Settings) -> tuple[Engine, Path]:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     device = resolve_device(settings.device)
-    weights = find_weights(settings.weights)
+    weights = find_weights(settings.weights, model=settings.model)
     return Engine(load_weights(weights, device), precision=settings.precision), weights
+
+
+def build_config(settings: Settings, engine: Engine) -> TrackerConfig:
+    """The usual configuration of the engine's network, with what `settings` choose."""
+    return settings.tracker_config(TrackerConfig.of(engine.model.architecture.model))

@@ -8,8 +8,10 @@ values DESIGN names where the paper prints none.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+ModelName = Literal["full", "compact"]  # the project's models: the paper's network, and a smaller one for CPUs
+MODEL_NAMES: tuple[ModelName, ...] = get_args(ModelName)
 GateRule = Literal["paper", "relative", "off"]
 Encoding = Literal["add", "concat", "none"]
 MapKind = Literal["distance", "response"]
@@ -145,3 +147,18 @@ class TrackerConfig:
     box_fit: BoxFitConfig = field(default_factory=BoxFitConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     box2seg: Box2SegConfig = field(default_factory=Box2SegConfig)
+
+    @classmethod
+    def of(cls, model: ModelName) -> TrackerConfig:
+        """The usual configuration of one of the project's models."""
+        return cls(**MODEL_CONFIGS[model])  # type: ignore[arg-type]
+
+
+# what each model has otherwise than the defaults above: smaller crops and a shorter memory, for CPUs
+MODEL_CONFIGS: dict[ModelName, dict[str, object]] = {
+    "full": {},
+    "compact": {
+        "crop": CropConfig(size=192, segment_factor=3.2, segment_size=224, box_size=192),
+        "appearance": AppearanceConfig(max_frames=6),
+    },
+}

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from tracker.network import DMBNet
 from tracker.network.backbone import STRIDE_CONVENTIONS, StrideOn, Trunk
+from tracker.trunk import UNSTATED_STRIDE
 from tracker.weights import (
     FORMAT,
-    UNSTATED_STRIDE,
     WeightsError,
     build_model,
     checksum,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -15,7 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tracker.geometry.crop import Crop
+from tracker.graphs import CudaGraph, Function, Graphs, Recorder
 from tracker.network import DMBNet, QueryFeatures, Window
+from tracker.network.fused import fuse
+from tracker.network.model import mask_logit
+from tracker.network.reader import pad_memory, read_memory
+from tracker.resampling import resample
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -23,6 +30,7 @@ Answer = TypeVar("Answer")
 
 WINDOW_THRESHOLD = 0.25  # coarse probability above which a cell is worth refining
 WINDOW_MARGIN = 3  # cells of stride 8 around them; the refinement's receptive field
+FRAMES_STEP = 5  # static shapes: remembered frames are padded to this number, or its double, and so on
 
 
 class DeviceError(ValueError):
@@ -71,44 +79,86 @@ def is_full(error: BaseException) -> bool:
 class Engine:
     """The network on one device in one precision.
 
-    Where a GPU's memory is full the answers go on: half of the remembered frames are read, then half of those; where
-    one alone does not fit, or anything else, the network moves to the CPU and stays there. Each step is warned of
-    (RuntimeWarning). Tensors that were made before may be on either device.
+    What runs is a copy for inference, see `tracker.network.fused`; it is made at the first use.
+
+    There are two ways of running it. On a CPU arithmetic costs: only the remembered frames are read, and the mask is
+    refined only where the coarse prediction sees something. On a GPU waiting and launching cost. Shapes are static
+    there: the memory is padded, the mask refined everywhere, so that every step is one CUDA graph
+    (`tracker.graphs`); crops are made on the GPU (`tracker.resampling`) of a frame that is uploaded once.
+
+    Where a GPU's memory is full the answers go on: first without graphs, in the CPU's way; then half of the remembered
+    frames are read, then half of those; where one alone does not fit, or anything else, the network moves to the CPU
+    and stays there. Each step is warned of (RuntimeWarning). Tensors that were made before may be on either device.
 
     Args:
-        model: the network, in evaluation mode, on its device.
+        model: the network, in evaluation mode, on its device. What becomes of its parameters after the first use is
+            not seen.
         precision: arithmetic of convolutions and attention.
+        static: run with static shapes; None: on a GPU only. On a CPU a stand-in takes the graphs' place (for tests).
     """
 
-    def __init__(self, model: DMBNet, *, precision: Precision = "auto") -> None:
+    def __init__(self, model: DMBNet, *, precision: Precision = "auto", static: bool | None = None) -> None:
         self.model = model
         self.device = next(model.parameters()).device
         self.dtype = resolve_precision(precision, self.device)
-        self._autocast = self.dtype != torch.float32
+        self._network: DMBNet | None = None
         self._can_move = self.device.type != "cpu"
         self._frames_read: int | None = None  # of the appearance memory, at most; None: all
+        on_gpu = self.device.type == "cuda"
+        self._graphs: Graphs | None = None
+        if on_gpu if static is None else static:
+            self._graphs = Graphs(CudaGraph) if on_gpu else Graphs(Recorder)
+        self._frame: tuple[NDArray[np.uint8], Tensor] | None = None  # the last one begun, and where it was uploaded
 
-    def _context(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self._autocast)
+    @property
+    def network(self) -> DMBNet:
+        """The copy of the network that runs: its tensors are of `self.dtype`, on `self.device`."""
+        if self._network is None:
+            self._network = self._prepare()
+        return self._network
+
+    def _prepare(self) -> DMBNet:
+        return fuse(self.model, self.dtype)
+
+    @property
+    def graphs(self) -> int | None:
+        """How many graphs stand ready; None where shapes are not static, 0 where graphs do not work."""
+        return None if self._graphs is None else len(self._graphs)
+
+    def without_graphs(self) -> AbstractContextManager[None]:
+        """Launch kernel by kernel, for a while, what graphs launch at once; counters of operations see no graph."""
+        return nullcontext() if self._graphs is None else self._graphs.bypassed()
+
+    def _call(self, name: str, function: Function, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Call a function of tensors on `self.device`, as a graph where there are graphs; see `Graphs.call`."""
+        return function(*inputs) if self._graphs is None else self._graphs.call(name, function, *inputs)
 
     def _run(self, step: Callable[[], Answer]) -> Answer:
-        """Do a step that takes its tensors to `self.device`; where they do not fit, do it on the CPU."""
-        try:
-            return step()
-        except RuntimeError as error:
-            if not (self._can_move and is_full(error)):
-                raise
-        self._move_to_cpu()  # outside the handler, whose traceback would keep tensors alive
-        return step()
+        """Do a step that takes its tensors to `self.device`; where they do not fit, make room or do it on the CPU."""
+        while True:
+            try:
+                return step()
+            except RuntimeError as error:
+                if not (self._can_move and is_full(error)):
+                    raise
+            # outside the handler, whose traceback would keep tensors alive
+            if self._graphs is not None:
+                self._release_graphs()
+            else:
+                self._move_to_cpu()
+
+    def _release_graphs(self) -> None:
+        self._graphs = self._frame = None
+        self._warn("the tracker goes on without CUDA graphs, slower")
 
     def _move_to_cpu(self) -> None:
         self._warn("the tracker goes on on the CPU, slower")
         self._can_move, self._frames_read = False, None
-        self.device = torch.device("cpu")
+        self.device, self._network = torch.device("cpu"), None
+        self._graphs = self._frame = None
         self.model.to(self.device)
         torch.cuda.empty_cache()  # of the parameters, for others on the GPU
         self.dtype = resolve_precision("auto", self.device)
-        self._autocast = self.dtype != torch.float32
 
     def _warn(self, what: str) -> None:
         """Say what is done about the full memory, and give back to it what is unused."""
@@ -116,13 +166,49 @@ class Engine:
         warnings.warn(f"the memory of {self.device} is full; {what}; {remedy}", RuntimeWarning, stacklevel=2)
         torch.cuda.empty_cache()  # nothing where there is no GPU
 
+    def _upload(self, array: NDArray) -> Tensor:
+        """Copy an array to the device; from pinned memory the host need not wait until it is there."""
+        tensor = torch.from_numpy(np.require(array, requirements=("C", "W")))
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
+
+    @torch.inference_mode()
+    def begin(self, image: NDArray[np.uint8]) -> None:
+        """Say which frame H x W x 3 the next crops are cut from, so that it is uploaded once; never needed."""
+
+        def step() -> None:
+            self._frame = None if self._graphs is None else (image, self._upload(image))
+
+        self._run(step)
+
+    @torch.inference_mode()
+    def pixels(self, image: NDArray[np.uint8], crop: Crop) -> Tensor:
+        """Cut a crop out of an image H x W x 3 (RGB) and normalise it, 1 x 3 x S x S.
+
+        With static shapes on the device, see `tracker.resampling`; otherwise by `Crop.extract`.
+        """
+
+        def cut(frame: Tensor, columns: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
+            normalised = self.model.normalise(resample(frame, columns, rows, crop.size))
+            return (normalised.contiguous(memory_format=torch.channels_last),)
+
+        def step() -> Tensor:
+            if self._graphs is None:
+                return self.normalise(crop.extract(image)[None])
+            begun = self._frame is not None and self._frame[0] is image
+            frame = self._frame[1] if self._frame is not None and begun else self._upload(image)
+            columns, rows = self._upload(np.array(crop.sampling(image.shape), np.float32))
+            return self._call(f"crop of {crop.size}", cut, frame, columns, rows)[0]
+
+        return self._run(step)
+
     @torch.inference_mode()
     def normalise(self, crops: NDArray[np.uint8]) -> Tensor:
         """Upload crops N x S x S x 3 (RGB) and normalise them to N x 3 x S x S."""
 
         def step() -> Tensor:
-            tensor = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device, non_blocking=True)
-            tensor = tensor.permute(0, 3, 1, 2).float()
+            tensor = self._upload(crops).permute(0, 3, 1, 2).float()
             return self.model.normalise(tensor).contiguous(memory_format=torch.channels_last)
 
         return self._run(step)
@@ -132,8 +218,8 @@ class Engine:
         """Run the query encoder on normalised crops N x 3 x S x S."""
 
         def step() -> QueryFeatures:
-            with self._context():
-                return self.model.encode_query(images.to(self.device))
+            network, inputs = self.network, images.to(self.device, self.dtype)
+            return QueryFeatures(*self._call("encode_query", network.encode_query, inputs))
 
         return self._run(step)
 
@@ -141,10 +227,12 @@ class Engine:
     def filter_features(self, images: Tensor, *, batch: int = 4) -> Tensor:
         """Stride-16 features N x 1024 x S/16 x S/16, float32, of many crops."""
 
+        def encode(part: Tensor) -> tuple[Tensor, ...]:
+            return (self.network.query_encoder(part)[2].float(),)
+
         def step() -> Tensor:
-            with self._context():
-                parts = [self.model.query_encoder(part.to(self.device))[2].float() for part in images.split(batch)]
-            return torch.cat(parts)
+            parts = [part.to(self.device, self.dtype) for part in images.split(batch)]
+            return torch.cat([self._call("filter_features", encode, part)[0] for part in parts])
 
         return self._run(step)
 
@@ -157,10 +245,9 @@ class Engine:
         """
 
         def step() -> tuple[Tensor, Tensor]:
-            with self._context():
-                return self.model.encode_memory(
-                    image.to(self.device), torch.from_numpy(mask).to(self.device)[None, None]
-                )
+            inputs = image.to(self.device, self.dtype), self._upload(mask)[None, None].to(self.dtype)
+            key, value = self._call("encode_memory", self.network.encode_memory, *inputs)
+            return key, value
 
         return self._run(step)
 
@@ -170,7 +257,8 @@ class Engine:
     ) -> NDArray[np.float32]:
         """Predict the target's probability S x S on one crop.
 
-        Refines only where the coarse prediction sees something; where it sees nothing, its answer stands.
+        Without static shapes the mask is refined only where the coarse prediction sees something; where it sees
+        nothing, its answer stands.
 
         Args:
             features: query features of the crop.
@@ -187,6 +275,9 @@ class Engine:
                 if not is_full(error):
                     raise
                 less = frames // 2
+            if self._graphs is not None:
+                self._release_graphs()
+                continue
             if not less:
                 self._move_to_cpu()
                 break
@@ -197,21 +288,44 @@ class Engine:
     def _segment(
         self, features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        # made elsewhere, perhaps, under autocast, which alone takes other types than the parameters'
-        kind = None if self._autocast else torch.float32
-        features = QueryFeatures(*(part.to(self.device, kind) for part in features))
-        keys, values = keys.to(features.query), values.to(features.query)  # remembered elsewhere, perhaps
-        with self._context():
-            positions = torch.from_numpy(spatial_map).to(self.device)[None, None]
-            if not self.model.coarse_prediction:
-                return self._probability(self.model.segment(features, keys, values, positions))
-            features8, coarse = self.model.decode_coarse(features, keys, values, positions)
-            probability = self._probability(coarse)
-            window = refinement_window(probability)
-            if window is not None:
-                rows, columns = window.slices(8)
-                probability[rows, columns] = self._probability(self.model.refine(features, features8, window))
+        network = self.network
+        # features and memory were made elsewhere, perhaps
+        features = QueryFeatures(*(part.to(self.device, self.dtype) for part in features))
+        keys, values = keys.to(features.query), values.to(features.query)
+        positions = self._upload(spatial_map)[None, None].to(self.dtype)
+        if self._graphs is not None:
+            return self._decode(features, self._read(features, keys, values), positions)
+        if not network.coarse_prediction:
+            return self._probability(network.segment(features, keys, values, positions))
+        features8, coarse = network.decode_coarse(features, keys, values, positions)
+        probability = self._probability(coarse)
+        window = refinement_window(probability)
+        if window is not None:
+            rows, columns = window.slices(8)
+            probability[rows, columns] = self._probability(network.refine(features, features8, window))
         return probability
+
+    def _read(self, features: QueryFeatures, keys: Tensor, values: Tensor) -> Tensor:
+        """The read-out of a memory that is padded to one of few lengths; on the GPU one graph for each of them."""
+
+        def read(*inputs: Tensor) -> tuple[Tensor, ...]:
+            return (read_memory(*inputs),)
+
+        rows = FRAMES_STEP * features.query.shape[-2] * features.query.shape[-1]
+        while rows < keys.shape[1]:
+            rows *= 2
+        return self._call("read", read, features.query, features.value, *pad_memory(keys, values, rows))[0]
+
+    def _decode(self, features: QueryFeatures, readout: Tensor, positions: Tensor) -> NDArray[np.float32]:
+        """The probability, refined everywhere; here the host waits for the device."""
+        decoder = self.network.decoder
+
+        def decode(readout: Tensor, stride4: Tensor, stride8: Tensor, positions: Tensor) -> tuple[Tensor, ...]:
+            logits = decoder.refine(stride4, decoder.features(readout, stride8, positions))
+            return (torch.sigmoid(mask_logit(logits).float()),)
+
+        inputs = readout, features.stride4, features.stride8, positions
+        return self._call("decode", decode, *inputs)[0][0, 0].cpu().numpy()
 
     @staticmethod
     def _probability(logit: Tensor) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,8 @@ def replacing(path: Path) -> Iterator[Path]:
         path: where to, in an existing folder; a file that is there already stays whole until then.
 
     Raises:
-        OSError: no file can be made there.
+        OSError: no file can be made there, or it cannot be written, because the disk is full for instance. It names
+            `path`, whatever a library has made of it.
     """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:PREFIX]}.")
     os.close(descriptor)
@@ -30,8 +32,23 @@ def replacing(path: Path) -> Iterator[Path]:
         yield draft
         os.chmod(draft, 0o666 & ~UMASK)  # temporary files are their owner's only
         os.replace(draft, path)
+    except Exception as error:
+        number = _system_error(error, draft)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _system_error(error: Exception, draft: Path) -> int | None:
+    """The system's error number behind a failure to write `draft`; None where it is about something else."""
+    if isinstance(error, OSError):
+        return error.errno if error.filename in (None, str(draft)) else None
+    if type(error) is RuntimeError and isinstance(error.__context__, OSError):  # torch.save, into an open file
+        return error.__context__.errno
+    told = re.search(r"\(os error (\d+)\)", str(error))  # safetensors
+    return int(told[1]) if told else None
 
 
 def replace_file(path: Path, content: str | bytes) -> None:

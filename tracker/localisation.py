@@ -115,7 +115,7 @@ class Localiser:
         comes back elsewhere.
         """
         crop = self.region(centre, size)
-        pixels = self.engine.normalise(crop.extract(image)[None])
+        pixels = self.engine.pixels(image, crop)
         query = None if self.config.crop.recentre else self.engine.encode_query(pixels)
         if not self.config.filter.enabled:
             return Located(crop, pixels, query, None, None, centre, self.gate.accept("no filter"))
@@ -124,7 +124,7 @@ class Localiser:
         patience = self.config.crop.search_around_after
         if query is None and patience and self.lost_frames >= patience and self._lost(where):
             for other in self._regions_around(crop, size, image.shape[:2]):
-                other_pixels = self.engine.normalise(other.extract(image)[None])
+                other_pixels = self.engine.pixels(image, other)
                 other_features = self.engine.filter_features(other_pixels)
                 found = self.memory.localise(other_features)
                 if found.peak > where.peak and not self._lost(found):

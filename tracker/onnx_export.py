@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tracker.network import DMBNet, QueryFeatures
-from tracker.network.encoders import KEY_CHANNELS, VALUE_CHANNELS
+from tracker.network.encoders import KEY_CHANNELS
 from tracker.network.model import STRIDE
 
 TOLERANCE = 1e-3  # largest difference to PyTorch, absolute below 1 and relative above
@@ -101,7 +101,7 @@ def example_inputs(model: DMBNet, size: int, frames: int, seed: int = 0) -> dict
         "mask": torch.rand(1, 1, size, size, generator=generator),
         **{name: part for name, part in features._asdict().items() if name != "stride16"},
         "keys": torch.randn(1, rows, KEY_CHANNELS, generator=generator),
-        "values": torch.randn(1, rows, VALUE_CHANNELS, generator=generator),
+        "values": torch.randn(1, rows, model.architecture.value_channels, generator=generator),
         "spatial_map": torch.rand(1, 1, cells, cells, generator=generator),
     }
 

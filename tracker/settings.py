@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
-from tracker.config import BoxFitMethod, Encoding, GateRule, MapKind, TrackerConfig
+from tracker.config import MODEL_NAMES, BoxFitMethod, Encoding, GateRule, MapKind, ModelName, TrackerConfig
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Answer = Literal["auto", "rectangle", "polygon", "mask"]
@@ -27,11 +27,12 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """The choices of one run; None stands for the value in `TrackerConfig`.
+    """The choices of one run; None stands for the value in the model's `TrackerConfig`.
 
     Attributes:
         device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:<n>".
         precision: arithmetic of the network.
+        model: "full" or "compact": which of the project's own weights are used; a named file must be of that model.
         weights: a weights file; None for the project's own.
         threads: CPU threads; None leaves PyTorch's choice.
         gate: rule of the quality gate.
@@ -54,6 +55,7 @@ class Settings:
 
     device: str = "auto"
     precision: Precision = "auto"
+    model: ModelName | None = None
     weights: str | None = None
     threads: int | None = None
     gate: GateRule | None = None
@@ -73,8 +75,12 @@ class Settings:
     log: str | None = None
 
     def tracker_config(self, base: TrackerConfig | None = None) -> TrackerConfig:
-        """Apply what was chosen to a configuration (default: the default one)."""
-        config = base or TrackerConfig()
+        """Apply what was chosen to a configuration.
+
+        Args:
+            base: that of the network that is used, see `tracker.assembly.build_config`; default: the chosen model's.
+        """
+        config = base or TrackerConfig.of(self.model or "full")
         if self.crop_size is not None:
             side, crop = self.crop_size, config.crop
             crop = replace(crop, segment_size=side, size=min(side, crop.size), box_size=min(side, crop.box_size))
@@ -164,9 +170,20 @@ def _choice(kind: object) -> tuple[Callable[[str], str], str]:
     return _one_of(*choices), " or ".join(choices)
 
 
+def _defaults() -> str:
+    """Side of the segmented crop by model."""
+    full, *others = ((name, TrackerConfig.of(name).crop.segment_size) for name in MODEL_NAMES)
+    return "; ".join([str(full[1]), *(f"{name} model: {side}" for name, side in others)])
+
+
 VARIABLES = (
     Variable("device", _device, "auto, cpu, cuda or cuda:<number>", "where the network runs (default: auto)"),
     Variable("precision", *_choice(Precision), help="arithmetic of the network (default: auto)"),
+    Variable(
+        "model",
+        *_choice(ModelName),
+        help="full: the paper's network; compact: a smaller one with smaller crops, for CPUs (default: full)",
+    ),
     Variable("weights", str, "a file", "weights file (default: the project's own)"),
     Variable("threads", _integer(1), "a whole number from 1", "CPU threads (default: PyTorch's choice)"),
     Variable("gate", *_choice(GateRule), help="rule by which frames enter the memories; off: all do (default: paper)"),
@@ -174,7 +191,7 @@ VARIABLES = (
         "crop_size",
         _integer(4 * CROP_STEP, CROP_STEP),
         f"a multiple of {CROP_STEP} from {4 * CROP_STEP}",
-        "side of the segmented crop in network pixels; smaller is faster and less accurate (default: 384)",
+        f"side of the segmented crop in network pixels; smaller is faster and less accurate (default: {_defaults()})",
     ),
     Variable(
         "recentre", _switch, "on or off", "segment a closer crop at the filter's peak; off is faster (default: on)"

@@ -75,15 +75,15 @@ class DMB:
 
     Args:
         model: the network, or an engine that already wraps it (shared between trackers).
-        config: parameters.
+        config: parameters; default: those that suit the network, see `TrackerConfig.of`.
 
     Raises:
         WeightsError: the parameters ask for a spatial map that the network was not trained with.
     """
 
     def __init__(self, model: DMBNet | Engine, config: TrackerConfig | None = None) -> None:
-        self.config = config or TrackerConfig()
         self.engine = model if isinstance(model, Engine) else Engine(model)
+        self.config = config or TrackerConfig.of(self.engine.model.architecture.model)
         self.appearance = AppearanceMemory(self.config.appearance)
         self.localiser = Localiser(self.engine, self.config)
         self.maps = SpatialMaps(self.engine.model, self.config)
@@ -115,6 +115,7 @@ class DMB:
             RegionError: unusable region.
         """
         image = check_image(image)
+        self.engine.begin(image)
         parsed = parse_region(region, image.shape[:2])
         self.frame_index = 0
         self.view = None
@@ -145,6 +146,7 @@ class DMB:
         if self.frame_index < 0:
             raise StateError("track was called before initialize; call initialize(image, region) first")
         image = check_image(image)
+        self.engine.begin(image)
         self.frame_index += 1
         located = self.localiser.locate(image, self.centre, self.size)
         decision = located.decision
@@ -217,7 +219,7 @@ class DMB:
 
     def _pixels(self, image: NDArray[np.uint8], crop: Crop) -> Tensor:
         """The crop's pixels, normalised, 1 x 3 x S x S."""
-        return self.engine.normalise(crop.extract(image)[None])
+        return self.engine.pixels(image, crop)
 
     def _segment(
         self,

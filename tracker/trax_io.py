@@ -142,7 +142,10 @@ def read_region(region: trax.Region, shape: tuple[int, int]) -> tuple[Kind, NDAr
         return "polygon", np.array(list(region), np.float64).reshape(-1, 2)
     if isinstance(region, trax.Mask):
         return "mask", _pad_mask(region.array() > 0, region.offset(), shape)
-    raise RegionError("the region is no rectangle, polygon or mask with finite numbers; give one of these")
+    raise RegionError(
+        "the region is no rectangle, polygon or mask with finite numbers, or too long for TraX; give one of these, "
+        "in place of a polygon of many thousand points a mask"
+    )
 
 
 def _pad_mask(mask: NDArray[np.bool_], offset: tuple[int, int], shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.assembly import build_engine
+from tracker.assembly import build_config, build_engine
 from tracker.config import TrackerConfig
 from tracker.engine import Engine
 from tracker.network import DMBNet
@@ -42,7 +42,8 @@ def shared_engine(
     """
     if model is None:
         settings = from_environment(os.environ)
-        return build_engine(settings)[0], config or settings.tracker_config()
+        engine = build_engine(settings)[0]
+        return engine, config or build_config(settings, engine)
     return model if isinstance(model, Engine) else Engine(model), config
 
 

@@ -1,8 +1,8 @@
 """Finds, verifies, loads and saves the trained weights.
 
 Weights are safetensors files: they hold numbers only, so a downloaded file can run no code. Their metadata state
-what the numbers alone cannot: the ResNet stride convention, whether the coarse prediction was trained, and a
-checksum.
+what the numbers alone cannot: the network's architecture, the ResNet stride convention, whether the coarse prediction
+was trained, and a checksum.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tracker.config import MODEL_NAMES, ModelName
 from tracker.files import replacing
-from tracker.network.backbone import STRIDE_CONVENTIONS, StrideOn
+from tracker.network.architecture import Architecture
+from tracker.network.backbone import STRIDE_CONVENTIONS
 from tracker.network.decoder import POSITIONS
 from tracker.network.model import SPATIAL_MAPS, DMBNet
 
-WEIGHTS_NAME = "dmb_r50.safetensors"
+WEIGHTS_NAMES: dict[ModelName, str] = {"full": "dmb_r50.safetensors", "compact": "dmb_compact.safetensors"}
+WEIGHTS_NAME = WEIGHTS_NAMES["full"]
 FORMAT = "dmb-1"
-UNSTATED_STRIDE: StrideOn = "1x1"  # of a trunk that says nothing: the original ResNet, as Keras has it
 
 # our module names -> the authors' release, prefix by prefix; below them the names are equal
 RELEASE_PREFIXES = {
@@ -64,12 +66,43 @@ def weights_directories() -> tuple[Path, Path]:
     return package.parent / "weights", package / "_weights"
 
 
-def find_weights(option: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+def find_weights(
+    option: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] = os.environ,
+    model: ModelName | None = None,
+) -> Path:
     """Find the weights file: the option, then the environment's DMB_WEIGHTS, then the project's own.
 
+    Args:
+        option: a file.
+        environ: DMB_WEIGHTS names a file, DMB_MODEL a model.
+        model: the model that is wanted; default: the environment's DMB_MODEL, then what the file holds.
+
     Raises:
-        WeightsError: there is none; the message lists the three places.
+        WeightsError: there is none, the message lists the three places; or it is a file of another model.
     """
+    model = model or _model_of(environ)
+    path = _find(option, environ, model or "full")
+    if model is not None and (option or environ.get("DMB_WEIGHTS")):
+        try:
+            found = architecture_of(read_metadata(path), path).model
+        except WeightsError:
+            return path  # whoever reads it says what is wrong with it
+        if found != model:
+            raise WeightsError(
+                f"weights file '{path}' holds a {found} network, and the {model} model is asked for (--model or "
+                "DMB_MODEL); leave one of the two out"
+            )
+    return path
+
+
+def _model_of(environ: Mapping[str, str]) -> ModelName | None:
+    """The model that the environment asks for; what is none is complained of where settings are read."""
+    text = environ.get("DMB_MODEL", "").strip().lower()
+    return next((name for name in MODEL_NAMES if name == text), None)
+
+
+def _find(option: str | os.PathLike[str] | None, environ: Mapping[str, str], model: ModelName) -> Path:
     directories = weights_directories()
     named = os.fspath(option) if option else environ.get("DMB_WEIGHTS", "")
     if named:
@@ -80,11 +113,17 @@ def find_weights(option: str | os.PathLike[str] | None = None, environ: Mapping[
             f"weights file '{path.absolute()}' (named by the weights option or DMB_WEIGHTS) does not exist; name an "
             "existing .safetensors file, by its absolute path in a trackers.ini"
         )
+    name = WEIGHTS_NAMES[model]
     for directory in directories:
-        if (directory / WEIGHTS_NAME).is_file():
-            return directory / WEIGHTS_NAME
+        if (directory / name).is_file():
+            return directory / name
+    if model != "full":
+        raise WeightsError(
+            f"the {model} model has no weights here: '{directories[0] / name}' does not exist; fetch that file from "
+            "the repository, name another one with --weights or DMB_WEIGHTS, or use the full model"
+        )
     raise WeightsError(
-        f"no weights found: no weights option was given, DMB_WEIGHTS is not set, and '{directories[0] / WEIGHTS_NAME}' "
+        f"no weights found: no weights option was given, DMB_WEIGHTS is not set, and '{directories[0] / name}' "
         "does not exist; restore that file from the repository or name another one"
     )
 
@@ -153,6 +192,7 @@ def save_weights(
     """
     facts = dict(metadata or {}) | {
         "format": FORMAT,
+        "architecture": model.architecture.text,
         "stride_on": model.stride_on,
         "coarse_prediction": "yes" if model.coarse_prediction else "no",
         "position": model.position,
@@ -172,10 +212,27 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = dict(archive.metadata() or {})
             tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
-        raise WeightsError(
-            f"weights file '{path}' is no readable safetensors file ({error}); restore it from the repository"
-        ) from error
+        raise _unreadable(path, error) from error
     return tensors, metadata
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the metadata of any safetensors file, and none of its tensors.
+
+    Raises:
+        WeightsError: the file is unreadable.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as archive:
+            return dict(archive.metadata() or {})
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"weights file '{path}' is no readable safetensors file ({error}); restore it from the repository"
+    )
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -186,7 +243,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
-        found = _shown(metadata.get("format", "none"))
+        found = shown(metadata.get("format", "none"))
         raise WeightsError(
             f"weights file '{path}' is not a DMB weights file (format {found}, expected '{FORMAT}'); "
             "use one written by DMB's training or by `dmb weights convert`"
@@ -196,7 +253,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise WeightsError(
-                f"weights file '{path}' holds numbers in {_shown(name)[1:-1]} that are infinite or not a number; use "
+                f"weights file '{path}' holds numbers in {shown(name)[1:-1]} that are infinite or not a number; use "
                 "another one, for instance of an earlier step of that training"
             )
     return tensors, metadata
@@ -211,7 +268,7 @@ def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _shown(text: object) -> str:
+def shown(text: object) -> str:
     """A file's own words in a message: quoted, short, and without what would steer a terminal."""
     return repr(str(text)[:80])
 
@@ -219,7 +276,7 @@ def _shown(text: object) -> str:
 def differences(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> list[str]:
     """The first missing, unexpected and mis-shaped names, up to three of each; empty where nothing differs."""
     complaints = [f"missing {name}" for name in expected if name not in tensors][:3]
-    complaints += [f"unexpected {_shown(name)[1:-1]}" for name in tensors if name not in expected][:3]
+    complaints += [f"unexpected {shown(name)[1:-1]}" for name in tensors if name not in expected][:3]
     complaints += [
         f"{name} is {tuple(tensors[name].shape)} instead of {shape}"
         for name, shape in expected.items()
@@ -237,10 +294,28 @@ def fill_model(model: DMBNet, tensors: Mapping[str, Tensor], path: Path) -> None
     complaints = differences(shapes_of(model), tensors)
     if complaints:
         raise WeightsError(
-            f"weights file '{path}' belongs to another network ({', '.join(complaints)}); "
-            "use one written by this version of DMB"
+            f"weights file '{path}' belongs to another network than one of {model.architecture.text} "
+            f"({', '.join(complaints)}); use one written by this version of DMB"
         )
     model.load_state_dict(dict(tensors), strict=False)
+
+
+def architecture_of(metadata: Mapping[str, str], path: Path) -> Architecture:
+    """The architecture that a weights file states; older files state none, and hold the paper's.
+
+    Raises:
+        WeightsError: this version knows none of that description.
+    """
+    text = metadata.get("architecture")
+    if text is None:
+        return Architecture()
+    try:
+        return Architecture.parse(text)
+    except ValueError:
+        raise WeightsError(
+            f"weights file '{path}' states the architecture {shown(text)}, which this version of DMB does not know; "
+            "use a newer one"
+        ) from None
 
 
 def build_model(metadata: Mapping[str, str], path: Path) -> DMBNet:
@@ -252,89 +327,45 @@ def build_model(metadata: Mapping[str, str], path: Path) -> DMBNet:
     stride_on = metadata.get("stride_on")
     if stride_on not in STRIDE_CONVENTIONS:
         raise WeightsError(
-            f"weights file '{path}' states the stride convention {_shown(stride_on)}, expected one of "
+            f"weights file '{path}' states the stride convention {shown(stride_on)}, expected one of "
             f"{', '.join(STRIDE_CONVENTIONS)}; convert it again"
         )
     # what older files do not state is what they were trained with
     position, spatial_map = metadata.get("position", "add"), metadata.get("spatial_map", "distance")
     if position not in POSITIONS or spatial_map not in SPATIAL_MAPS:
         raise WeightsError(
-            f"weights file '{path}' wants its spatial map to be {_shown(spatial_map)} and to enter by "
-            f"{_shown(position)}, which this version of DMB does not know; use a newer one"
+            f"weights file '{path}' wants its spatial map to be {shown(spatial_map)} and to enter by "
+            f"{shown(position)}, which this version of DMB does not know; use a newer one"
         )
     return DMBNet(
         stride_on=stride_on,
         coarse_prediction=metadata.get("coarse_prediction") == "yes",
         position=position,
         spatial_map=spatial_map,
+        architecture=architecture_of(metadata, path),
     )
 
 
-def load_weights(option: str | os.PathLike[str] | None = None, device: str | torch.device = "cpu") -> DMBNet:
+def load_weights(
+    option: str | os.PathLike[str] | None = None,
+    device: str | torch.device = "cpu",
+    *,
+    model: ModelName | None = None,
+) -> DMBNet:
     """Load the network, ready for inference.
 
     Args:
         option: a weights file; default: the environment's DMB_WEIGHTS, then the project's own file.
         device: where the network goes ("cpu", "cuda", "cuda:1").
+        model: "full" or "compact": the project's own file of that model; default: the environment's DMB_MODEL, then
+            "full". Of a named file it only says what it must be.
 
     Raises:
         WeightsError: missing, damaged or incompatible file.
     """
-    path = find_weights(option)
+    path = find_weights(option, model=model)
     tensors, metadata = read_weights(path)
-    model = build_model(metadata, path)
-    fill_model(model, tensors, path)
-    model.requires_grad_(False).eval()
-    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _read_trunk(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], StrideOn]:
-    """Tensors of a trunk, float32, and its stride convention."""
-    try:
-        with safe_open(os.fspath(path), framework="pt") as archive:
-            tensors = {name: archive.get_tensor(name).float() for name in archive.keys()}  # noqa: SIM118
-            stride_on = (archive.metadata() or {}).get("stride_on", UNSTATED_STRIDE)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"trunk '{path}' is no readable safetensors file ({error}); name another one") from error
-    if stride_on not in STRIDE_CONVENTIONS:
-        raise WeightsError(
-            f"trunk '{path}' states the stride convention {_shown(stride_on)}, expected one of "
-            f"{', '.join(STRIDE_CONVENTIONS)}; convert it again"
-        )
-    return tensors, stride_on
-
-
-def trunk_stride(path: str | os.PathLike[str]) -> StrideOn:
-    """The stride convention that a trunk states, "1x1" (original ResNet) where it states none.
-
-    Raises:
-        WeightsError: the file is missing or states another one.
-    """
-    return _read_trunk(path)[1]
-
-
-def load_trunk(model: DMBNet, path: str | os.PathLike[str]) -> None:
-    """Copy an ImageNet ResNet-50 (torchvision's names, stem to layer3) into both encoders.
-
-    Raises:
-        WeightsError: the file is missing, does not hold such a trunk, or has its strides elsewhere than the model.
-    """
-    tensors, stride_on = _read_trunk(path)
-    if stride_on != model.stride_on:
-        raise WeightsError(
-            f"trunk '{path}' has its strides on the {stride_on} convolutions and the network on the "
-            f"{model.stride_on} ones; build the network with the trunk's convention"
-        )
-    renamed = {}
-    for name, tensor in tensors.items():
-        for theirs, ours in (("layer1.", "res2."), ("layer2.", "res3."), ("layer3.", "res4.")):
-            name = name.replace(theirs, ours)
-        renamed[name] = tensor
-    for encoder in (model.query_encoder, model.memory_encoder):
-        missing, unexpected = encoder.load_state_dict(renamed, strict=False)
-        missing = [
-            name for name in missing if not name.startswith(("conv1_m", "conv1_o")) and "num_batches" not in name
-        ]
-        if missing or unexpected:
-            first = (missing + unexpected)[0]
-            raise WeightsError(f"trunk '{path}' is no ResNet-50 up to layer3 (first mismatch: {first})")
+    network = build_model(metadata, path)
+    fill_model(network, tensors, path)
+    network.requires_grad_(False).eval()
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -29,7 +29,7 @@ SHORT_NAMES = {
     "vot2016": "vot2016/rgb",
     **{f"vot{year}": f"vot{year}/shortterm" for year in range(2018, 2023)},
 }
-OWN_NAMES = {"vot2018-dev": "dev.yaml", "dev": "dev.yaml", "masks": "masks.yaml", "polygons": "polygons.yaml"}
+OWN_NAMES = {"vot2018-dev": "dev.yaml"} | {name: f"{name}.yaml" for name in ("dev", "realtime", "masks", "polygons")}
 OWN_TRACKERS = "./trackers.ini"  # in the workspace, for those of the user
 SEQUENCES = "sequences"
 PROGRESS = re.compile(r"[^\r\n]*\d%[^\r\n]*")  # a line of the toolkit's progress bar

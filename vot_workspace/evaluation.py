@@ -236,7 +236,7 @@ def _evaluate(directory: Path, workers: int, toolkit: Toolkit, say: Callable[[st
             read_workspace(directory),
             [TRACKER],
             workers=workers,
-            registry=directory / REGISTRY,  # else trackers in the current folder would be found, too
+            registry=directory / REGISTRY,
             environ=toolkit.environment,
             give_up=True,
             say=say,

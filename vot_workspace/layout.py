@@ -173,6 +173,24 @@ def _entries(path: Path) -> Mapping[str, Mapping[str, Any]]:
 
 
 def registry_places(layout: Layout, registry: Path | None, environ: Mapping[str, str]) -> list[Path]:
-    """Where `vot --registry ... evaluate` finds trackers, in its order; without `registry`, in the current folder."""
-    others = [*environ.get("VOT_REGISTRY", "").split(os.pathsep), os.curdir if registry is None else str(registry)]
-    return [*layout.registry, *(Path(place).absolute() for place in others)]
+    """Where the processes of an evaluation find trackers, in their order.
+
+    That is what the workspace names, then the absolute paths in VOT_REGISTRY, then `registry`. The current folder is
+    none of them: the toolkit reads a relative path from the workspace, wherever it was started.
+
+    Raises:
+        WorkspaceError: none of these exists.
+    """
+    others = [Path(place) for place in environ.get("VOT_REGISTRY", "").split(os.pathsep) if os.path.isabs(place)]
+    places = [*layout.registry, *others, *([] if registry is None else [registry.absolute()])]
+    if not any(place.exists() for place in places):
+        here = next((name for name in TRACKER_FILES if os.path.isfile(name)), None)
+        told = "names no registry"
+        if layout.registry:
+            told = f"names the registry '{layout.registry[0]}', which does not exist"
+        example = f", for instance --registry {here}" if here else ""
+        raise WorkspaceError(
+            f"'{layout.directory / CONFIGURATION}' {told}; correct it there, or name a trackers.ini with "
+            f"--registry FILE{example}"
+        )
+    return places

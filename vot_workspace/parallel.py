@@ -75,6 +75,31 @@ def choose_experiments(layout: Layout, names: Sequence[str] | None) -> dict[str,
     return {name: layout.experiments[name] for name in names or layout.experiments}
 
 
+def rounds(layout: Layout, names: Sequence[str] | None, workers: int) -> list[tuple[list[str], int]]:
+    """Which experiments run beside each other, one round after the other.
+
+    Experiments in real time measure how long a frame takes: they come last, and in one process, since several would
+    slow each other down.
+
+    Args:
+        layout: the workspace.
+        names: of the experiments that are wanted; None for all.
+        workers: processes at once.
+
+    Returns:
+        For each round the names of its experiments and the number of processes.
+
+    Raises:
+        WorkspaceError: there is no such experiment.
+    """
+    chosen = choose_experiments(layout, names)
+    timed = [name for name, experiment in chosen.items() if experiment.get("realtime") is not None]
+    if workers == 1 or not timed:
+        return [(list(chosen), workers)]
+    others = [name for name in chosen if name not in timed]
+    return [(others, workers)] * bool(others) + [(timed, 1)]
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -192,6 +217,7 @@ class _Pool:
     def run(self, tasks: Sequence[Task], interrupted: Callable[[], int | None]) -> Outcome:
         """Compute tasks until all are done or the user interrupts. However it ends, what is finished is kept."""
         self.frames = sum(task.frames for task in tasks)
+        keep = False
         try:
             try:
                 self._compute(sorted(tasks, key=lambda task: (-task.frames, task.label)), interrupted)
@@ -199,9 +225,13 @@ class _Pool:
                 if self.running:
                     time.sleep(SETTLED)  # what has just been written is whole then
                     self._close_ended()
+        except OSError:  # what a full disk has kept from being copied is there for the next evaluation
+            keep = True
+            raise
         finally:
             stop(self.running)
-            shutil.rmtree(self.layout.directory / PARTS, ignore_errors=True)
+            if not keep:
+                shutil.rmtree(self.layout.directory / PARTS, ignore_errors=True)
         return self.outcome
 
     def _compute(self, waiting: list[Task], interrupted: Callable[[], int | None]) -> None:

@@ -7,7 +7,6 @@ finished as soon as its regions are there. So here the regions are what appears 
 
 from __future__ import annotations
 
-import os
 import shutil
 import struct
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from tracker.files import replacing
 from vot_workspace.writer import WorkspaceError
 
 REGIONS = (".bin", ".txt")
@@ -51,9 +51,8 @@ class Trajectory:
         """Copy the files into a folder, where they replace those of the same name one by one, the regions last."""
         folder.mkdir(parents=True, exist_ok=True)
         for path in (*self.values, self.regions):
-            temporary = folder / f".{path.name}.tmp"
-            shutil.copyfile(path, temporary)
-            os.replace(temporary, folder / path.name)
+            with replacing(folder / path.name) as draft:
+                shutil.copyfile(path, draft)
         for suffix in REGIONS:  # a damaged one that this one replaces may have been of the other kind
             if suffix != self.regions.suffix:
                 (folder / self.regions.with_suffix(suffix).name).unlink(missing_ok=True)

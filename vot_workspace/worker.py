@@ -142,13 +142,18 @@ class Worker:
         return time.monotonic() - self.begin
 
     def ended(self) -> bool:
-        """Whether the process has ended; what it has left running is ended then, and its results are published."""
-        found = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if found is None:
-            publish_part(self.part, self.workspace, self.published, ended=False)
-            return False
-        with suppress(ProcessLookupError, PermissionError):  # before it is waited for: afterwards its number is free
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """Whether the process has ended; what it has left running is ended then, and its results are published.
+
+        Raises:
+            OSError: they cannot be written; asked again, it tries again.
+        """
+        if self.process.returncode is None:
+            found = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is None:
+                publish_part(self.part, self.workspace, self.published, ended=False)
+                return False
+            with suppress(ProcessLookupError, PermissionError):  # before it is waited for: then its number is free
+                os.killpg(self.process.pid, signal.SIGKILL)
         if self.process.wait() >= 0:
             publish_part(self.part, self.workspace, self.published, ended=True)
         return True

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import tracker.network.model
 from tests.robustness.tiny import CONFIG, tiny_engine
@@ -18,6 +19,7 @@ from tracker.benchmarks.speed import (
     Stopwatch,
     breakdown,
     count_work,
+    fused_convolutions,
     matrix_throughput,
     measure,
     peak_memory,
@@ -26,6 +28,7 @@ from tracker.benchmarks.speed import (
 )
 from tracker.engine import Engine
 from tracker.network import DMBNet
+from tracker.network.fused import fuse
 from tracker.tracker import DMB
 from vot_workspace.demo import SCRIPTS, render
 from vot_workspace.writer import Annotated
@@ -125,3 +128,14 @@ def test_arithmetic_is_counted(clip: Clip) -> None:
     assert work.operations > 0 and work.bytes > 0
     assert matrix_throughput(torch.device("cpu"), torch.float32, repetitions=1) > 0
     assert peak_memory(torch.device("cpu"))["host"] > 50
+
+
+def test_fused_convolutions_are_counted_as_the_plain_ones() -> None:
+    network, image = DMBNet().eval(), torch.zeros(1, 3, 64, 64)
+    counts = []
+    for model in (network, fuse(network, torch.float32)):
+        counter = FlopCounterMode(display=False, custom_mapping=fused_convolutions())
+        with counter, torch.inference_mode():
+            model.encode_query(image)
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 1e9 / 16

@@ -94,7 +94,7 @@ def test_an_interrupted_study_keeps_what_it_has(
 ) -> None:
     toolkit.fails_at = 1
     assert main(call, environ={}) == 1
-    assert capsys.readouterr().err == "error: the VOT toolkit stopped\n"
+    assert capsys.readouterr().err == "dmb ablate: error: the VOT toolkit stopped\n"
     assert "0.490" in (tmp_path / "out" / "ablation.md").read_text()
     toolkit.fails_at = -1
     assert main(call, environ={}) == 0
@@ -174,7 +174,7 @@ def test_mistakes_get_a_sentence(
     words = [call[3] if word == "WEIGHTS" else word for word in words]
     assert main([*call, *words], environ={}) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and sentence in error and error.count("\n") == 1
+    assert error.startswith("dmb ablate: error: ") and sentence in error and error.count("\n") == 1
     assert not toolkit.jobs
 
 

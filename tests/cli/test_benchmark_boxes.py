@@ -134,7 +134,7 @@ def test_only_the_first_complaints_are_printed(run: Run, tmp_path: Path) -> None
         for number in range(30):
             content.writestr(f"{number}.txt", "1,2,3,4\n")
     _, _, err = run("trackingnet", root, "--check", str(tmp_path / "x.zip"), output=None)
-    assert len(err.splitlines()) == 21 and err.splitlines()[-1] == "error: and 12 more"
+    assert len(err.splitlines()) == 21 and err.splitlines()[-1] == "dmb benchmark trackingnet: error: and 12 more"
 
 
 def test_trackingnet_and_otb_are_scored(run: Run, tmp_path: Path) -> None:
@@ -154,12 +154,16 @@ def test_sequences_may_be_chosen(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("otb", write_otb(tmp_path / "otb"), "--sequences", "Jogging-2")
     assert code == 0 and "OTB: 1 sequences, 4 frames" in out
     code, _, err = run("otb", tmp_path / "otb", "--sequences", "Dog")
-    assert code == 1 and err == "error: there is no sequence 'Dog'; there are 3: Car, Jogging-1, Jogging-2\n"
+    told = "there is no sequence 'Dog'; there are 3: Car, Jogging-1, Jogging-2"
+    assert code == 1 and err == f"dmb benchmark otb: error: {told}\n"
 
 
 def test_mistakes_are_one_sentence(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, _, err = run("got10k", tmp_path / "nowhere")
-    assert code == 1 and err.startswith("error: '") and err.count("\n") == 1 and "is no folder; name the one" in err
+    assert code == 1 and err.startswith("dmb benchmark got10k: error: '") and err.count("\n") == 1
+    assert "is no folder; name the one" in err
+    code, _, err = run("otb", tmp_path, output=Path(__file__))
+    assert code == 1 and "which is a file; name a folder" in err and err.count("\n") == 1
     write_otb(tmp_path / "otb")
     code, _, err = run("otb", tmp_path / "otb", "--weights", str(tmp_path / "none.safetensors"))
     assert code == 1 and "none.safetensors" in err and err.count("\n") == 1
@@ -168,22 +172,21 @@ def test_mistakes_are_one_sentence(run: Run, tmp_path: Path, monkeypatch: pytest
         raise EvaluationError("the VOT toolkit stopped")
 
     monkeypatch.setattr(box_run, "run", fail)
-    assert run("otb", tmp_path / "otb")[::2] == (1, "error: the VOT toolkit stopped\n")
+    assert run("otb", tmp_path / "otb")[::2] == (1, "dmb benchmark otb: error: the VOT toolkit stopped\n")
     assert not (tmp_path / "out" / "scores.json").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["got10k"], "required: --root"),
+        (["got10k"], "--root must be given; see dmb benchmark got10k --help"),
         (["got10k", "--root", "x"], "give --output DIR or --check FILE.zip"),
         (["otb", "--root", "x"], "give --output DIR"),
-        (["otb", "--root", "x", "--check", "a.zip"], "unrecognized arguments"),
+        (["otb", "--root", "x", "--check", "a.zip"], "unknown option --check; see dmb benchmark otb --help"),
         (["got10k", "--root", "x", "--check", "a.zip", "--frames", "3"], "--check takes --root and --split only"),
-        (["got10k", "--root", "x", "--output", "y", "--split", "TEST"], "invalid choice: 'TEST'"),
+        (["got10k", "--root", "x", "--output", "y", "--split", "TEST"], "'TEST' is not possible; did you mean test?"),
         (["otb", "--root", "x", "--output", "y", "--frames", "1"], "--frames is 1; it must be at least 2"),
         (["otb", "--root", "x", "--output", "y", "--workers", "0"], "--workers is 0; it must be at least 1"),
-        (["otb", "--root", "x", "--output", __file__], "which is a file; name a folder"),
     ],
 )
 def test_wrong_usage(arguments: Sequence[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:

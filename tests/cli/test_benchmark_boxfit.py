@@ -108,7 +108,7 @@ def test_stored_masks_need_no_tracker_and_belong_to_weights_and_settings(
 
 def test_the_parameters_of_the_masks_are_told_apart() -> None:
     several = [Settings(), Settings(gate="relative"), Settings(precision="float16"), Settings(box_fit="moments")]
-    assert len({benchmark_boxfit._parameters(settings) for settings in several}) == 4
+    assert len({benchmark_boxfit._parameters(settings, settings.tracker_config()) for settings in several}) == 4
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,7 @@ def test_the_parameters_of_the_masks_are_told_apart() -> None:
     [
         (["--vot", "nowhere"], "'nowhere' does not exist; name a folder of VOT sequences or a tar file"),
         (["--davis", "nowhere"], "'nowhere' does not exist; name a folder of sequences or a tar file"),
+        (["--vot", "{vot}", "--output", "nowhere/table.md"], "which is a folder or in none; name a file in a folder"),
         (["--vot", "{vot}", "--weights", "none.safetensors"], "none.safetensors' (named by the weights option"),
     ],
 )
@@ -124,7 +125,7 @@ def test_wrong_input_is_one_sentence_and_1(
 ) -> None:
     assert command(*(argument.format(vot=vot) for argument in arguments)) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and sentence in error and error.count("\n") == 1
+    assert error.startswith("dmb benchmark boxfit: error: ") and sentence in error and error.count("\n") == 1
 
 
 def test_a_damaged_image_and_a_bad_setting_are_one_sentence_and_1(
@@ -143,7 +144,6 @@ def test_a_damaged_image_and_a_bad_setting_are_one_sentence_and_1(
         ([], "give --vot, --davis or both"),
         (["--davis", "a", "--masks-cache", "b"], "--masks-cache has no effect without --vot"),
         (["--vot", "a", "--frames", "1"], "--frames is 1; it must be at least 2"),
-        (["--vot", "a", "--output", "nowhere/table.md"], "which is a folder or in none"),
     ],
 )
 def test_wrong_usage_ends_with_2(
@@ -163,4 +163,4 @@ def test_an_interruption_is_no_traceback(
     track: Callable[..., object] = interrupt
     monkeypatch.setattr(BrightTracker, "track", track)
     assert command("--vot", vot) == 130
-    assert capsys.readouterr().err == "interrupted\n"
+    assert capsys.readouterr().err == "dmb benchmark boxfit: interrupted\n"

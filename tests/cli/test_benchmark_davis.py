@@ -148,7 +148,7 @@ def test_wrong_input_is_one_sentence_and_1(
 ) -> None:
     assert command(*arguments, **environ) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and sentence in error and error.count("\n") == 1
+    assert error.startswith("dmb benchmark davis: error: ") and sentence in error and error.count("\n") == 1
 
 
 def test_workers_and_usage(command: Command, capsys: pytest.CaptureFixture[str]) -> None:

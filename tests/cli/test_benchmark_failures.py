@@ -51,7 +51,7 @@ def test_a_setting_that_is_none_is_told(masks: Path, tmp_path: Path, capsys: pyt
 
 def test_mistakes(masks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--masks", tmp_path / "none", "--output", tmp_path / "out") == 1
-    assert capsys.readouterr().err.startswith("error: ")
+    assert capsys.readouterr().err.startswith("dmb benchmark failures: error: ")
     assert run("--masks", masks, "--sequences", "moves", "--output", tmp_path / "out") == 1
     assert "moves" in capsys.readouterr().err
     for wrong in (("--frames", 1), ("--below", 0), ("--least", 0)):

@@ -17,7 +17,7 @@ from tracker.tracker import DMB
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A weights file that is not looked into."""
     (tmp_path / "best.safetensors").write_bytes(b"weights")
-    monkeypatch.setattr("tracker.weights.find_weights", lambda named=None: tmp_path / "best.safetensors")
+    monkeypatch.setattr("tracker.weights.find_weights", lambda named=None, model=None: tmp_path / "best.safetensors")
     monkeypatch.setattr("tracker.weights.read_weights", lambda path: ({}, {"checksum": "c0ffee" + 58 * "0"}))
 
 

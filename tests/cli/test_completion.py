@@ -104,6 +104,73 @@ def test_other_shells(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
         subprocess.run([interpreter, "-n"], input=printed, text=True, check=True)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts for zsh and fish, named as these shells look for them."""
+    path = tmp_path_factory.mktemp("shells")
+    for shell, name in (("zsh", "_dmb"), ("fish", "dmb.fish")):
+        with (path / name).open("w") as file:
+            subprocess.run([sys.executable, "-m", "tracker.cli.main", "completion", shell], stdout=file, check=True)
+    return path
+
+
+# a shell on a terminal of its own: what a user types, then a tab, and what the line becomes
+ZSH = """
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell "PS1='> '; fpath=($1 \\$fpath); autoload -Uz compinit; compinit -u -D; print RE''ADY"
+zpty -r -m shell text '*READY*'
+zpty -w -n shell "$2"$'\\t'
+zpty -r -m shell text "*$3*"
+print -r -- "$text"
+zpty -d shell
+"""
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh here")
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("dmb trac", "dmb track"),
+        ("dmb doctor --fa", "dmb doctor --fast"),
+        ("dmb track --ove", "dmb track --overwrite"),
+        ("dmb benchmark got10k --split te", "dmb benchmark got10k --split test"),
+    ],
+)
+def test_zsh_completes(folder: Path, tmp_path: Path, typed: str, line: str) -> None:
+    program = tmp_path / "type.zsh"
+    program.write_text(ZSH)
+    words = ["zsh", "-f", str(program), str(folder), typed, line]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0 and line in done.stdout, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish here")
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("dmb tr", ["track", "train"]),
+        ("dmb doctor --", ["--fast", "--help", "--json"]),
+        ("dmb track --po", ["--polygon", "--position"]),
+        ("dmb benchmark got10k --split te", ["test"]),
+    ],
+)
+def test_fish_completes(folder: Path, tmp_path: Path, typed: str, expected: list[str]) -> None:
+    code = f"source {shlex.quote(str(folder / 'dmb.fish'))}; complete -C {shlex.quote(typed)}"
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    found = [text.split("\t") for text in done.stdout.splitlines()]
+    assert sorted(words[0] for words in found) == expected
+    assert all(len(words) == 2 and words[1] for words in found)  # each with its explanation
+
+
+def test_summaries_are_whole() -> None:
+    text = "Tracks a thing\nat 50%: fast; well. More.\n\nAnd more."
+    assert completion._first_sentence(text) == "Tracks a thing at 50%%"
+
+
 def test_a_broken_command_keeps_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     def broken():  # type: ignore[no-untyped-def]
         raise OSError("libcudart.so: cannot open shared object file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tracker.cli.evaluate import main
-from vot_workspace.layout import frame_count, known_trackers, read_workspace
+from vot_workspace.layout import frame_count, known_trackers, read_workspace, registry_places
 from vot_workspace.parallel import threads_per_worker
 
 REGISTRY = "[Here]\ncommand = here\n[There]\ncommand = there\nversion = 2\n"
@@ -31,7 +32,7 @@ def workspace(tmp_path: Path) -> Path:
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     assert main(["--workers", "2", *map(str, arguments)]) == 1
     text = capsys.readouterr().err
-    assert text.startswith("error: ") and text.count("\n") == 1
+    assert text.startswith("dmb evaluate: error: ") and text.count("\n") == 1
     return text
 
 
@@ -50,6 +51,28 @@ def test_what_a_user_may_get_wrong(workspace: Path, tmp_path: Path, capsys: pyte
     )
     (workspace / "trackers.ini").write_text("command = here\n")
     assert "registers no trackers" in refusal(capsys, *where, "Here")
+
+
+def test_the_current_folder_is_no_registry(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The toolkit's processes would not find a tracker there either, see `registry_places`."""
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "trackers.ini").write_text("[Mine]\ncommand = mine\n")
+    monkeypatch.chdir(here)
+    where = ("--workspace", workspace)
+    assert "no tracker 'Mine'" in refusal(capsys, *where, "Mine")
+    (workspace / "config.yaml").write_text("registry:\n- gone/trackers.ini\nstack: vot2018/shortterm\n")
+    told = refusal(capsys, *where, "Mine")
+    assert f"names the registry '{workspace}/gone/trackers.ini', which does not exist; correct it there" in told
+    assert told.endswith("with --registry FILE, for instance --registry trackers.ini\n")
+    layout = read_workspace(workspace)
+    assert known_trackers(registry_places(layout, Path("trackers.ini"), {})) == {"Mine": "Mine"}
+    environ = {"VOT_REGISTRY": os.pathsep.join((".", str(here)))}  # a relative one is read from elsewhere
+    assert registry_places(layout, None, environ) == [workspace / "gone" / "trackers.ini", here]
+    monkeypatch.chdir(tmp_path / "sequences")
+    assert refusal(capsys, *where, "Mine").endswith("with --registry FILE\n")
 
 
 def test_wrong_usage_ends_with_2(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

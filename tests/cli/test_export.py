@@ -21,7 +21,7 @@ def test_a_size_off_the_grid_is_wrong_usage(size: str, capsys: pytest.CaptureFix
 def test_missing_weights_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["onnx", "--weights", str(tmp_path / "none.safetensors"), "--output", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: weights file") and "does not exist" in error and error.count("\n") == 1
+    assert error.startswith("dmb export: error: weights file") and "does not exist" in error and error.count("\n") == 1
 
 
 def test_a_missing_package_is_one_sentence(

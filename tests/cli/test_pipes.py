@@ -19,4 +19,4 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
 
 def test_a_command_that_is_nearly_right_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trak"]) == 2
-    assert capsys.readouterr().err == "dmb: there is no command 'trak'; did you mean track?\n"
+    assert capsys.readouterr().err == "dmb: error: there is no command 'trak'; did you mean track?\n"

@@ -39,7 +39,7 @@ def test_a_mistake_is_one_sentence_and_leaves_what_was_written(
     capsys.readouterr()
     assert main(["results", str(source), str(wrong), "--output", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and "wrong.json" in error and error.count("\n") == 1
+    assert error.startswith("dmb results: error: ") and "wrong.json" in error and error.count("\n") == 1
     assert (tmp_path / "out" / "RESULTS.md").read_text() == before
     assert main(["results", str(source), "--output", str(source)]) == 1
     assert "Traceback" not in capsys.readouterr().err

@@ -79,7 +79,7 @@ def test_wrong_masks_are_one_sentence_and_1(
     spoil(write_masks(masks / "one", [two_squares(index) for index in range(FRAMES)]))
     assert score(davis, masks, "--sequences", "one") == 1
     captured = capsys.readouterr()
-    errors = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    errors = [line for line in captured.err.splitlines() if line.startswith("dmb score: error: ")]
     assert len(errors) == 1 and sentence in errors[0] and "Traceback" not in captured.err and not captured.out
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import av
@@ -24,6 +25,7 @@ from tests.test_tracker import CONFIG, ColourEngine
 from tracker import DMB
 from tracker.benchmarks.similarity import overlap
 from tracker.cli import track
+from tracker.media.progress import Progress
 from tracker.network import DMBNet
 from tracker.settings import Settings
 
@@ -154,7 +156,7 @@ def test_what_was_tracked_before_an_error_is_complete(
     captured = capsys.readouterr()
     warning, error = captured.err.splitlines()
     assert warning.startswith("warning: frame 2, 'frames/2.png', cannot be read") and "it is left out" in warning
-    assert error.startswith("error: frame 5 of 'frames/*.png' has 64 x 30 pixels")
+    assert error.startswith("dmb track: error: frame 5 of 'frames/*.png' has 64 x 30 pixels")
     folder = tmp_path / "frames_tracked"
     assert "4 frames in" in captured.out and [row["frame"] for row in rows(folder)] == ["0", "1", "3", "4"]
     assert (folder / "polygons_1.txt").read_text().splitlines()[2] == "0"
@@ -185,6 +187,36 @@ def test_the_page_comes_beside_the_rest(
     assert [moment.frame for moment in facts["moments"]] == [0, 1, 2, 3, 4]
 
 
+def test_the_page_compares_with_the_truth(
+    command: Command, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overlaps: list[float | None] = []
+    keep = lambda path, **facts: overlaps.extend(moment.overlap for moment in facts["moments"])  # noqa: E731
+    monkeypatch.setattr("tracker.media.page.write_page", keep)
+    (tmp_path / "right").mkdir()
+    for index in (0, 2):
+        Image.fromarray(square(LEFTS[index]).astype(np.uint8) * 255).save(tmp_path / "right" / f"{index:05d}.png")
+    chosen = (clip, "--box", "10,14,20,20", "--page", "--output", "out", "--overwrite")
+    assert command(*chosen, "--truth", "right") == 0
+    assert overlaps == [1.0, None, pytest.approx(17 / 23), None, None]  # it stands still, the square has moved by 3
+    assert command(*chosen, "--truth", "out/masks") == 1
+    assert "'out/masks' lies where results would be overwritten" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        command(*chosen[:3], "--truth", "right")
+    assert stop.value.code == 2 and "--truth has no effect without --page" in capsys.readouterr().err
+
+
+def test_what_is_hardly_meant_so_and_waited_for_is_told(
+    command: Command, clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits: list[str] = []
+    monkeypatch.setattr(Progress, "waiting", lambda self, sentence: waits.append(sentence) or nullcontext())
+    assert command(clip, "--box", "-6,14,20,20", "--boxes", "--start", "2") == 0
+    told = "note: --box -6,14,20,20: the box reaches beyond the image of 64 x 48 pixels; check its numbers\n"
+    assert capsys.readouterr().err == told
+    assert waits == [f"waiting for frame 2 of '{clip}' ... (Ctrl-C ends it)"] * 2  # to open it, and to decode up to it
+
+
 def test_without_a_region_one_is_drawn(
     command: Command, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -209,7 +241,6 @@ def test_without_a_region_one_is_drawn(
         (["{clip}", "--box", "1,2,30,40", "--start", "5"], "ends after 5 frames; there is no frame 5"),
         (["{clip}", "--box", "1,2,30,40", "--fps", "5"], "--fps is for images"),
         (["{clip}", "--box", "1,2,30,40", "--output", "{clip}"], "is a file; name a folder with --output"),
-        (["{clip}", "--box", "1,2,30,40", "--gate", "open"], "--gate is 'open'; it must be paper or"),
     ],
 )
 def test_unusable_input_is_one_sentence_and_leaves_nothing(
@@ -222,7 +253,7 @@ def test_unusable_input_is_one_sentence_and_leaves_nothing(
 ) -> None:
     assert command(*(argument.format(clip=clip) for argument in arguments)) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and sentence in error and error.count("\n") == 1
+    assert error.startswith("dmb track: error: ") and sentence in error and error.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mkv"]
 
 
@@ -235,7 +266,9 @@ def test_unusable_input_is_one_sentence_and_leaves_nothing(
         (["a.jpg", "b.jpg", "--box", "1,2,3,4"], "a pattern of image files needs quotes"),
         (["a.mp4", "--box", "1,2,3,4", "--start", "5", "--stop", "5"], "stop after the start"),
         (["a.mp4", "--box", "1,2,3,4", "--step", "0"], "'0' must be a whole number from 1"),
-        (["a.mp4", "--box", "1,2,3,4", "--fps", "fast"], "'fast' must be a number"),
+        (["a.mp4", "--box", "1,2,3,4", "--fps", "fast"], "--fps: 'fast' must be a number"),
+        (["a.mp4", "--box", "1,2,3,4", "--gate", "open"], "--gate is 'open'; it must be paper or"),
+        (["a.mp4", "--ouput", "x"], "unknown option --ouput; did you mean --output?"),
     ],
 )
 def test_wrong_usage_ends_with_2(
@@ -279,7 +312,7 @@ def test_a_signal_while_standard_input_is_awaited_completes_the_files(tmp_path: 
     process.send_signal(number)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 128 + number, error
-    assert error.decode().startswith(f"stopped by {number.name}: ") and error.count(b"\n") == 1
+    assert error.decode().startswith(f"dmb track: stopped by {number.name}: ") and error.count(b"\n") == 1
     count = len(rows(tmp_path / "out"))
     assert count >= 3 and len(list((tmp_path / "out" / "masks").iterdir())) == count
     with av.open(str(tmp_path / "out" / "overlay.webm")) as video:
@@ -308,7 +341,7 @@ def test_an_unknown_user_in_a_path_is_one_sentence(
     for arguments in (["~no-such-user/clip.mkv", "--box", "1,2,3,4"], [clip, "--mask", "~no-such-user/first.png"]):
         assert command(*arguments) == 1
         error = capsys.readouterr().err
-        assert error.startswith("error: ") and "~no-such-user/" in error and error.count("\n") == 1
+        assert error.startswith("dmb track: error: ") and "~no-such-user/" in error and error.count("\n") == 1
 
 
 def test_features_that_are_not_finite_are_one_sentence(
@@ -324,7 +357,7 @@ def test_features_that_are_not_finite_are_one_sentence(
     engine = Overflowing(DMBNet().eval(), precision="float32")
     code = track.main([str(clip), "--box", "10,14,20,20"], load=lambda _: lambda: DMB(engine, CONFIG), environ={})
     error = capsys.readouterr().err
-    assert code == 1 and error.startswith("error: ") and error.count("\n") == 1
+    assert code == 1 and error.startswith("dmb track: error: ") and error.count("\n") == 1
     assert "not finite; run the network in float32 (DMB_PRECISION=float32)" in error
 
 
@@ -351,14 +384,12 @@ def test_a_signal_while_the_files_are_opened_closes_them(
     monkeypatch.setattr("tracker.media.outputs.Outputs", Slow)
     assert command(clip, "--box", "10,14,20,20") == 128 + number
     assert events == ["opened", "closed"]
-    assert capsys.readouterr().err == f"stopped by {number.name}: nothing was written\n"
+    assert capsys.readouterr().err == f"dmb track: stopped by {number.name}: nothing was written\n"
 
 
 def test_a_terminal_that_is_gone_costs_no_files(
     command: Command, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tracker.media.progress import Progress
-
     def gone(self: Progress) -> None:
         raise OSError(5, "Input/output error")
 

@@ -153,7 +153,7 @@ def test_a_failed_evaluation_is_one_sentence_and_the_rest_is_written(
     monkeypatch.setattr(vot_workspace.evaluation, "evaluate_sequences", evaluate)
     output = tmp_path / "scores.json"
     assert command("--masks", masks, "--vot", vot, "--output", output) == 1
-    assert capsys.readouterr().err == "error: the VOT toolkit stopped\n"
+    assert capsys.readouterr().err == "dmb validate: error: the VOT toolkit stopped\n"
     assert "masks" in json.loads(output.read_text())
 
 
@@ -178,7 +178,8 @@ def test_wrong_input_is_one_sentence(
 ) -> None:
     assert command(*(argument.format(masks=masks, vot=vot) for argument in arguments)) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and sentence.format(masks=masks, vot=vot) in error and error.count("\n") == 1
+    assert error.startswith("dmb validate: error: ") and error.count("\n") == 1
+    assert sentence.format(masks=masks, vot=vot) in error
 
 
 def test_an_empty_first_mask_and_a_bad_setting_are_one_sentence(
@@ -196,7 +197,7 @@ def test_an_empty_first_mask_and_a_bad_setting_are_one_sentence(
     ("arguments", "complaint"),
     [
         ([], "give --masks, --vot or both"),
-        (["--masks", "a", "--init", "none"], "invalid choice: 'none'"),
+        (["--masks", "a", "--init", "none"], "--init: 'none' is not possible; use one of: mask, box, both"),
         (["--vot", "a", "--frames", "5"], "--frames has no effect without --masks"),
         (["--masks", "a", "--keep", "b"], "--keep has no effect without --vot"),
         (["--masks", "a", "--frames", "1"], "--frames is 1; it must be at least 2"),

@@ -13,7 +13,7 @@ from tests.test_conversion import Code
 from tracker.cli.main import USAGE, main
 from tracker.cli.weights import default_output
 from tracker.network.backbone import Trunk
-from tracker.weights import trunk_stride
+from tracker.trunk import trunk_stride
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_an_existing_file_is_replaced_only_by_force(resnet: Path, capsys: pytest
     target = resnet.with_name("mine.safetensors")
     target.write_bytes(b"precious")
     arguments = ["weights", "convert", str(resnet), "--output", str(target)]
-    assert main(arguments) == 2
+    assert main(arguments) == 1
     assert "--force" in capsys.readouterr().err
     assert target.read_bytes() == b"precious"
     assert main([*arguments, "--force"]) == 0
@@ -75,9 +75,9 @@ def test_outputs_that_cannot_be(
     tmp_path: Path, resnet: Path, capsys: pytest.CaptureFixture[str], output: str, reason: str
 ) -> None:
     before = resnet.read_bytes()
-    assert main(["weights", "convert", str(resnet), "--force", "--output", str(tmp_path / output)]) == 2
+    assert main(["weights", "convert", str(resnet), "--force", "--output", str(tmp_path / output)]) == 1
     error = capsys.readouterr().err
-    assert reason in error and error.startswith("error: ") and error.count("\n") == 1
+    assert reason in error and error.startswith("dmb weights: error: ") and error.count("\n") == 1
     assert resnet.read_bytes() == before
 
 
@@ -87,9 +87,9 @@ def test_wrong_files_are_one_sentence(tmp_path: Path, resnet: Path, capsys: pyte
     short.write_bytes(resnet.read_bytes()[:-100])
     for path in (evil, short, tmp_path / "gone.pth", tmp_path):
         for command in ("convert", "info"):
-            assert main(["weights", command, str(path)]) == 2
+            assert main(["weights", command, str(path)]) == 1
             output = capsys.readouterr()
-            assert output.err.startswith(f"error: '{path}'") and output.err.count("\n") == 1
+            assert output.err.startswith(f"dmb weights: error: '{path}'") and output.err.count("\n") == 1
             assert output.out == ""
     assert not mark.exists()
     assert not list(tmp_path.glob("*.safetensors"))
@@ -105,9 +105,9 @@ def test_info_is_about_the_projects_own_file_unless_named(
         assert f"parameters, {part}: " in output
     for line in ("holds: DMB weights", "numbers: float16, float32", "coarse_prediction: ", "stage: ", "format: dmb-1"):
         assert f"\n{line}" in output
-    assert " verified\n" in output
+    assert " verified\n" in output and "\narchitecture: blocks 3-4-6, values 512, decoder 256" in output
     monkeypatch.setenv("DMB_WEIGHTS", "/nowhere/x.safetensors")
-    assert main(["weights", "info"]) == 2
+    assert main(["weights", "info"]) == 1
     assert "DMB_WEIGHTS" in capsys.readouterr().err
 
 
@@ -117,7 +117,7 @@ def test_info_on_another_network_lists_names_and_keeps_the_terminal(
     path = tmp_path / "w.safetensors"
     facts = {"format": "dmb-1", "stride_on": "3x3", "note": "a\x1b[2Jb\nc"}
     save_file({"decoder.predict.bias": torch.zeros(3), "extra": torch.zeros(1)}, path, metadata=facts)
-    assert main(["weights", "info", str(path)]) == 2
+    assert main(["weights", "info", str(path)]) == 1
     output = capsys.readouterr()
     assert "note: a\\x1b[2Jb\\nc\n" in output.out
     assert "checksum: none\n" in output.out

@@ -36,7 +36,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     capsys.readouterr()
     assert run(*arguments) == 1
     text = capsys.readouterr().err
-    assert text.startswith("error: ") and text.count("\n") == 1, text
+    assert text.startswith("dmb workspace: error: ") and text.count("\n") == 1, text
     return text
 
 

@@ -85,7 +85,7 @@ def test_an_interruption_ends_all_processes_and_keeps_what_is_finished(
         f"    os.kill(os.getpid(), {int(number)})\n"
         f"work = lambda: evaluate_sequences(job(Path({str(source)!r})), keep=Path({str(tmp_path / 'kept')!r}),"
         " environ=environment(), say=say)\n"
-        "sys.exit(run_orderly(work, ()))"
+        "sys.exit(run_orderly('dmb validate', work))"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 128 + number, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,6 +31,30 @@ def turned(width: float, height: float, degrees: float, centre: tuple[float, flo
     corners = np.array([[-width, -height], [width, -height], [width, height], [-width, height]]) / 2
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return corners @ rotation.T + centre
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1, 3), (0, 2, 3, 1), (1, 3, 2, 0), (0, 1, 3, 2), (3, 0, 2, 1)])
+@pytest.mark.parametrize("angle", [0, 30, 77])
+def test_corners_in_a_crossing_order_have_the_size_of_what_they_stand_around(
+    order: tuple[int, ...], angle: float
+) -> None:
+    """Their halves' signed areas cancel out: taken as they are, the target would have one pixel."""
+    corners = turned(40, 25, angle, (100, 90))
+    assert box_of_equal_area(corners[list(order)]) == pytest.approx(box_of_equal_area(corners))
+
+
+def test_a_dart_keeps_its_own_area() -> None:
+    dart = np.array([(0, 0), (40, 20), (0, 40), (10, 20)], np.float64)  # concave; nothing crosses
+    _, _, width, height = box_of_equal_area(dart)
+    assert (width - 1) * (height - 1) == pytest.approx(600)
+
+
+def test_a_polygon_of_many_points_in_few_pixels_is_filled_as_ever() -> None:
+    angles = np.linspace(0, 2 * np.pi, 30_000, endpoint=False)
+    dense = np.stack([50 + 20.4 * np.cos(angles), 40 + 20.4 * np.sin(angles)], axis=1)
+    expected = np.zeros((90, 120), np.uint8)
+    cv2.fillPoly(expected, [np.round(dense).astype(np.int32)], 1)
+    assert np.array_equal(polygon_to_mask(dense, (90, 120)), expected > 0)
 
 
 @given(st.integers(0, 50), st.integers(0, 40), st.integers(1, 29), st.integers(1, 19))

@@ -180,7 +180,7 @@ def test_data_hold_every_object_in_the_order_of_frames(tmp_path: Path) -> None:
 
 def test_numbers_are_rounded_and_what_json_lacks_is_replaced() -> None:
     odd = make_moment(
-        1, confidence=math.nan, uncertainty=math.inf, average=math.nan, overlap=math.nan,
+        1, confidence=math.nan, uncertainty=math.inf, average=math.inf, overlap=math.nan,
         polygon=np.full((4, 2), np.nan), box=(1.23456, 2.0, 3.0, math.inf),
     )  # fmt: skip
     data = page_data([make_moment(0, confidence=np.float32(0.123456), overlap=2 / 3), odd], SIZE, 10.0)
@@ -308,6 +308,38 @@ def test_browser_shows_the_frame_that_is_asked_for(tmp_path: Path, browser: Chro
     assert browser.evaluate("document.title") == HOSTILE
     assert browser.evaluate("document.getElementById('notice').hidden")
     assert browser.complaints == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(FOUND is None, reason="no Chromium here")
+@pytest.mark.parametrize(("size", "dark"), [((1280, 900), False), ((360, 740), True)])
+def test_page_fits_a_phone_follows_the_scheme_and_names_its_controls(
+    tmp_path: Path, size: tuple[int, int], dark: bool
+) -> None:
+    video = tmp_path / "source.webm"
+    write_video(video, 6)
+    moments = [make_moment(frame, number, overlap=0.5) for frame in range(6) for number in (1, 2)]
+    early = "uncertainty within the limit; nothing to compare it with yet"
+    moments[2] = replace(moments[2], average=math.inf, reason=early)
+    page, _ = write(tmp_path, moments, video.read_bytes(), thumbnails={frame: b"\xff" for frame in range(6)})
+    with Chromium(tmp_path / "profile", size, dark=dark) as browser:
+        browser.open(f"{page.as_uri()}#frame=1")
+        browser.until(SETTLED.format(frame=1))
+        assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        ground = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
+        light = browser.evaluate(ground)
+        assert max(light) < 60 if dark else min(light) > 230
+        assert "nothing to compare it with yet" in browser.evaluate("document.getElementById('readouts').textContent")
+        assert "∞" not in browser.evaluate("document.getElementById('readouts').textContent")  # no average is no number
+        browser.click("summary")
+        browser.until("document.querySelectorAll('tbody tr').length === 12")
+        nameless = (
+            "[...document.querySelectorAll('button, select, input, video, [role=slider], [role=region]')]"
+            ".filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).length"
+        )
+        assert browser.evaluate(nameless) == 0
+        assert browser.evaluate("document.querySelectorAll('h1').length === 1 && document.documentElement.lang") == "en"
+        assert browser.complaints == []
 
 
 @pytest.mark.slow

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
+import pty
 import signal
+import struct
+import termios
+import threading
 from pathlib import Path
 
 import av
@@ -43,6 +48,40 @@ def test_progress_is_a_bar_on_a_terminal() -> None:
     progress.warn("careful")
     progress.close()
     assert "\r" in stream.getvalue() and "1/2" in stream.getvalue() and "warning: careful\n" in stream.getvalue()
+
+
+@pytest.mark.parametrize("columns", [0, 70])
+def test_the_bar_is_seen_whatever_width_the_terminal_tells(columns: int) -> None:
+    """A real terminal, which may tell a width of 0 as serial lines do."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with open(slave, "w", encoding="utf-8") as stream:
+        progress = Progress(stream)
+        progress.start(4)
+        for _ in range(4):
+            progress.step()
+        progress.close()
+    text = os.read(master, 1 << 16).decode()
+    os.close(master)
+    last = text.rstrip().split("\r")[-1]
+    assert "4/4" in last and "frames/s" in last and "|" in last and 40 < len(last) <= (columns or 80), last
+
+
+def test_a_long_wait_is_told_and_a_short_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            written.set()
+            return super().write(text)
+
+    written, stream = threading.Event(), Stream()
+    progress = Progress(stream)
+    with progress.waiting("waiting for frame 0"):
+        pass
+    monkeypatch.setattr("tracker.media.progress.PATIENCE", 0.0)
+    with progress.waiting("waiting for frame 1"):
+        assert written.wait(60)
+    progress.note("a box beyond the image")
+    assert stream.getvalue() == "waiting for frame 1\nnote: a box beyond the image\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import clean_environment
 from tests.media.clips import BLUE, RED, SIZE, scene, write_clip
 from tracker.media import sources
 from tracker.media.container import Pipe, open_stream
@@ -153,6 +156,16 @@ def test_a_camera_gives_rgb_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> No
     assert "no further picture after 3 frames" in warnings[0]
     with pytest.raises(SourceError, match="camera 1 cannot be opened"):
         read("1")
+
+
+def test_a_missing_camera_is_one_sentence_without_what_opencv_has_to_say() -> None:
+    """The real OpenCV, whose own words go past Python's standard error."""
+    code = "import sys\nfrom tracker.cli.main import main\nsys.exit(main(['track', '987', '--box', '1,2,3,4']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean_environment())
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr == (
+        "dmb track: error: camera 987 cannot be opened; give the number of one that is connected and not in use\n"
+    )
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "mjpeg"])

@@ -75,6 +75,51 @@ def test_a_region_outside_names_its_option() -> None:
         make_targets([BOX, Given("box", (90.0, 10.0, 5.0, 5.0))], SHAPE)
 
 
+@pytest.mark.parametrize(
+    ("region", "told"),
+    [
+        (Given("box", (-3.0, 4.0, 20.0, 20.0)), "--box -3,4,20,20: the box reaches beyond the image of 64 x 48 pixels"),
+        (Given("box", (60.0, 4.0, 90.0, 9.0)), "reaches beyond the image of 64 x 48 pixels and covers 36 pixels of it"),
+        (Given("box", (10.0, 10.0, 4.0, 4.0)), "the box covers 16 pixels only; so small a target is easily lost"),
+        (Given("box", (0.0, 0.0, 64.0, 48.0)), "the box covers 100% of the image; check its numbers"),
+        (Given("polygon", (5.0, 5.0, 90.0, 5.0, 30.0, 40.0)), "the polygon reaches beyond the image of 64 x 48"),
+        (Given("polygon", (5.0, 5.0, 9.0, 5.0, 9.0, 8.0)), "the polygon covers 12 pixels only"),
+    ],
+)
+def test_a_region_that_is_hardly_meant_so_is_noted(region: Given, told: str) -> None:
+    notes: list[str] = []
+    assert len(make_targets([region, BOX], SHAPE, notes.append)) == 2
+    assert len(notes) == 1 and told in notes[0] and notes[0].startswith(str(region)), notes
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        BOX,
+        Given("box", (-0.6, 0.0, 20.0, 48.4)),  # rounded, as other programs write boxes
+        Given("box", (0.0, 0.0, 60.0, 40.0)),
+        Given("polygon", (0.0, 0.0, 30.0, 2.0, 28.0, 30.0, 1.0, 29.0)),
+    ],
+)
+def test_a_usual_region_is_not_noted(region: Given) -> None:
+    notes: list[str] = []
+    make_targets([region], SHAPE, notes.append)
+    assert not notes
+
+
+def test_an_inverted_mask_and_tiny_objects_are_noted(tmp_path: Path) -> None:
+    path, notes = tmp_path / "mask.png", []
+    Image.fromarray((~square(20, size=8)).astype(np.uint8) * 255).save(path)
+    make_targets([Given("mask", path)], SHAPE, notes.append)
+    assert notes == [f"--mask {path}: the mask covers 98% of the image; is the object marked, and not the background?"]
+    ids = np.zeros(SHAPE, np.uint8)
+    ids[square(2, 2, 10)], ids[40, 40] = 2, 5
+    write_ids(path, ids)
+    notes.clear()
+    make_targets([Given("mask", path)], SHAPE, notes.append)
+    assert notes == [f"--mask {path}, object 5: the mask covers 1 pixel only; so small a target is easily lost"]
+
+
 def test_a_box_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[np.ndarray] = []
     monkeypatch.setattr(cv2, "selectROI", lambda window, image, **options: seen.append(image) or (3, 4, 10, 12))

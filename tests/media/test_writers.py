@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.media.clips import RED, SIZE, answer, scene, square
 from tracker.media.masks import MaskFolder, index_masks
-from tracker.media.overlay import colour_of, overlay, tint
+from tracker.media.overlay import COLOURS, colour_of, overlay, tint
 from tracker.media.recording import moment
 from tracker.media.report import MAX_THUMBNAILS, Thumbnails
 from tracker.media.tables import Tables
@@ -69,7 +70,32 @@ def test_the_overlay_shows_masks_boxes_and_labels() -> None:
     assert (np.abs(drawn[:14].astype(int) - colour_of(1)).max(2) < 4).any()  # the label's patch
     moved = tint(image, {1: answer(square(30), segmented=False)})
     assert moved[24, 40].tolist() == [120, 120, 120]
-    assert np.abs(moved[24, 30].astype(int) - colour_of(1)).max() < 40  # the outline, smoothed
+    assert np.abs(moved[24, 30].astype(int) - colour_of(1)).max() < 60  # the outline, smoothed into its border
+
+
+LUMA = np.array((0.299, 0.587, 0.114))
+GROUNDS = [(0, 90, 130), (215, 195, 160), (60, 120, 40), (0, 0, 0), (128, 128, 128), (255, 255, 255), *COLOURS]
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+@pytest.mark.parametrize("number", range(1, len(COLOURS) + 1))
+def test_outlines_and_boxes_are_seen_on_any_ground(number: int, ground: tuple[int, int, int]) -> None:
+    """Sea, sand, grass, black, grey, white, and the colours themselves: some line differs in lightness everywhere."""
+    image = np.full((SIZE[1], SIZE[0], 3), ground, np.uint8)
+    mask = square(22, 16, 16)
+    light = float(LUMA @ np.array(ground))
+    outlined = np.abs(tint(image, {number: answer(mask)}) @ LUMA - light)
+    boxed = np.abs(overlay(image, {number: answer(mask)}) @ LUMA - light)
+    for drawn in (outlined, boxed):
+        for across in (drawn[24, 18:26], drawn[24, 34:42], drawn[28:36, 30]):  # left, right and lower edge
+            assert across.max() > 60
+    assert light < 60 or outlined[24, 18:26].max() > 0.8 * light  # a dark border wherever it can be seen
+
+
+def test_the_first_colour_is_none_of_sky_water_grass_and_sand() -> None:
+    (hue, saturation, _), = cv2.cvtColor(np.array([[COLOURS[0]]], np.uint8), cv2.COLOR_RGB2HSV)[0]
+    assert saturation > 120 and 140 < hue < 172  # OpenCV's hue, 0 to 180: magenta
+    assert len(set(COLOURS)) == 6 and colour_of(7) == colour_of(1)
 
 
 def test_a_label_stays_in_the_image() -> None:

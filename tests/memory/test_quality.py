@@ -45,6 +45,19 @@ def test_paper_rule_by_hand() -> None:
         assert accepted(decision) == [preserved] * 5, (uncertainty, decision)
 
 
+def test_reasons_name_an_average_only_where_there_is_one() -> None:
+    paper, relative = QualityGate(PAPER), QualityGate(RELATIVE)
+    words = [paper.judge(1 / value).reason for value in (2.0, 2.0, 1.0, 12.0)]
+    assert words == [
+        "uncertainty within the limit; nothing to compare it with yet",
+        "uncertainty not below the average",
+        "uncertainty below the average",
+        "uncertainty above the limit",
+    ]
+    early = "taken for certain: too early to compare"
+    assert [relative.judge(1.0).reason for _ in range(3)] == [early, early, "certain"]
+
+
 def test_paper_rule_drops_about_half_of_the_frames() -> None:
     gate = QualityGate(GateConfig(rule="paper"))
     peaks = [0.6 + 0.1 * math.sin(2.4 * i) for i in range(500)]

@@ -38,14 +38,15 @@ def _serve(double: str, requests: Connection, answers: Connection, environ: Mapp
     from tests.robustness import tiny_server
     from tracker.trax_server import main
 
-    sys.exit(main([], load=tiny_server.load if double == "tiny" else doubles.load))
+    sys.exit(main([], load={"tiny": tiny_server.load, "seeing": tiny_server.load_seeing}.get(double, doubles.load)))
 
 
 class Server:
     """A server process; `text` is all that it has said.
 
     Args:
-        double: which tracker is served, see `tests.doubles`; "tiny" for DMB with the tiny network.
+        double: which tracker is served, see `tests.doubles`; "tiny" for DMB with the tiny network, "seeing" for
+            one that tells each frame's brightness.
         environ: settings.
     """
 

@@ -45,19 +45,18 @@ def test_repeated_runs_in_one_process_agree(start: str) -> None:
     assert answers(DMB(tiny_engine(), CONFIG), start) == first
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """The number of threads decides the order in which a sum is taken."""
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The number of threads may decide the order in which a sum is taken."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
+    torch.set_num_threads(request.param)
+    yield request.param
     torch.set_num_threads(before)
 
 
-@pytest.mark.usefixtures("one_thread")
-def test_two_processes_agree() -> None:
+def test_two_processes_agree(threads: int) -> None:
     code = (
-        "import torch; torch.set_num_threads(1)\n"
+        f"import torch; torch.set_num_threads({threads})\n"
         "from tests.robustness.test_determinism import *\n"
         "print(torch.get_num_threads(), *(answers(DMB(tiny_engine(), CONFIG), start) for start in REGIONS))"
     )
@@ -65,12 +64,12 @@ def test_two_processes_agree() -> None:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        env=clean_environment(PYTHONHASHSEED="7", OMP_NUM_THREADS="1"),  # nothing may depend on Python's hashes
+        env=clean_environment(PYTHONHASHSEED="7", OMP_NUM_THREADS=str(threads)),  # nothing may depend on hashes
         timeout=300,
     )
     assert process.returncode == 0, process.stderr
     here = [answers(DMB(tiny_engine(), CONFIG), start) for start in REGIONS]
-    assert process.stdout.split() == ["1", *here] and len(set(here)) == len(REGIONS)
+    assert process.stdout.split() == [str(threads), *here] and len(set(here)) == len(REGIONS)
 
 
 def test_targets_side_by_side_do_not_touch_each_other() -> None:

@@ -1,97 +1,137 @@
-"""A tracker that runs for hours grows neither in memory nor in open files and threads.
+"""A tracker that runs for hours grows neither in memory nor in open files, threads and time per frame.
 
-`pytest -m slow tests/robustness/test_soak.py`. Memory is the resident set size of the process, as Linux states it.
+`pytest -m slow tests/robustness/test_soak.py`. It prints the curves, and writes them into `build/soak`.
 """
 
 from __future__ import annotations
 
-import gc
 import os
-import threading
 import warnings
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from tests.robustness.checks import assert_valid
-from tests.robustness.pictures import SHAPE, TARGET, frame, target_mask
+from tests.robustness.pictures import SHAPE, TARGET, Image, frame, target_mask
+from tests.robustness.soak import STATM, Curve, Sample, bars
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker import DMB, load_weights
 from tracker.config import TrackerConfig
 from tracker.engine import Engine
 
-STATM, DESCRIPTORS = Path("/proc/self/statm"), Path("/proc/self/fd")
-MAY_GROW = 1.05  # times the resident set size after the warm-up
+LARGE = (240, 320)  # height, width of the full network's frames
 
-pytestmark = [
+long = [
     pytest.mark.slow,
     pytest.mark.timeout(3600),
     pytest.mark.skipif(not STATM.exists(), reason="no /proc/self/statm here"),
 ]
 
 
-def resident() -> float:
-    """Megabytes in memory."""
-    gc.collect()
-    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def descriptors() -> int:
-    return len(os.listdir(DESCRIPTORS))
-
-
-def soak(dmb: DMB, initialisations: int, frames: int, warm_up: int, report: Callable[[str], None]) -> None:
-    """Track `frames` frames over so many initialisations, of three kinds in turn; assert that nothing grows."""
-    starts = (TARGET, target_mask(), [(40, 30), (69, 30), (69, 53), (40, 53)])
-    each, last = frames // initialisations, 0.0
-    for number in range(initialisations):
-        dmb.initialize(frame(), starts[number % 3], masks=number % 3 == 1)
-        for index in range(1, each + 1):
-            result = dmb.track(frame(index))
-        assert_valid(result, SHAPE)
-        assert len(dmb.appearance.frames) <= dmb.config.appearance.max_frames
-        assert len(dmb.localiser.memory.samples.stored()[0]) <= dmb.config.filter.sample_capacity
-        if number == warm_up:
-            before = resident(), descriptors(), threading.active_count()
-        last = resident() if number % 20 == 0 or number == initialisations - 1 else last
-    after = last, descriptors(), threading.active_count()
-    report(f"{initialisations} initialisations, {initialisations * each} frames: {before[0]:.1f} MB after the warm-up, "
-           f"{after[0]:.1f} MB at the end; {before[1]} and {after[1]} open files")  # fmt: skip
-    assert after[0] <= MAY_GROW * before[0], (before, after)
-    assert after[1:] == before[1:]
-
-
 @pytest.fixture
-def report(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    def show(text: str) -> None:
+def curve(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Iterator[Curve]:
+    """The run's curve, which is shown and written however the test ends."""
+    made = Curve(request.node.name.removeprefix("test_"))
+    yield made
+    if made.complete:
+        folder = made.write()
         with capsys.disabled():
-            print(f"\n{text}")
-
-    return show
+            print("", *made.lines(), f"  written to {os.path.relpath(folder)}", sep="\n")
 
 
-def test_ten_thousand_frames_and_two_hundred_initialisations(report: Callable[[str], None]) -> None:
-    soak(DMB(tiny_engine(), CONFIG), 200, 10_000, 20, report)
+def assert_bounded(dmb: DMB) -> None:
+    """Both memories hold no more than they may."""
+    assert len(dmb.appearance.frames) <= dmb.config.appearance.max_frames
+    assert len(dmb.localiser.memory.samples.stored()[0]) <= dmb.config.filter.sample_capacity
 
 
-def test_one_long_video(report: Callable[[str], None]) -> None:
-    """No restart on the way: what a video leaves behind per frame would add up."""
-    dmb = DMB(tiny_engine(), CONFIG)
-    dmb.initialize(frame(), TARGET)
-    for index in range(1, 3001):
-        dmb.track(frame(index))
-        if index == 500:
-            before = resident(), descriptors(), threading.active_count()
-    after = resident(), descriptors(), threading.active_count()
-    report(f"one video of 3000 frames: {before[0]:.1f} MB after 500 frames, {after[0]:.1f} MB at the end; "
-           f"{before[1]} and {after[1]} open files")  # fmt: skip
-    assert after[0] <= MAY_GROW * before[0], (before, after)
-    assert after[1:] == before[1:]
-    assert len(dmb.appearance.frames) <= CONFIG.appearance.max_frames
+class TestLongRuns:
+    pytestmark = long
+
+    def test_ten_thousand_frames_and_two_hundred_initialisations(self, curve: Curve) -> None:
+        curve.warm_up = 1050  # 21 initialisations
+        dmb = DMB(tiny_engine(), CONFIG)
+        starts = (TARGET, target_mask(), [(40, 30), (69, 30), (69, 53), (40, 53)])
+        for number in range(200):
+            dmb.initialize(frame(), starts[number % 3], masks=number % 3 == 1)
+            for index in range(1, 51):
+                image = frame(index)
+                result = curve.timed(lambda image=image: dmb.track(image))  # type: ignore[misc]
+            assert_valid(result, SHAPE)
+            assert_bounded(dmb)
+        curve.assert_flat()
+
+    def test_one_video_of_ten_thousand_frames(self, curve: Curve) -> None:
+        """No restart on the way: what a video leaves behind per frame would add up."""
+        curve.warm_up = 500
+        dmb = DMB(tiny_engine(), CONFIG)
+        dmb.initialize(frame(), TARGET)
+        follow(dmb, curve, 10_000, [frame(index) for index in range(1, 41)])
+        curve.assert_flat()
+
+    def test_five_hundred_frames_with_the_full_network(self, curve: Curve) -> None:
+        curve.warm_up = 100  # the appearance memory is full, and every kernel has run
+        dmb = DMB(Engine(load_weights()), TrackerConfig())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            dmb.initialize(frame(0, *LARGE), TARGET)
+            follow(dmb, curve, 500, [frame(index, *LARGE) for index in range(1, 41)])
+        assert len(dmb.appearance.frames) == dmb.config.appearance.max_frames
+        curve.assert_flat()
 
 
-def test_the_full_network(report: Callable[[str], None]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        soak(DMB(Engine(load_weights()), TrackerConfig()), 10, 500, 2, report)
+def follow(dmb: DMB, curve: Curve, frames: int, images: list[Image]) -> None:
+    """Track `frames` frames, over and over the same images."""
+    for index in range(frames):
+        image = images[index % len(images)]
+        result = curve.timed(lambda image=image: dmb.track(image))  # type: ignore[misc]
+        assert_bounded(dmb)
+    assert_valid(result, (image.shape[0], image.shape[1]))
+
+
+class TestTheCurve:
+    """What would grow is noticed."""
+
+    @pytest.fixture
+    def flat(self) -> Curve:
+        made = Curve("flat")
+        made.samples = [Sample(index, 300.0 + index % 7, 14, 1, 20.0 + index % 5) for index in range(1, 501)]
+        return made
+
+    def test_a_flat_one_passes(self, flat: Curve) -> None:
+        flat.assert_flat()
+
+    @pytest.mark.parametrize(
+        ("name", "growth", "complaint"),
+        [
+            ("megabytes", 0.08, "memory grew from 3.* to 3.* MB"),  # a leak of 80 kB a frame
+            ("descriptors", 0.01, "open files or threads changed"),
+            ("threads", 0.003, "open files or threads changed"),
+            ("milliseconds", 0.2, "a frame took 5.*, in the end 11"),
+        ],
+    )
+    def test_a_growing_one_is_noticed(self, flat: Curve, name: str, growth: float, complaint: str) -> None:
+        flat.samples = [
+            replace(sample, **{name: type(getattr(sample, name))(getattr(sample, name) + growth * sample.frame)})
+            for sample in flat.samples
+        ]
+        with pytest.raises(AssertionError, match=complaint):
+            flat.assert_flat()
+
+    def test_it_is_read_from_the_process_and_written(self, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SOAK_OUTPUT", str(tmp_path))
+        made, held = Curve("short"), []
+        for _ in range(300):
+            made.timed(lambda: held.append(bytearray(b"x") * 200_000))
+        assert made.samples[-1].megabytes - made.samples[0].megabytes > 50
+        folder = made.write()
+        lines = (folder / "short.csv").read_text().splitlines()
+        assert lines[0] == "frame,megabytes,descriptors,threads,milliseconds" and len(lines) == 301
+        assert lines[300].startswith("300,") and (folder / "short.png").stat().st_size > 5000
+        assert any("MB after the warm-up" in line for line in made.lines())
+        with pytest.raises(AssertionError, match="memory grew"):
+            made.assert_flat()
+
+    def test_bars_show_the_shape(self) -> None:
+        assert bars([0.0] * 100 + [10.0] * 100) == "▁" * 25 + "█" * 25

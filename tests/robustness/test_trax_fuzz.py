@@ -10,6 +10,7 @@ import base64
 import random
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -73,6 +74,8 @@ REGIONS: dict[str, tuple[bytes, str]] = {
     "outside": (b"500,5,20,20", "outside the image"),
     "negative": (b"10,10,-5,-5", "no area"),
     "huge": (b"0,0,2000000000,2000000000", "too large"),
+    "a polygon of 60,000 points": (b",".join(b"%d.5" % (i % 90) for i in range(120_000)), UNREADABLE),
+    "mask: 10 million runs": (b"mask:0,0,4000,4000," + b",".join([b"1"] * 10_000_000), UNREADABLE),
     "mask: nothing": (b"mask:", "mask is empty"),
     "mask: no runs": (b"mask:0,0,10,10", "mask is empty"),
     "mask: no numbers": (b"mask:a,b,c,d", UNREADABLE),
@@ -157,6 +160,29 @@ def test_what_is_odd_but_usable_is_answered_and_the_process_goes_on(server: Serv
     assert "DMB: error" not in server.text
     numbers = [float(number) for number in re.findall(r'"([\d.,-]+)"', states(server.text)[-1])[0].split(",")]
     assert numbers == list(TARGET)
+
+
+@pytest.mark.parametrize("form", ["pixels", "paths that are not ASCII"])
+def test_frames_ahead_of_the_answers_are_answered_in_their_order(tmp_path: Path, form: str) -> None:
+    """The protocol has a client wait; one that does not loses nothing. Every frame has another colour."""
+    server = Server("seeing")
+    try:
+        message = START
+        for level in range(40):
+            pixels = np.full((*SHAPE, 3), level, np.uint8)
+            if form == "pixels":
+                size = f"{SHAPE[1]};{SHAPE[0]};rgb;"
+                image = f"image:{size}{base64.b64encode(pixels.tobytes()).decode()}"
+            else:
+                cv2.imwrite(str(tmp_path / f"bïld {level}.png"), pixels)
+                image = f"file://{tmp_path}/bïld {level}.png"
+            message += f'@@TRAX:frame "{image}"\n'.encode()
+        server.send(message + b"@@TRAX:quit\n")
+        assert server.wait() == 0 and "error" not in server.text
+        widths = [float(re.findall(r'"0\.0*,0\.0*,([\d.]+),', state)[0]) for state in states(server.text)[1:]]
+        assert widths == [level + 1 for level in range(1, 40)]
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("message", [b"@@TRAX:init", START[:-1], START + b'@@TRAX:frame "file:///half of a pa'])

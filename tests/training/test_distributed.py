@@ -47,7 +47,7 @@ encoders = false
 # the command, which sends itself a signal after its second step
 ENDING = """
 import os, signal, sys
-from tracker.training.__main__ import main
+from tracker.cli.train import main
 from tracker.training.loop import Trainer
 train_step = Trainer.train_step
 def interrupted(self, material):
@@ -56,7 +56,7 @@ def interrupted(self, material):
         os.kill(os.getpid(), signal.SIGTERM)
     return facts
 Trainer.train_step = interrupted
-sys.exit(main())
+sys.exit(main(sys.argv[1:]))
 """
 COMMAND = ("-m", "tracker.training")
 

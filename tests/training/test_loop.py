@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.training.test_synthesis import frame
+from tracker.cli.train import main
 from tracker.network import DMBNet
-from tracker.training import __main__ as command
-from tracker.training.__main__ import main
+from tracker.training import run as command
 from tracker.training.distributed import World
 from tracker.training.drawer import MaterialDrawer
 from tracker.training.loop import Trainer
@@ -22,16 +22,21 @@ from tracker.weights import load_weights, save_weights
 
 
 def trainer(
-    output: Path, trunk: Path | None, steps: int = 4, weights: Path | None = None, accumulate: int = 1, **facts: object
+    output: Path,
+    trunk: Path | None,
+    steps: int = 4,
+    weights: Path | None = None,
+    accumulate: int = 1,
+    teacher: Path | None = None,
+    **facts: object,
 ) -> Trainer:
     drawer = MaterialDrawer(Files([frame(seed) for seed in range(3)], {}))
     stages = (Stage(steps=2, size=64, frames=2, batch=2, factor=(2.0, 2.5)),)
     stages += (Stage(steps=steps - 2, size=64, frames=3, batch=1, factor=(2.0, 2.5), decay=True),)
     config = TrainingConfig(stages=stages, warmup=1, seed=3, **facts)  # type: ignore[arg-type]
     device = torch.device("cpu")
-    return Trainer(
-        config, drawer, trunk=trunk, weights=weights, output=output, device=device, accumulate=accumulate
-    )
+    starts = {"trunk": trunk, "weights": weights, "teacher": teacher}
+    return Trainer(config, drawer, **starts, output=output, device=device, accumulate=accumulate)
 
 
 def losses(run: Trainer, steps: int) -> list[float]:
@@ -214,7 +219,7 @@ def test_a_full_memory_is_one_sentence(
     monkeypatch.setattr(command, "read_files", lambda config, folders: Files([frame(0)], {}))
     assert main(["first", "--data", str(tmp_path), "--output", str(tmp_path / "o"), "--device", "cpu"]) == 1
     assert capsys.readouterr().err == (
-        "training: the memory of the device is full; raise --accumulate, or leave the data in their files: "
+        "dmb train: error: the memory of the device is full; raise --accumulate, or leave the data in their files: "
         "--data-on host\n"
     )
     monkeypatch.setattr(Crowded, "run", lambda self, **options: (_ for _ in ()).throw(RuntimeError("a bug")))

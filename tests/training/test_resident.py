@@ -18,7 +18,6 @@ import torch
 from tests.training.test_loop import losses
 from tests.training.test_synthesis import frame, picture
 from tracker.training import resident
-from tracker.training.__main__ import place_data
 from tracker.training.ahead import DEPTH, Ahead
 from tracker.training.assembly import inside
 from tracker.training.data import VOID, DataError, Frame
@@ -30,6 +29,7 @@ from tracker.training.plan import Stage, TrainingConfig
 from tracker.training.recipes import SOURCE_SIZE, Recipe
 from tracker.training.report import Report
 from tracker.training.resident import Shelf
+from tracker.training.run import place_data
 from tracker.training.sources import Files
 
 CPU = torch.device("cpu")

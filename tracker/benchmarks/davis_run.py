@@ -67,10 +67,11 @@ def load_trackers(settings: Settings) -> Create:
         WeightsError: no usable weights file.
         DeviceError: no such device.
     """
-    from tracker.assembly import build_engine
+    from tracker.assembly import build_config, build_engine
     from tracker.tracker import DMB
 
-    return partial(DMB, build_engine(settings)[0], settings.tracker_config())
+    engine = build_engine(settings)[0]
+    return partial(DMB, engine, build_config(settings, engine))
 
 
 def soft_aggregation(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:

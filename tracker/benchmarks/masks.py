@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--init", choices=("mask", "box"), default="mask", help="what the tracker starts from")
     parser.add_argument("--overlays", type=Path, help="folder for pictures of every tenth frame")
     options = parser.parse_args(arguments)
-    from tracker.assembly import build_engine
+    from tracker.assembly import build_config, build_engine
     from tracker.engine import DeviceError
     from tracker.settings import SettingsError, from_environment
     from tracker.tracker import DMB
@@ -144,7 +144,8 @@ def main(arguments: list[str] | None = None) -> int:
         with open_sequences(options.folder) as sequences:
             chosen = choose(sequences, options.sequences, options.folder)
             settings = from_environment(os.environ)
-            tracker = DMB(build_engine(settings)[0], settings.tracker_config())
+            engine = build_engine(settings)[0]
+            tracker = DMB(engine, build_config(settings, engine))
             for sequence in chosen:
                 score = run(tracker, sequence, from_box=options.init == "box", overlays=options.overlays)
                 scores.append(score)

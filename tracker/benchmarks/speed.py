@@ -11,7 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -22,14 +22,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 import tracker.network.model
 import tracker.tracker
 from tracker.config import TrackerConfig
 from tracker.engine import Engine
 from tracker.geometry.crop import Crop
-from tracker.network import QueryFeatures
+from tracker.network import DMBNet, QueryFeatures
 from tracker.tracker import DMB
 
 if TYPE_CHECKING:
@@ -48,7 +48,10 @@ class PlainEngine(Engine):
 
     def __init__(self, engine: Engine) -> None:
         model = deepcopy(engine.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        super().__init__(model, precision="float32")
+        super().__init__(model, precision="float32", static=False)
+
+    def _prepare(self) -> DMBNet:
+        return self.model
 
     @torch.inference_mode()
     def normalise(self, crops: NDArray[np.uint8]) -> Tensor:
@@ -156,11 +159,12 @@ def staged(dmb: DMB, watch: Stopwatch) -> Iterator[None]:
     """Time the stages of a tracker while it tracks."""
     places: Sequence[tuple[object, str, str]] = (
         *((Crop, name, "crop") for name in ("extract", "mask_to_crop", "mask_to_image")),
-        (dmb.engine, "normalise", "crop"),
+        *((dmb.engine, name, "crop") for name in ("begin", "pixels", "normalise")),
         (dmb.engine, "encode_query", "query encoder"),
         (dmb.engine, "filter_features", "query encoder"),
         *((dmb.localiser.memory, name, "filter") for name in ("localise", "remember", "maybe_update")),
         (tracker.network.model, "read_memory", "memory read"),
+        (dmb.engine, "_read", "memory read"),  # with static shapes
         (dmb.engine, "segment", "decoder"),
         (dmb.engine, "encode_memory", "memory write"),
         (tracker.tracker, "fit_rotated_box", "box fit"),
@@ -213,7 +217,10 @@ def measure(trackers: Mapping[str, DMB], clip: Clip, *, first: int, from_box: bo
 
 
 def breakdown(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> dict[str, float]:
-    """Milliseconds a frame by stage, means over frames after `first`; with a GPU each stage waits until it is done."""
+    """Milliseconds a frame by stage, means over frames after `first`; with a GPU each stage waits until it is done.
+
+    So their sum is more than a frame takes otherwise: there the host works ahead of the GPU.
+    """
     synchronise = torch.cuda.synchronize if dmb.engine.device.type == "cuda" else lambda: None
     watch = Stopwatch(synchronise)
     last = min(len(clip.frames), first + BREAKDOWN_FRAMES)
@@ -253,6 +260,22 @@ class Work:
     bytes: float
 
 
+def fused_convolutions() -> dict[Any, Callable[..., int]]:
+    """How the operators of `tracker.network.fused` are counted; PyTorch does not know."""
+
+    def lone(x: list[int], weight: list[int], *_: Any, out_shape: list[int]) -> int:
+        return conv_flop_count(x, weight, out_shape)
+
+    def added(_shortcut: list[int], x: list[int], weight: list[int], *_: Any, out_shape: list[int]) -> int:
+        return conv_flop_count(x, weight, out_shape)
+
+    found = {}
+    for name, count in (("_convolution_pointwise", lone), ("_convolution_pointwise_", added)):
+        with suppress(AttributeError):  # a PyTorch without them does not run them either
+            found[getattr(torch.ops.mkldnn, name)] = count
+    return found
+
+
 def count_work(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> Work:
     """Count what the network and the filter do in the frames from `first` on."""
     dmb.initialize(clip.image(0), clip.box if from_box else clip.mask)
@@ -260,8 +283,8 @@ def count_work(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> Work:
     last = min(len(clip.frames), first + COUNTED_FRAMES)
     for index in range(1, first):
         dmb.track(clip.image(index))
-    operations, moved = FlopCounterMode(display=False), ByteCounter()
-    with operations, moved:
+    operations, moved = FlopCounterMode(display=False, custom_mapping=fused_convolutions()), ByteCounter()
+    with dmb.engine.without_graphs(), operations, moved:
         for index in range(first, last):
             dmb.track(clip.image(index))
     count = last - first
@@ -281,9 +304,14 @@ def matrix_throughput(device: torch.device, dtype: torch.dtype, repetitions: int
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """Most memory that this process has held, in MB: of the host, and of the GPU where there is one."""
+    """Most memory that this process has held, in MB: of the host, and of the GPU where there is one.
+
+    Of the GPU's, "gpu tensors" is what tensors needed at one moment; "gpu" is all that PyTorch held, with the graphs'
+    memory and what it keeps for later. The driver's own few hundred MB come on top.
+    """
     unit = 1 if sys.platform == "darwin" else 1024
     found = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6}
     if device.type == "cuda":
-        found["gpu"] = torch.cuda.max_memory_allocated(device) / 1e6
+        found["gpu tensors"] = torch.cuda.max_memory_allocated(device) / 1e6
+        found["gpu"] = torch.cuda.max_memory_reserved(device) / 1e6
     return found

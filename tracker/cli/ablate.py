@@ -6,14 +6,14 @@ import argparse
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.cli.ending import run_orderly
+from tracker.cli.ending import command, warn_of_settings
+from tracker.cli.parsing import Parser
 from tracker.cli.validate import copied, load_tracker, say, tracker_settings
 
 if TYPE_CHECKING:
@@ -35,19 +35,19 @@ Other settings come from the environment variables DMB_..., see `python -m track
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dmb ablate", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--vot", type=Path, required=True, metavar="DIR",
+    parser = Parser(prog="dmb ablate", description=DESCRIPTION)
+    data = parser.add_argument_group("measured on")
+    data.add_argument("--vot", type=Path, required=True, metavar="DIR",
                         help="workspace, folder or tar file of sequences in the VOT format")
-    parser.add_argument("--vot-sequences", nargs="+", metavar="NAME", help="of them, those to use (default: all)")
-    parser.add_argument("--masks", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
-    parser.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
+    data.add_argument("--vot-sequences", nargs="+", metavar="NAME", help="of them, those to use (default: all)")
+    data.add_argument("--masks", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
+    data.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows (default: all; --list names them)")
     parser.add_argument("--list", action="store_true", help="name the rows and end")
     parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
-    parser.add_argument("--concat-weights", metavar="FILE", help='weights trained with position = "concat"')
-    parser.add_argument("--response-weights", metavar="FILE", help='weights trained with spatial_map = "response"')
+    own = parser.add_argument_group("weights of rows that need their own")
+    own.add_argument("--concat-weights", metavar="FILE", help='weights trained with position = "concat"')
+    own.add_argument("--response-weights", metavar="FILE", help='weights trained with spatial_map = "response"')
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="evaluate in N processes (default: 1)")
     parser.add_argument("--output", type=Path, default=Path("ablation"), metavar="DIR",
                         help="folder of the results (default: ablation)")
@@ -241,13 +241,14 @@ def _find(options: argparse.Namespace, environ: Mapping[str, str], copies: ExitS
     return found
 
 
+@command("dmb ablate", interrupted="interrupted; the same command goes on")
 def main(
     arguments: Sequence[str],
     *,
     load: Callable[[Settings], DMB] = load_tracker,
     environ: Mapping[str, str] = os.environ,
 ) -> int:
-    """Run the command; arguments and exit codes as for `dmb validate`."""
+    """Measure the rows, or name them."""
     if "--list" in arguments:
         from tracker.benchmarks.ablation import ROWS
 
@@ -260,23 +261,9 @@ def main(
         parser.error("--sequences has no effect without --masks")
     if options.workers < 1:
         parser.error(f"--workers is {options.workers}; it must be at least 1")
-    from tracker.benchmarks.ablation import AblationError
-    from tracker.benchmarks.sequences import SequenceError
-    from tracker.engine import DeviceError
-    from tracker.settings import SettingsError, complaints
-    from tracker.weights import WeightsError
-    from vot_workspace.dataset import DatasetError
-    from vot_workspace.toolkit import EvaluationError
-    from vot_workspace.writer import WorkspaceError
-
-    def work() -> None:
-        with ExitStack() as copies:
-            for complaint in complaints(environ):
-                print(f"warning: {complaint}", file=sys.stderr)
-            Study(options, environ, load, _find(options, environ, copies)).run()
-        files = [name for name in ("ablation.md", "ablation.csv", "ablation.png") if (options.output / name).is_file()]
-        say(f"written in '{options.output}': {', '.join(files)}")
-
-    of_toolkit = (DatasetError, EvaluationError, WorkspaceError)
-    expected = (AblationError, SequenceError, DeviceError, SettingsError, WeightsError, *of_toolkit)
-    return run_orderly(work, expected, interrupted="interrupted; the same command goes on")
+    with ExitStack() as copies:
+        warn_of_settings(environ)
+        Study(options, environ, load, _find(options, environ, copies)).run()
+    files = [name for name in ("ablation.md", "ablation.csv", "ablation.png") if (options.output / name).is_file()]
+    say(f"written in '{options.output}': {', '.join(files)}")
+    return 0

@@ -7,17 +7,23 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pkgutil import resolve_name
 
+from tracker.cli.ending import USAGE as WRONG
+from tracker.cli.ending import complain
+from tracker.cli.parsing import advice, help_width, reflow
+
 USAGE = """\
 usage: dmb benchmark BENCHMARK ...
 
 benchmarks:
-  boxfit ...    how well, and how fast, rotated boxes are fitted to masks
-  davis ...     J and F on DAVIS 2016 or 2017, with masks in the layout of a submission
-  failures ...  where the tracker fails on sequences with masks, with pictures
-  got10k ...    AO and success rates on GOT-10k, and the archive for its server
-  otb ...       success and precision on OTB
-  speed ...     milliseconds a frame and by stage, beside a plain variant
-  trackingnet ... success and precision on TrackingNet, and the archive for its server
+  agreement ...    whether the fast network's masks are those of the plain one
+  boxfit ...       how well, and how fast, rotated boxes are fitted to masks
+  davis ...        J and F on DAVIS 2016 or 2017, with masks in the layout of a submission
+  failures ...     where the tracker fails on sequences with masks, with pictures
+  got10k ...       AO and success rates on GOT-10k, and the archive for its server
+  otb ...          success and precision on OTB
+  speed ...        milliseconds a frame and by stage, beside a plain variant
+  startup ...      seconds until the toolkit's process is ready, by stage, and its first frames
+  trackingnet ...  success and precision on TrackingNet, and the archive for its server
 
 Every benchmark has its own --help.
 """
@@ -29,22 +35,23 @@ def _boxes(name: str) -> Callable[..., int]:
 
 # a call imports the benchmark's module and gives its function, which takes arguments and returns the exit code
 BENCHMARKS: dict[str, Callable[[], Callable[..., int]]] = {
+    "agreement": partial(resolve_name, "tracker.cli.benchmark_agreement:main"),
     "boxfit": partial(resolve_name, "tracker.cli.benchmark_boxfit:main"),
     "davis": partial(resolve_name, "tracker.cli.benchmark_davis:main"),
     "failures": partial(resolve_name, "tracker.cli.benchmark_failures:main"),
     "speed": partial(resolve_name, "tracker.cli.benchmark_speed:main"),
+    "startup": partial(resolve_name, "tracker.cli.benchmark_startup:main"),
     **{name: partial(_boxes, name) for name in ("got10k", "otb", "trackingnet")},
 }
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a benchmark; returns the exit code, 2 where there is no such benchmark."""
+    """Run a benchmark."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(USAGE, end="", file=sys.stdout if arguments else sys.stderr)
-        return 0 if arguments else 2
+        print(reflow(USAGE, help_width()), file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else WRONG
     benchmark = BENCHMARKS.get(arguments[0])
     if benchmark is None:
-        names = ", ".join(BENCHMARKS)
-        print(f"dmb: there is no benchmark '{arguments[0]}'; use one of: {names}", file=sys.stderr)
-        return 2
+        complain("dmb benchmark", f"there is no benchmark '{arguments[0]}'; {advice(arguments[0], BENCHMARKS)}")
+        return WRONG
     return benchmark()(arguments[1:])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.cli.ending import FAILURE, run_orderly
+from tracker.cli.ending import FAILURE, complain, run_orderly, warn_of_settings
+from tracker.cli.model import add_model, model_of
+from tracker.cli.parsing import Parser
 from tracker.cli.validate import copied, evaluated, say, tracker_settings
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class Benchmark:
     submitted: str = ""
 
     @property
+    def prog(self) -> str:
+        """The command."""
+        return f"dmb benchmark {self.name}"
+
+    @property
     def description(self) -> str:
         """Text of --help."""
         archive = ARCHIVE.format(name=self.name, split=self.submitted) if self.submitted else ""
@@ -86,9 +92,7 @@ BENCHMARKS = {
 
 
 def _parser(benchmark: Benchmark) -> argparse.ArgumentParser:
-    form = argparse.RawDescriptionHelpFormatter
-    prog = f"dmb benchmark {benchmark.name}"
-    parser = argparse.ArgumentParser(prog=prog, description=benchmark.description, formatter_class=form)
+    parser = Parser(prog=benchmark.prog, description=benchmark.description)
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder of the data set")
     if benchmark.splits:
         parser.add_argument(
@@ -101,7 +105,7 @@ def _parser(benchmark: Benchmark) -> argparse.ArgumentParser:
     else:
         parser.set_defaults(split="")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder for everything that comes out")
-    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    add_model(parser)
     parser.add_argument("--sequences", nargs="+", metavar="NAME", help="only these sequences (default: all)")
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="track in N processes (default: 1)")
@@ -117,14 +121,13 @@ def _check_usage(parser: argparse.ArgumentParser, benchmark: Benchmark, options:
     """End the process with code 2 where options are missing, have no effect or no sense."""
     if options.check is None and options.output is None:
         parser.error("give --output DIR" + (" or --check FILE.zip" if benchmark.submitted else ""))
-    if options.check is not None and any((options.output, options.weights, options.sequences, options.frames)):
+    others = (options.output, options.weights, options.model, options.sequences, options.frames)
+    if options.check is not None and any(others):
         parser.error("--check takes --root and --split only: it compares the archive with the whole split")
     if options.frames is not None and options.frames < 2:
         parser.error(f"--frames is {options.frames}; it must be at least 2")
     if options.workers < 1:
         parser.error(f"--workers is {options.workers}; it must be at least 1")
-    if options.output is not None and options.output.exists() and not options.output.is_dir():
-        parser.error(f"--output is '{options.output}', which is a file; name a folder")
 
 
 def _lengths(dataset: BoxDataset) -> dict[str, int]:
@@ -141,9 +144,9 @@ def _check(benchmark: Benchmark, dataset: BoxDataset, archive: Path) -> int:
 
     complaints = check_archive(archive, benchmark.name, _lengths(dataset))
     for complaint in complaints[:MOST_COMPLAINTS]:
-        print(f"error: {complaint}", file=sys.stderr)
+        complain(benchmark.prog, complaint)
     if len(complaints) > MOST_COMPLAINTS:
-        print(f"error: and {len(complaints) - MOST_COMPLAINTS} more", file=sys.stderr)
+        complain(benchmark.prog, f"and {len(complaints) - MOST_COMPLAINTS} more")
     if complaints:
         return FAILURE
     say(f"'{archive}' can be submitted: {_extent(dataset)}")
@@ -182,22 +185,23 @@ def _write_scores(
 def _benchmark(benchmark: Benchmark, options: argparse.Namespace, environ: Mapping[str, str], process: Job) -> int:
     """Check everything that can be checked at once, then track, write and score; returns the exit code."""
     from tracker.benchmarks.box_datasets import READERS
-    from tracker.settings import complaints, from_environment
+    from tracker.settings import from_environment
 
+    if options.output is not None and options.output.exists() and not options.output.is_dir():
+        raise OSError(f"--output is '{options.output}', which is a file; name a folder")
     whole = READERS[benchmark.name](options.root, options.split)
     if options.check is not None:
         return _check(benchmark, whole, options.check)
     dataset = whole.choose(options.sequences, options.frames)
-    settings = from_environment(environ, {"weights": options.weights})
-    for complaint in complaints(environ):
-        print(f"warning: {complaint}", file=sys.stderr)
+    settings = from_environment(environ, model_of(options))
+    warn_of_settings(environ)
     options.output.mkdir(parents=True, exist_ok=True)
 
     from tracker.benchmarks.box_run import run
     from tracker.benchmarks.validation import conditions
     from tracker.weights import find_weights, read_weights
 
-    weights = find_weights(settings.weights)
+    weights = find_weights(settings.weights, model=settings.model)
     read_weights(weights)  # here, so that a complaint names this file and not the copy
     with copied(weights) as copy:
         checksum = read_weights(copy)[1]["checksum"]
@@ -239,32 +243,15 @@ def main(
     environ: Mapping[str, str] = os.environ,
     process: Job | None = None,
 ) -> int:
-    """Run a command.
-
-    Args:
-        name: of BENCHMARKS.
-        arguments: of the command line.
-        environ: holds the settings.
-        process: the tracker's process (tests put another one here).
-
-    Returns:
-        The exit code: 0, 1 after an error or for an archive that cannot be submitted; wrong usage ends the process
-        with 2.
-    """
+    """Run one of BENCHMARKS; `process` is the tracker's (tests put another one here)."""
     benchmark = BENCHMARKS[name]
     parser = _parser(benchmark)
     options = parser.parse_args(arguments)
     _check_usage(parser, benchmark, options)
-    from tracker.benchmarks.box_datasets import BoxDatasetError
-    from tracker.engine import DeviceError
-    from tracker.settings import SettingsError
-    from tracker.weights import WeightsError
-    from vot_workspace.dataset import DatasetError
-    from vot_workspace.evaluation import Job
-    from vot_workspace.toolkit import EvaluationError
-    from vot_workspace.writer import WorkspaceError
 
-    expected = (BoxDatasetError, DeviceError, SettingsError, WeightsError)
-    of_toolkit = (DatasetError, EvaluationError, WorkspaceError)
-    job = process or Job(options.root, None, {})
-    return run_orderly(lambda: _benchmark(benchmark, options, environ, job), (*expected, *of_toolkit))
+    def work() -> int:
+        from vot_workspace.evaluation import Job
+
+        return _benchmark(benchmark, options, environ, process or Job(options.root, None, {}))
+
+    return run_orderly(benchmark.prog, work)

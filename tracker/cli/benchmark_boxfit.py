@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,11 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.cli.ending import run_orderly
+from tracker.cli.ending import command, warn_of_settings
+from tracker.cli.model import add_model, model_of
+from tracker.cli.parsing import Parser
 from tracker.cli.validate import load_tracker, say
 
 if TYPE_CHECKING:
     from tracker.benchmarks.box_fitting import Comparison
+    from tracker.config import TrackerConfig as Config
     from tracker.settings import Settings
     from tracker.tracker import DMB
 
@@ -36,24 +38,23 @@ Settings come from the environment variables DMB_..., see `python -m tracker.tra
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dmb benchmark boxfit", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--vot", type=Path, metavar="SOURCE", help="folder or tar file of sequences in the VOT format")
-    parser.add_argument("--davis", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
+    parser = Parser(prog="dmb benchmark boxfit", description=DESCRIPTION)
+    data = parser.add_argument_group("compared on")
+    data.add_argument("--vot", type=Path, metavar="SOURCE", help="folder or tar file of sequences in the VOT format")
+    data.add_argument("--davis", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
     parser.add_argument("--masks-cache", type=Path, metavar="DIR", help="keep the tracker's masks here")
-    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
-    parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
+    add_model(parser)
+    data.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the tables")
     return parser
 
 
-def _parameters(settings: Settings) -> str:
+def _parameters(settings: Settings, config: Config) -> str:
     """What the masks depend on besides the weights, as a short checksum."""
     from tracker.engine import resolve_device, resolve_precision
 
     device = resolve_device(settings.device)
-    facts = (settings.tracker_config(), device.type, resolve_precision(settings.precision, device))
+    facts = (config, device.type, resolve_precision(settings.precision, device))
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
 
@@ -63,15 +64,17 @@ def _compare_tracked(
     """The part with the tracker; returns what was measured on, as a line of text."""
     from tracker.benchmarks.box_fitting import add_tracked
     from tracker.benchmarks.tracked_masks import MaskCache, PolygonSequence, tracked_masks
-    from tracker.weights import find_weights, read_weights
+    from tracker.config import TrackerConfig
+    from tracker.weights import architecture_of, find_weights, read_weights
     from vot_workspace.dataset import provide, sequence_names
 
     # the box's size feeds back into the search region: all methods are compared on the masks that the default one saw
     settings = replace(settings, box_fit=None)
     names = sequence_names(options.vot)
-    weights = find_weights(settings.weights)
-    checksum = read_weights(weights)[1]["checksum"]
-    identity = f"weights {checksum[:12]}, parameters {_parameters(settings)}"
+    weights = find_weights(settings.weights, model=settings.model)
+    metadata = read_weights(weights)[1]
+    config = settings.tracker_config(TrackerConfig.of(architecture_of(metadata, weights).model))
+    identity = f"weights {metadata['checksum'][:12]}, parameters {_parameters(settings, config)}"
     frames = failures = 0
     with ExitStack() as resources:
         unpacked, masks_folder = (
@@ -106,11 +109,12 @@ def _boxfit(options: argparse.Namespace, environ: Mapping[str, str], load: Calla
     from tracker.benchmarks.box_fitting import Comparison, sequence_table, table
     from tracker.benchmarks.validation import processor_name
     from tracker.files import replace_file
-    from tracker.settings import complaints, from_environment
+    from tracker.settings import from_environment
 
-    settings = from_environment(environ, {"weights": options.weights})
-    for complaint in complaints(environ):
-        print(f"warning: {complaint}", file=sys.stderr)
+    if options.output is not None and (options.output.is_dir() or not options.output.absolute().parent.is_dir()):
+        raise OSError(f"--output is '{options.output}', which is a folder or in none; name a file in a folder")
+    settings = from_environment(environ, model_of(options))
+    warn_of_settings(environ)
     config = settings.tracker_config().box_fit
     tracked, labelled = Comparison(config), Comparison(config)
     lines = [f"{datetime.now(UTC):%Y-%m-%d}, {processor_name()}; background weight {config.background_weight:g}.", ""]
@@ -130,41 +134,22 @@ def _check_boxfit(parser: argparse.ArgumentParser, options: argparse.Namespace) 
     """End the process with code 2 where options are missing, have no effect or no sense."""
     if options.vot is None and options.davis is None:
         parser.error("give --vot, --davis or both")
-    for name in ("masks_cache", "weights"):
+    for name in ("masks_cache", "weights", "model"):
         if options.vot is None and getattr(options, name) is not None:
             parser.error(f"--{name.replace('_', '-')} has no effect without --vot")
     if options.frames is not None and options.frames < 2:
         parser.error(f"--frames is {options.frames}; it must be at least 2")
-    if options.output is not None and (options.output.is_dir() or not options.output.absolute().parent.is_dir()):
-        parser.error(f"--output is '{options.output}', which is a folder or in none; name a file in a folder")
 
 
+@command("dmb benchmark boxfit")
 def main(
     arguments: Sequence[str],
     *,
     load: Callable[[Settings], DMB] = load_tracker,
     environ: Mapping[str, str] = os.environ,
-) -> int:
-    """Run the command.
-
-    Args:
-        arguments: of the command line.
-        load: makes the tracker (tests put another one here).
-        environ: holds the settings.
-
-    Returns:
-        The exit code: 0, 1 after an error; wrong usage ends the process with 2.
-    """
+) -> None:
+    """Compare, and print the tables."""
     parser = _parser()
     options = parser.parse_args(arguments)
     _check_boxfit(parser, options)
-    from tracker.benchmarks.sequences import SequenceError
-    from tracker.benchmarks.tracked_masks import MaskCacheError
-    from tracker.engine import DeviceError
-    from tracker.geometry.region import RegionError
-    from tracker.settings import SettingsError
-    from tracker.weights import WeightsError
-    from vot_workspace.dataset import DatasetError
-
-    expected = (SequenceError, MaskCacheError, DeviceError, RegionError, SettingsError, WeightsError, DatasetError)
-    return run_orderly(lambda: _boxfit(options, environ, load), expected)
+    _boxfit(options, environ, load)

@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.cli.ending import run_orderly
+from tracker.cli.ending import command, warn_of_settings
+from tracker.cli.model import add_model, model_of
+from tracker.cli.parsing import Parser
 from tracker.cli.validate import copied, say
 
 if TYPE_CHECKING:
@@ -36,17 +38,18 @@ NOT_COMPARED = ("threads",)  # settings that do not change masks but for roundin
 
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add the options that name sequences of DAVIS."""
-    parser.add_argument("--root", type=Path, required=True, metavar="DAVIS",
-                        help="folder of the official layout (JPEGImages, Annotations, ImageSets), or a folder or tar "
-                             "file with SEQUENCE/00000.jpg and SEQUENCE/00000.png")
-    parser.add_argument("--year", type=int, choices=(2016, 2017), required=True, help="2016: all objects are one")
-    chosen = parser.add_mutually_exclusive_group()
+    data = parser.add_argument_group("sequences")
+    data.add_argument("--root", type=Path, required=True, metavar="DAVIS",
+                      help="folder of the official layout (JPEGImages, Annotations, ImageSets), or a folder or tar "
+                           "file with SEQUENCE/00000.jpg and SEQUENCE/00000.png")
+    data.add_argument("--year", type=int, choices=(2016, 2017), required=True, help="2016: all objects are one")
+    chosen = data.add_mutually_exclusive_group()
     chosen.add_argument("--split", metavar="NAME|FILE",
                         help="list in ImageSets (val, train, ...) or text file of names (default: val; without "
                              "ImageSets all sequences)")
     chosen.add_argument("--sequences", nargs="+", metavar="NAME", help="these sequences instead of a split")
-    parser.add_argument("--frames", type=int, metavar="N",
-                        help="only the first N frames of each, for a quick look: no score of DAVIS")  # fmt: skip
+    data.add_argument("--frames", type=int, metavar="N",
+                      help="only the first N frames of each, for a quick look: no score of DAVIS")  # fmt: skip
 
 
 def source_of(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Source:
@@ -70,14 +73,12 @@ def score_all(sequences: Sequence[DavisSequence], folder: Path) -> Scores:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dmb benchmark davis", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="dmb benchmark davis", description=DESCRIPTION)
     add_source(parser)
     parser.add_argument("--init", choices=("mask", "box"), default="mask",
                         help="what the trackers start from (default: mask, as DAVIS has it)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for masks and scores")
-    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    add_model(parser)
     parser.add_argument("--workers", type=int, default=1, metavar="N",
                         help="track in N processes, which share the cores unless DMB_THREADS is set (default: 1)")
     parser.add_argument("--no-score", action="store_true",
@@ -135,13 +136,12 @@ def _benchmark(options: argparse.Namespace, source: Source, load: Load | None, e
     from tracker.benchmarks.davis import open_davis
     from tracker.benchmarks.davis_run import Run, check_folder, load_trackers
     from tracker.benchmarks.validation import conditions
-    from tracker.settings import complaints, from_environment
+    from tracker.settings import from_environment
     from tracker.weights import find_weights, read_weights
 
-    settings = from_environment(environ, {"weights": options.weights})
-    for complaint in complaints(environ):
-        print(f"warning: {complaint}", file=sys.stderr)
-    weights = find_weights(settings.weights)
+    settings = from_environment(environ, model_of(options))
+    warn_of_settings(environ)
+    weights = find_weights(settings.weights, model=settings.model)
     read_weights(weights)  # here, so that a complaint names this file and not the copy
     with open_davis(source) as sequences, copied(weights) as copy:
         for sequence in sequences:
@@ -175,27 +175,11 @@ def _check(sequence: DavisSequence, *, scored: bool) -> None:
         )
 
 
-def main(arguments: Sequence[str], *, load: Load | None = None, environ: Mapping[str, str] = os.environ) -> int:
-    """Run the command.
-
-    Args:
-        arguments: of the command line.
-        load: makes the trackers (tests put another one here); None for the real ones.
-        environ: holds the settings.
-
-    Returns:
-        The exit code: 0, 1 after an error; wrong usage ends the process with 2.
-    """
+@command("dmb benchmark davis", interrupted="interrupted; the same command goes on")
+def main(arguments: Sequence[str], *, load: Load | None = None, environ: Mapping[str, str] = os.environ) -> None:
+    """Track, and score; without `load`, with the real trackers."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.workers < 1:
         parser.error(f"--workers is {options.workers}; it must be at least 1")
-    source = source_of(parser, options)
-    from tracker.benchmarks.davis_masks import DavisError
-    from tracker.engine import DeviceError
-    from tracker.settings import SettingsError
-    from tracker.weights import WeightsError
-
-    expected = (DavisError, DeviceError, SettingsError, WeightsError)
-    interrupted = "interrupted; the same command goes on"
-    return run_orderly(lambda: _benchmark(options, source, load, environ), expected, interrupted=interrupted)
+    _benchmark(options, source_of(parser, options), load, environ)

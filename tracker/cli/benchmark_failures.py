@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.cli.ending import run_orderly
+from tracker.cli.ending import command, warn_of_settings
+from tracker.cli.model import add_model, model_of
+from tracker.cli.parsing import Parser
 from tracker.cli.validate import load_tracker, say
 
 if TYPE_CHECKING:
@@ -29,18 +31,19 @@ TABLE = "failures.md"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dmb benchmark failures", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--masks", type=Path, required=True, metavar="SOURCE", help="folder or tar file of sequences")
-    parser.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
+    parser = Parser(prog="dmb benchmark failures", description=DESCRIPTION)
+    data = parser.add_argument_group("sequences")
+    data.add_argument("--masks", type=Path, required=True, metavar="SOURCE", help="folder or tar file of sequences")
+    data.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
     parser.add_argument("--init", choices=("mask", "box"), default="mask", help="what to start from (default: mask)")
-    parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
-    parser.add_argument("--below", type=float, default=0.5, metavar="IOU", help="a bad frame's overlap (default: 0.5)")
-    parser.add_argument("--least", type=int, default=3, metavar="N", help="bad frames in a row (default: 3)")
-    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    data.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
+    bad = parser.add_argument_group("what counts as a failure")
+    bad.add_argument("--below", type=float, default=0.5, metavar="IOU",
+                     help="a bad frame's overlap is below this, at most 1 (default: 0.5)")
+    bad.add_argument("--least", type=int, default=3, metavar="N", help="bad frames in a row (default: 3)")
+    add_model(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for pictures and table")
-    return parser
+    return parser  # fmt: skip
 
 
 def picture_name(stretch: Stretch) -> str:
@@ -55,11 +58,10 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     from tracker.benchmarks.failures import stretches, strip, table, watch
     from tracker.benchmarks.sequences import choose, open_sequences
     from tracker.files import replace_file
-    from tracker.settings import complaints, from_environment
+    from tracker.settings import from_environment
 
-    settings = from_environment(environ, {"weights": options.weights})
-    for complaint in complaints(environ):
-        print(f"warning: {complaint}", file=sys.stderr)
+    settings = from_environment(environ, model_of(options))
+    warn_of_settings(environ)
     with open_sequences(options.masks) as sequences:
         chosen = choose(sequences, options.sequences, options.masks)
         tracker = load(settings)
@@ -79,29 +81,15 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     say(f"{len(found)} failures; see '{options.output / TABLE}'")
 
 
+@command("dmb benchmark failures")
 def main(
     arguments: Sequence[str], *, load: Callable[[Settings], DMB] = load_tracker, environ: Mapping[str, str] = os.environ
-) -> int:
-    """Run the command.
-
-    Args:
-        arguments: of the command line.
-        load: makes the tracker (tests put another one here).
-        environ: holds the settings.
-
-    Returns:
-        The exit code: 0, 1 after an error; wrong usage ends the process with 2.
-    """
+) -> None:
+    """Track, and draw where it fails."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.frames is not None and options.frames < 2:
         parser.error(f"--frames is {options.frames}; it must be at least 2")
     if not 0.0 < options.below <= 1.0 or options.least < 1:
         parser.error("--below must be above 0 and at most 1, and --least at least 1")
-    from tracker.benchmarks.sequences import SequenceError
-    from tracker.engine import DeviceError
-    from tracker.settings import SettingsError
-    from tracker.weights import WeightsError
-
-    expected = (DeviceError, SequenceError, SettingsError, WeightsError)
-    return run_orderly(lambda: _run(options, environ, load), expected)
+    _run(options, environ, load)

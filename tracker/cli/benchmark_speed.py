@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.cli.ending import run_orderly
+from tracker.cli.ending import command, warn_of_settings
+from tracker.cli.model import add_model, model_of
+from tracker.cli.parsing import Parser
 from tracker.cli.validate import load_tracker, say
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ With --baseline the same frames also go through a plain variant in the same proc
 memory layout, the mask refined everywhere, every frame segmented and remembered, as the authors' release works; crops
 and memory are as large. The last line is then "ratio x.xx": the plain variant's median time a frame over ours.
 
+On a GPU (DMB_DEVICE=cuda) its peak memory is told, too, and how many CUDA graphs were used. The stages wait for the GPU
+one by one there, so their sum is more than a frame's time.
+
 Let nothing else run meanwhile. Settings come from the environment variables DMB_..., see
 `python -m tracker.trax_server --help`.
 """
@@ -33,16 +38,15 @@ MIN_FRAMES = 3
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dmb benchmark speed", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="dmb benchmark speed", description=DESCRIPTION)
     parser.add_argument("--baseline", action="store_true", help="time the plain variant, too")
-    parser.add_argument("--frames", type=int, default=100, metavar="N", help="length of the clip (default: 100)")
-    parser.add_argument("--first", type=int, default=10, metavar="N", help="first frame that counts (default: 10)")
-    parser.add_argument("--size", type=int, nargs=2, default=(640, 480), metavar=("W", "H"),
-                        help="of the frames, at most 640 480 (default)")
-    parser.add_argument("--init", choices=("mask", "box"), default="mask", help="what to start from (default: mask)")
-    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    clip = parser.add_argument_group("the clip")
+    clip.add_argument("--frames", type=int, default=100, metavar="N", help="length of the clip (default: 100)")
+    clip.add_argument("--first", type=int, default=10, metavar="N", help="first frame that counts (default: 10)")
+    clip.add_argument("--size", type=int, nargs=2, default=(640, 480), metavar=("W", "H"),
+                      help="of the frames in pixels, 32 32 to 640 480 (default: 640 480)")
+    clip.add_argument("--init", choices=("mask", "box"), default="mask", help="what to start from (default: mask)")
+    add_model(parser)
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="write all numbers and conditions")
     return parser  # fmt: skip
 
@@ -65,8 +69,9 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     from tracker.weights import find_weights, read_weights
     from vot_workspace.demo import SCRIPTS, render
 
-    settings = from_environment(environ, {"weights": options.weights})
-    weights = find_weights(settings.weights)
+    settings = from_environment(environ, model_of(options))
+    warn_of_settings(environ)
+    weights = find_weights(settings.weights, model=settings.model)
     dmb = load(settings)
     facts = conditions(settings, weights, read_weights(weights)[1]["checksum"])
     size, from_box = (options.size[0], options.size[1]), options.init == "box"
@@ -84,6 +89,9 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     memory = peak_memory(dmb.engine.device)
     for line in _lines(measured, stages, work, throughput, memory):
         say(line)
+    graphs = dmb.engine.graphs
+    if graphs is not None:
+        say(f"CUDA graphs: {graphs}" if graphs else "CUDA graphs: none, see the warning above")
     if options.output is not None:
         document = facts | {
             "clip": {"frames": options.frames, "first": options.first, "size": list(size), "init": options.init},
@@ -94,6 +102,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
             "bytes": work.bytes,
             "matrix_operations_per_second": throughput,
             "peak_memory_mb": memory,
+            "cuda_graphs": graphs,
         }
         replace_file(options.output, json.dumps(document, indent=1) + "\n")
     if options.baseline:
@@ -122,19 +131,11 @@ def _lines(
     ]
 
 
+@command("dmb benchmark speed")
 def main(
     arguments: Sequence[str], *, load: Callable[[Settings], DMB] = load_tracker, environ: Mapping[str, str] = os.environ
-) -> int:
-    """Run the command.
-
-    Args:
-        arguments: of the command line.
-        load: makes the tracker (tests put another one here).
-        environ: holds the settings.
-
-    Returns:
-        The exit code: 0, 1 after an error; wrong usage ends the process with 2.
-    """
+) -> None:
+    """Time, and print the numbers."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.frames < MIN_FRAMES:
@@ -143,8 +144,4 @@ def main(
         parser.error(f"--first is {options.first}; it must be from 1 to {options.frames - 1}, a frame of the clip")
     if not (32 <= options.size[0] <= 640 and 32 <= options.size[1] <= 480):
         parser.error("--size must be from 32 32 to 640 480")
-    from tracker.engine import DeviceError
-    from tracker.settings import SettingsError
-    from tracker.weights import WeightsError
-
-    return run_orderly(lambda: _run(options, environ, load), (DeviceError, SettingsError, WeightsError))
+    _run(options, environ, load)

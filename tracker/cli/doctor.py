@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from tracker import __version__
+from tracker.cli.ending import FAILURE, command
+from tracker.cli.parsing import Parser
 from tracker.doctor import files, machine, packages, registry
 from tracker.doctor.finding import Finding, Surroundings, told
 from tracker.doctor.self_test import self_test
@@ -23,7 +24,7 @@ Checks the installation: Python, PyTorch and CUDA, OpenCV, the VOT toolkit and w
 trackers.ini, the current folder; then tracks a short generated clip with the weights and says how well and how fast.
 
 One line for each check: ok, note (works, but worth knowing) or problem; below a problem is the command to type.
-Exit codes: 0 where nothing is broken, 1 otherwise, 2 for wrong usage.
+The exit code is 0 where nothing is broken, and 1 otherwise.
 """
 Check = Callable[[Surroundings], Iterable[Finding]]
 CHECKS: Mapping[str, Check] = {
@@ -42,13 +43,10 @@ CHECKS: Mapping[str, Check] = {
     "self test": self_test,
 }
 SLOW = ("self test",)  # left out by --fast
-FAILURE = 1  # exit code
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dmb doctor", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="dmb doctor", description=DESCRIPTION)
     parser.add_argument("--fast", action="store_true", help="without the tracked clip")
     parser.add_argument("--json", action="store_true", help="one JSON object in the end instead of lines")
     return parser
@@ -79,6 +77,7 @@ def lines(finding: Finding) -> list[str]:
     return [text, f"         type: {finding.remedy}"] if finding.remedy else [text]
 
 
+@command("dmb doctor")
 def main(
     arguments: Sequence[str],
     *,
@@ -86,17 +85,7 @@ def main(
     folder: Path | None = None,
     checks: Mapping[str, Check] = CHECKS,
 ) -> int:
-    """Run the command.
-
-    Args:
-        arguments: of the command line.
-        environ: holds the settings.
-        folder: the current one.
-        checks: to make, by name.
-
-    Returns:
-        The exit code: 0, 1 where something is broken; wrong usage ends the process with 2.
-    """
+    """Make the checks, by name, in the current folder or another one."""
     options = _parser().parse_args(arguments)
     chosen = {name: check for name, check in checks.items() if not (options.fast and name in SLOW)}
     found = []
@@ -106,14 +95,10 @@ def main(
             words = "a short clip is tracked, up to a minute without a GPU; --fast leaves it out"
             print(f"         {name}: {words}", flush=True)
 
-    try:
-        for finding in examine(Surroundings(environ, folder or Path.cwd()), chosen, announce):
-            found.append(finding)
-            if not options.json:
-                print("\n".join(lines(finding)), flush=True)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    for finding in examine(Surroundings(environ, folder or Path.cwd()), chosen, announce):
+        found.append(finding)
+        if not options.json:
+            print("\n".join(lines(finding)), flush=True)
     problems = sum(finding.status == "problem" for finding in found)
     if options.json:
         document = {"version": __version__, "ok": not problems, "checks": [asdict(finding) for finding in found]}

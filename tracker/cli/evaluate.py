@@ -8,8 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tracker.cli.ending import FAILURE
+from tracker.cli.ending import FAILURE, command, complain
+from tracker.cli.parsing import Parser
 
+PROG = "dmb evaluate"
 DESCRIPTION = """\
 Evaluate trackers in a workspace of the VOT toolkit, several sequences at once.
 
@@ -21,20 +23,21 @@ go on. Like the toolkit, the command does not know with which settings a result 
 other weights or DMB_... settings.
 
 DMB uses cores / N threads in each process unless DMB_THREADS is set. Another number of threads may change the last
-digits of its answers; to repeat a serial evaluation exactly, set DMB_THREADS to the same number for both. Realtime
-experiments measure the time that a frame takes: run them with as many processes as the machine bears without slowing
-down, or apart, with `--experiments realtime --workers 1`.
+digits of its answers; to repeat a serial evaluation exactly, set DMB_THREADS to the same number for both.
+
+Experiments in real time measure how long a frame takes, and several processes would slow each other down: they run
+last, in one process with all cores, whatever N is. Let nothing else run on the machine meanwhile.
 
 afterwards: dmb vot analysis --workspace DIR --format html TRACKER ...
 """
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dmb evaluate", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog=PROG, description=DESCRIPTION)
     parser.add_argument("trackers", nargs="+", metavar="TRACKER", help="names of trackers, or name@version")
-    parser.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="default: the current folder")
+    parser.add_argument(
+        "--workspace", type=Path, default=Path(), metavar="DIR", help="the workspace (default: the current folder)"
+    )
     parser.add_argument(
         "--workers",
         type=int,
@@ -52,56 +55,48 @@ def _parser() -> argparse.ArgumentParser:
     return parser  # fmt: skip
 
 
+@command(PROG)
 def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -> int:
-    """Run the command.
-
-    Args:
-        arguments: of the command line.
-        environ: environment of the toolkit and the trackers.
-
-    Returns:
-        The exit code: 0; 1 after an error or where a tracker failed; 128 + signal after an interruption. Wrong usage
-        ends the process with 2.
-    """
+    """Evaluate; `environ` is the environment of the toolkit and the trackers."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.workers < 1:
         parser.error(f"--workers is {options.workers}; it must be at least 1")
     from vot_workspace.interruption import Interruption
     from vot_workspace.layout import read_workspace
-    from vot_workspace.parallel import evaluate_workspace, threads_per_worker
+    from vot_workspace.parallel import evaluate_workspace, rounds, threads_per_worker
     from vot_workspace.writer import WorkspaceError
 
     interruption = Interruption()
-    try:
-        if options.registry is not None and not options.registry.exists():
-            raise WorkspaceError(f"--registry is '{options.registry}', which does not exist; name a trackers.ini")
-        layout = read_workspace(options.workspace)
-        workers = options.workers
+    if options.registry is not None and not options.registry.exists():
+        raise WorkspaceError(f"--registry is '{options.registry}', which does not exist; name a trackers.ini")
+    layout = read_workspace(options.workspace)
+    failed = False
+    for names, workers in rounds(layout, options.experiments and options.experiments.split(","), options.workers):
         threads = threads_per_worker(workers, environ)
         told = "" if threads is None else f", DMB_THREADS={threads} in each"
-        environ = environ if threads is None else {**environ, "DMB_THREADS": str(threads)}
-        print(f"{len(layout.sequences)} sequences, {workers} process{'es' * (workers > 1)}{told}", flush=True)
+        alone = "" if workers == options.workers else f"; {', '.join(names)} is timed, hence on its own"
+        print(f"{len(layout.sequences)} sequences, {workers} process{'es' * (workers > 1)}{told}{alone}", flush=True)
         with interruption.watching():
             outcome = evaluate_workspace(
                 layout,
                 options.trackers,
                 workers=workers,
                 registry=options.registry,
-                experiments=options.experiments.split(",") if options.experiments else None,
-                environ=environ,
+                experiments=names,
+                environ=environ if threads is None else {**environ, "DMB_THREADS": str(threads)},
                 say=lambda line: print(line, flush=True),
                 interrupted=interruption,
             )
-    except (WorkspaceError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILURE
-    for label, reason in outcome.failures.items():
-        print(f"error: {label}: {reason}", file=sys.stderr)
-    if outcome.failures:
+        for label, reason in outcome.failures.items():
+            complain(PROG, f"{label}: {reason}")
+        failed = failed or bool(outcome.failures)
+        if outcome.interrupted is not None:
+            break
+    if failed:
         print("The results of the others are kept; the same command tries these again.", file=sys.stderr)
     if outcome.interrupted is not None:
         count = f"{outcome.finished} of {outcome.tasks}"
         print(f"interrupted: {count} are finished; the same command goes on", file=sys.stderr)
         return 128 + outcome.interrupted
-    return FAILURE if outcome.failures else 0
+    return FAILURE if failed else 0

@@ -6,7 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracker.cli.ending import run_orderly
+from tracker.cli.ending import command
+from tracker.cli.model import add_model
+from tracker.cli.parsing import Parser
 
 DESCRIPTION = """\
 Writes the trained network as three ONNX files for runtimes without PyTorch:
@@ -22,35 +24,31 @@ STEP = 16
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dmb export", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="dmb export", description=DESCRIPTION)
     parser.add_argument("format", choices=("onnx",), help="what to write")
     parser.add_argument("--output", type=Path, default=Path("onnx"), metavar="DIR", help="folder (default: onnx)")
     parser.add_argument("--size", type=int, default=384, metavar="S",
                         help="side of the crop in pixels, a multiple of 16, fixed in the files (default: 384)")
-    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    add_model(parser)
     parser.add_argument("--no-verify", action="store_true", help="do not compare with PyTorch")
     return parser  # fmt: skip
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Export and compare; returns the exit code."""
+@command("dmb export")
+def main(arguments: Sequence[str]) -> None:
+    """Export and compare."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.size < 4 * STEP or options.size % STEP:
         parser.error(f"--size is {options.size}; give a multiple of {STEP} from {4 * STEP}")
 
-    from tracker.onnx_export import ExportError, export
-    from tracker.weights import WeightsError, find_weights, load_weights, read_weights
+    from tracker.onnx_export import export
+    from tracker.weights import find_weights, load_weights, read_weights
 
-    def work() -> None:
-        weights = find_weights(options.weights)
-        model = load_weights(weights)
-        checksum = read_weights(weights)[1]["checksum"]
-        facts, compare = {"weights": checksum}, not options.no_verify
-        for path, difference in export(model, options.output, size=options.size, facts=facts, compare=compare).items():
-            compared = "" if difference is None else f", differs from PyTorch by at most {difference:.1e}"
-            print(f"{path}  {path.stat().st_size / 1e6:.1f} MB{compared}")
-
-    return run_orderly(work, (ExportError, WeightsError))
+    weights = find_weights(options.weights, model=options.model)
+    model = load_weights(weights)
+    checksum = read_weights(weights)[1]["checksum"]
+    facts, compare = {"weights": checksum}, not options.no_verify
+    for path, difference in export(model, options.output, size=options.size, facts=facts, compare=compare).items():
+        compared = "" if difference is None else f", differs from PyTorch by at most {difference:.1e}"
+        print(f"{path}  {path.stat().st_size / 1e6:.1f} MB{compared}")

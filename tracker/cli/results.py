@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from tracker.cli.ending import command
+from tracker.cli.parsing import Parser
 
 DESCRIPTION = """\
 Collect what other commands have measured into one table for each of the paper's Tables I to VII, our numbers beside
@@ -23,14 +25,11 @@ A SOURCE is one of these, or a folder of them, and is recognised by what it hold
 Where several sources fill one cell the newest stands, and the others are mentioned. What nobody has run stays visible
 as "not run". What was measured on other data than the paper's benchmarks goes to tables of its own.
 """
-FAILURE = 1  # exit code
 FILES = ("RESULTS.md", "results.csv", "results.html")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dmb results", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="dmb results", description=DESCRIPTION)
     parser.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help="file or folder with numbers")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help=f"folder for {', '.join(FILES)}")
     return parser
@@ -70,14 +69,7 @@ def _collect(options: argparse.Namespace) -> None:
     print(f"written in '{options.output}': {', '.join(FILES)}")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code: 0, 1 after an error; wrong usage ends the process with 2."""
-    options = _parser().parse_args(arguments)
-    from tracker.benchmarks.results import ResultsError
-
-    try:
-        _collect(options)
-    except (ResultsError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILURE
-    return 0
+@command("dmb results")
+def main(arguments: Sequence[str]) -> None:
+    """Collect, and write the files."""
+    _collect(_parser().parse_args(arguments))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracker.cli.benchmark_davis import add_source, score_all, source_of
-from tracker.cli.ending import run_orderly
+from tracker.cli.ending import command
+from tracker.cli.parsing import Parser
 from tracker.cli.validate import say
 
 DESCRIPTION = """\
@@ -26,34 +27,31 @@ masks of 0 and 255 are understood.
 
 def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     """The command's parser, and that of `davis`."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="dmb score", description=DESCRIPTION, formatter_class=form)
+    parser = Parser(prog="dmb score", description=DESCRIPTION)
     benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
-    davis = benchmarks.add_parser("davis", description=DAVIS, formatter_class=form)
+    davis = benchmarks.add_parser("davis", description=DAVIS)
     add_source(davis)
     davis.add_argument("--masks", type=Path, required=True, metavar="DIR", help="folder of the masks")
     davis.add_argument("--output", type=Path, metavar="DIR", help="write the scores as CSV and JSON into this folder")
     return parser, davis
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code: 0, 1 after an error; wrong usage ends the process with 2."""
+@command("dmb score")
+def main(arguments: Sequence[str]) -> None:
+    """Score, and print the numbers."""
     parser, davis = _parser()
     options = parser.parse_args(arguments)
     source = source_of(davis, options)
     from tracker.benchmarks.davis import open_davis
     from tracker.benchmarks.davis_masks import DavisError
 
-    def work() -> None:
-        if not options.masks.is_dir():
-            raise DavisError(f"'{options.masks}' is no folder; name one that holds SEQUENCE/00000.png")
-        with open_davis(source) as sequences:
-            scores = score_all(sequences, options.masks)
-        if options.output is not None:
-            options.output.mkdir(parents=True, exist_ok=True)
-            facts = {"root": source.root.resolve().name, "masks": options.masks.resolve().name}
-            scores.write(options.output, facts | {"year": source.year, "first_frames": source.limit})
-        for line in scores.lines():
-            say(line)
-
-    return run_orderly(work, (DavisError,))
+    if not options.masks.is_dir():
+        raise DavisError(f"'{options.masks}' is no folder; name one that holds SEQUENCE/00000.png")
+    with open_davis(source) as sequences:
+        scores = score_all(sequences, options.masks)
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        facts = {"root": source.root.resolve().name, "masks": options.masks.resolve().name}
+        scores.write(options.output, facts | {"year": source.year, "first_frames": source.limit})
+    for line in scores.lines():
+        say(line)

@@ -8,9 +8,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from tracker.cli.ending import FAILURE, command, complain, explained
+from tracker.cli.parsing import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,11 +23,13 @@ if TYPE_CHECKING:
     from tracker.media.outputs import Outputs
     from tracker.media.progress import Progress
     from tracker.media.targets import Given, Target
+    from tracker.media.truth import Truth
     from tracker.settings import Settings
     from tracker.tracker import DMB, Result
 
     Load = Callable[[Settings], Callable[[], DMB]]
 
+PROG = "dmb track"
 DESCRIPTION = """\
 Follows one object, or several, through a video, and writes a mask and a rotated box for every frame.
 
@@ -35,20 +40,17 @@ these options give several objects. Without any of them a window opens to draw a
 EXAMPLES = """\
 examples:
   dmb track kite.mp4 --box 218,94,60,80
-  dmb track kite.mp4 --mask first.png --masks --start 100 --stop 400 --output kite
-  dmb track 'frames/*.jpg' --fps 30 --box 10,20,40,40 --polygon 100,50,140,60,130,90,95,80
+  dmb track kite.mp4 --mask first.png --start 100 --stop 400 --output kite
+  dmb track 'frames/*.jpg' --fps 30 --box 1,2,40,40 --polygon 9,9,40,12,30,50
   ffmpeg -i rtsp://camera -f matroska - | dmb track - --box 10,20,40,40
   dmb track 0
 
 Ctrl-C ends a run in good order: everything up to there is complete. Times are seconds since the source's first frame,
 frames count from 0, boxes are x,y,w,h with the top-left pixel at 0,0.
-Exit codes: 0, 1 for input that cannot be used, 2 for wrong usage, 130 after Ctrl-C, 143 after SIGTERM, 129 after the
-terminal was closed.
 """
 KINDS = ("video", "masks", "boxes", "page")
 DEFAULT_KINDS = ("video", "masks", "boxes")
 TRAX_ONLY = ("answer", "multiobject", "log")  # settings that only concern the TraX process
-FAILURE = 1  # exit code
 
 
 def load_trackers(settings: Settings) -> Callable[[], DMB]:
@@ -58,10 +60,11 @@ def load_trackers(settings: Settings) -> Callable[[], DMB]:
         WeightsError: no usable weights file.
         DeviceError: no such device.
     """
-    from tracker.assembly import build_engine
+    from tracker.assembly import build_config, build_engine
     from tracker.tracker import DMB
 
-    engine, config = build_engine(settings)[0], settings.tracker_config()
+    engine = build_engine(settings)[0]
+    config = build_config(settings, engine)
     return lambda: DMB(engine, config)
 
 
@@ -110,18 +113,12 @@ def _rate(text: str) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from tracker.settings import VARIABLES
-
-    parser = argparse.ArgumentParser(
-        prog="dmb track", usage="dmb track SOURCE [options]", description=DESCRIPTION, epilog=EXAMPLES,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = Parser(prog=PROG, usage=f"{PROG} SOURCE [options]", description=DESCRIPTION, epilog=EXAMPLES)
     parser.add_argument("source", nargs="+", metavar="SOURCE", help="video, folder, 'pattern', camera number or -")
     target = parser.add_argument_group("what to track (frame --start)")
     for name, kind, metavar, text in (
-        ("--box", _region("box"), "X,Y,W,H", "a box: left, top, width, height"),
-        ("--polygon", _region("polygon"), "X1,Y1,...", "a polygon"),
+        ("--box", _region("box"), "X,Y,W,H", "a box: left, top, width, height in pixels; repeat it for more objects"),
+        ("--polygon", _region("polygon"), "X1,Y1,...", "a polygon: at least three points in pixels"),
         ("--mask", _mask, "FILE", "a PNG with the object white; in an indexed PNG every id is an object"),
     ):
         target.add_argument(name, dest="given", action="append", default=[], type=kind, metavar=metavar, help=text)
@@ -136,17 +133,37 @@ def _parser() -> argparse.ArgumentParser:
                         "tracker works for boxes, which drift less then")
     output.add_argument("--page", action="store_true",
                         help="page.html: all about the run in one file; alone, beside the default ones")
+    output.add_argument("--truth", type=Path, metavar="DIR",
+                        help="with --page: folder of right masks, 00000.png, ... by frame, for the IoU of every frame")
     frames = parser.add_argument_group("which frames")
     frames.add_argument("--start", type=_whole(0), default=0, metavar="N", help="begin with frame N (default: 0)")
     frames.add_argument("--stop", type=_whole(1), metavar="N", help="end before frame N (default: the source's end)")
     frames.add_argument("--step", type=_whole(1), default=1, metavar="N", help="every N-th frame (default: 1)")
-    frames.add_argument("--fps", type=_rate, metavar="RATE", help="frames per second of images (default: 25)")
+    frames.add_argument("--fps", type=_rate, metavar="RATE",
+                        help="frames per second of images, 0.01 to 1000 (default: 25)")
     settings = parser.add_argument_group("settings of the tracker; their default is the variable in the environment")
-    for variable in VARIABLES:
-        if variable.field not in TRAX_ONLY:
-            text = f"{variable.help}; {variable.allowed} [{variable.name}]"
-            settings.add_argument(variable.option, metavar="VALUE", help=text)
+    for option, text in _settings_help().items():
+        settings.add_argument(option, metavar="VALUE", help=text)
     return parser  # fmt: skip
+
+
+def _settings_help() -> dict[str, str]:
+    """Help of the tracker's settings by option: what it is, what is allowed, the default, the variable."""
+    from tracker.config import TrackerConfig
+    from tracker.settings import PARAMETERS, VARIABLES
+
+    texts = {}
+    for variable in VARIABLES:
+        if variable.field in TRAX_ONLY:
+            continue
+        what, _, default = variable.help.partition(" (default: ")
+        if not default and variable.field in PARAMETERS:
+            part, parameter = PARAMETERS[variable.field]
+            value = getattr(getattr(TrackerConfig(), part), parameter)
+            default = f"{({True: 'on', False: 'off'}[value] if isinstance(value, bool) else value)})"
+        told = f" (default: {default}" if default else ""
+        texts[variable.option] = f"{what}; {variable.allowed}{told} [{variable.name}]".replace("%", "%%")
+    return texts
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
@@ -160,9 +177,9 @@ def _joined(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the command line; wrong usage ends the process with code 2."""
-    from tracker.media.targets import has_display
+def _options(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str | None]]:
+    """Read the command line, and from it the settings by field; wrong usage ends the process with code 2."""
+    from tracker.settings import VARIABLES, SettingsError, from_environment
 
     parser = _parser()
     options = parser.parse_args(_joined(arguments))
@@ -170,12 +187,23 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error("give one SOURCE; a pattern of image files needs quotes, as in 'frames/*.jpg'")
     if options.stop is not None and options.stop <= options.start:
         parser.error(f"--stop is {options.stop} and --start {options.start}; stop after the start")
-    if not options.given and not has_display():
-        parser.error("there is no display to draw a box on; say where the object is with --box, --polygon or --mask")
+    if not options.given:
+        from tracker.media.targets import has_display  # here, because OpenCV comes with it
+
+        if not has_display():
+            remedy = "say where the object is with --box, --polygon or --mask"
+            parser.error(f"there is no display to draw a box on; {remedy}")
+    if options.truth is not None and not options.page:
+        parser.error("--truth has no effect without --page")
     options.source = options.source[0]
     kinds = [kind for kind in KINDS if getattr(options, kind)]
     options.kinds = list(DEFAULT_KINDS) + kinds if kinds in ([], ["page"]) else kinds
-    return options
+    chosen = {variable.field: getattr(options, variable.field, None) for variable in VARIABLES}
+    try:
+        from_environment({}, chosen)
+    except SettingsError as error:
+        parser.error(str(error))
+    return options, chosen
 
 
 class Run:
@@ -211,15 +239,23 @@ class Run:
         from tracker.media.frames import Selection
         from tracker.media.outputs import check_folder
         from tracker.media.sources import open_source
+        from tracker.media.truth import Truth
 
         options = self.options
         selection = Selection(options.start, options.stop, options.step)
-        with open_source(options.source, rate=options.fps, warn=self.progress.warn) as source:
+        with ExitStack() as opened:
+            with self._waiting():
+                source = opened.enter_context(
+                    open_source(options.source, rate=options.fps, warn=self.progress.warn)
+                )
             folder = options.output or Path(f"{source.name}_tracked")
             masks = [given.value for given in options.given if isinstance(given.value, Path)]
+            truth = None if options.truth is None else Truth(options.truth)
+            masks += [] if truth is None else [truth.folder]
             check_folder(folder, overwrite=options.overwrite, source=options.source, masks=masks)
             frames = selection.of(source)
-            first = next(frames)
+            with self._waiting():
+                first = next(frames)
             targets = self._targets(first)
             create = self.load(self.settings)
             trackers = {target.object_id: create() for target in targets}
@@ -230,7 +266,7 @@ class Run:
                 )
                 for target in targets
             }
-            with self._writing(folder, first, list(trackers), source.rate, source.name) as outputs:
+            with self._writing(folder, first, list(trackers), source.rate, source.name, truth) as outputs:
                 self._write(outputs, first, answers)
                 for frame in frames:
                     found = {number: tracker.track(frame.image) for number, tracker in trackers.items()}
@@ -240,11 +276,17 @@ class Run:
         from tracker.media.targets import draw_box, make_targets
 
         given = self.options.given or [draw_box(first.image)]
-        return make_targets(given, (first.image.shape[0], first.image.shape[1]))
+        return make_targets(given, (first.image.shape[0], first.image.shape[1]), self.progress.note)
+
+    def _waiting(self) -> AbstractContextManager[None]:
+        """Around what may have to wait for the first frame."""
+        source, start = self.options.source, self.options.start
+        where = "standard input" if source == "-" else f"'{source}'"
+        return self.progress.waiting(f"waiting for frame {start} of {where} ... (Ctrl-C ends it)")
 
     @contextmanager
     def _writing(
-        self, folder: Path, first: Frame, object_ids: Sequence[int], rate: float, title: str
+        self, folder: Path, first: Frame, object_ids: Sequence[int], rate: float, title: str, truth: Truth | None
     ) -> Iterator[Outputs]:
         """The output files, completed in the end."""
         from tracker.media.outputs import Outputs
@@ -255,6 +297,7 @@ class Run:
                 self.outputs = Outputs(
                     folder, self.options.kinds,
                     size=size, rate=rate / step, object_ids=object_ids, step=step, title=title,
+                    truth=truth,
                 )  # fmt: skip
             yield self.outputs
         finally:
@@ -281,53 +324,32 @@ class Run:
 
 def _attempt(run: Run) -> int:
     """Track, and say how it ended; returns the exit code."""
-    from tracker.engine import DeviceError
-    from tracker.geometry.region import RegionError
-    from tracker.media.frames import SourceError
-    from tracker.memory.spatial import FeaturesError
-    from tracker.weights import WeightsError
-
     try:
         run.track()
-    except (SourceError, RegionError, DeviceError, WeightsError, FeaturesError, OSError) as error:
-        reason = str(error)
     except Exception as error:
-        if type(error).__name__ != "OutOfMemoryError" and not isinstance(error, MemoryError):
+        reason = explained(error)
+        if reason is None:
             raise
-        reason = "out of memory; choose another --device, or lower --crop-size or --max-frames"
     else:
         print(run.summary(), flush=True)
         return 0
-    print(f"error: {reason}", file=sys.stderr)
+    complain(PROG, reason)
     if run.outputs is not None:
         print(run.summary(), flush=True)
     return FAILURE
 
 
+@command(PROG)
 def main(
     arguments: Sequence[str], *, load: Load = load_trackers, environ: Mapping[str, str] = os.environ
 ) -> int:
-    """Run the command.
-
-    Args:
-        arguments: of the command line.
-        load: makes what makes trackers (tests put others here).
-        environ: holds the settings.
-
-    Returns:
-        The exit code: 0, 1 after an error, 128 + n after signal n; wrong usage ends the process with 2.
-    """
-    options = _options(arguments)
+    """Track; `load` makes what makes trackers."""
+    options, chosen = _options(arguments)
     from tracker.media.interruption import Interrupted, Interruption
     from tracker.media.progress import Progress
-    from tracker.settings import VARIABLES, SettingsError, complaints, from_environment
+    from tracker.settings import complaints, from_environment
 
-    try:
-        chosen = {variable.field: getattr(options, variable.field, None) for variable in VARIABLES}
-        settings = from_environment(environ, chosen)
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILURE
+    settings = from_environment(environ, chosen)
     progress, run = Progress(), None
     for complaint in complaints(environ):
         progress.warn(complaint)
@@ -336,5 +358,5 @@ def main(
             run = Run(options, settings, load, progress, interruption)
             return _attempt(run)
     except Interrupted as stop:
-        print(f"{stop}: {run.summary() if run else 'nothing was written'}", file=sys.stderr)
+        print(f"{PROG}: {stop}: {run.summary() if run else 'nothing was written'}", file=sys.stderr)
         return 128 + stop.number

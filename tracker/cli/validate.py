@@ -10,7 +10,6 @@ import argparse
 import math
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.cli.ending import run_orderly
+from tracker.cli.ending import command, warn_of_settings
+from tracker.cli.model import add_model, model_of
+from tracker.cli.parsing import Parser
 
 if TYPE_CHECKING:
     from tracker.settings import Settings
@@ -38,18 +39,18 @@ Settings come from the environment variables DMB_..., see `python -m tracker.tra
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dmb validate", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
-    parser.add_argument("--masks", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
-    parser.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
-    parser.add_argument("--init", choices=("mask", "box", "both"), help="what to start from (default: both)")
-    parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
-    parser.add_argument("--vot", type=Path, metavar="DIR", help="folder or tar file of sequences in the VOT format")
-    parser.add_argument("--vot-sequences", nargs="+", metavar="NAME", help="of them, those to evaluate (default: all)")
-    parser.add_argument("--workers", type=int, metavar="N", help="evaluate in N processes (default: 1)")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the workspace here; an evaluation goes on in it")
+    parser = Parser(prog="dmb validate", description=DESCRIPTION)
+    add_model(parser)
+    masks = parser.add_argument_group("on sequences with masks")
+    masks.add_argument("--masks", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
+    masks.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
+    masks.add_argument("--init", choices=("mask", "box", "both"), help="what to start from (default: both)")
+    masks.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
+    vot = parser.add_argument_group("in the VOT toolkit")
+    vot.add_argument("--vot", type=Path, metavar="DIR", help="folder or tar file of sequences in the VOT format")
+    vot.add_argument("--vot-sequences", nargs="+", metavar="NAME", help="of them, those to evaluate (default: all)")
+    vot.add_argument("--workers", type=int, metavar="N", help="evaluate in N processes (default: 1)")
+    vot.add_argument("--keep", type=Path, metavar="DIR", help="keep the workspace here; an evaluation goes on in it")
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="write all numbers and conditions")
     return parser
 
@@ -75,10 +76,11 @@ def load_tracker(settings: Settings) -> DMB:
         WeightsError: no usable weights file.
         DeviceError: no such device.
     """
-    from tracker.assembly import build_engine
+    from tracker.assembly import build_config, build_engine
     from tracker.tracker import DMB
 
-    return DMB(build_engine(settings)[0], settings.tracker_config())
+    engine = build_engine(settings)[0]
+    return DMB(engine, build_config(settings, engine))
 
 
 def say(line: str) -> None:
@@ -148,21 +150,20 @@ def _validate(
     """Check everything that can be checked at once, then measure."""
     from tracker.benchmarks.sequences import choose, open_sequences
     from tracker.benchmarks.validation import conditions, write_document
-    from tracker.settings import complaints, from_environment
+    from tracker.settings import from_environment
     from tracker.weights import find_weights, read_weights
     from vot_workspace.dataset import choose as choose_vot
     from vot_workspace.evaluation import Job
 
-    settings = from_environment(environ, {"weights": options.weights})
-    for complaint in complaints(environ):
-        print(f"warning: {complaint}", file=sys.stderr)
+    settings = from_environment(environ, model_of(options))
+    warn_of_settings(environ)
     if options.output is not None and (options.output.is_dir() or not options.output.absolute().parent.is_dir()):
         raise OSError(f"--output is '{options.output}', which is a folder or in none; name a file in a folder")
     if options.masks is not None:
         with open_sequences(options.masks) as sequences:
             choose(sequences, options.sequences, options.masks)
     names = choose_vot(options.vot, options.vot_sequences) if options.vot is not None else []
-    weights = find_weights(settings.weights)
+    weights = find_weights(settings.weights, model=settings.model)
     read_weights(weights)  # here, so that a complaint names this file and not the copy
     with copied(weights) as copy:
         settings = replace(settings, weights=str(copy))
@@ -181,32 +182,15 @@ def _validate(
         write_document(options.output, document)
 
 
+@command("dmb validate")
 def main(
     arguments: Sequence[str],
     *,
     load: Callable[[Settings], DMB] = load_tracker,
     environ: Mapping[str, str] = os.environ,
-) -> int:
-    """Run the command.
-
-    Args:
-        arguments: of the command line.
-        load: makes the tracker (tests put another one here).
-        environ: holds the settings.
-
-    Returns:
-        The exit code: 0, 1 after an error; wrong usage ends the process with 2.
-    """
+) -> None:
+    """Measure what is asked for."""
     parser = _parser()
     options = parser.parse_args(arguments)
     _check_usage(parser, options)
-    from tracker.benchmarks.sequences import SequenceError
-    from tracker.engine import DeviceError
-    from tracker.settings import SettingsError
-    from tracker.weights import WeightsError
-    from vot_workspace.dataset import DatasetError
-    from vot_workspace.toolkit import EvaluationError
-    from vot_workspace.writer import WorkspaceError
-
-    expected = (SequenceError, DeviceError, SettingsError, WeightsError, DatasetError, EvaluationError, WorkspaceError)
-    return run_orderly(lambda: _validate(options, load, environ), expected)
+    _validate(options, load, environ)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tracker.cli.ending import FAILURE, command, complain
+from tracker.cli.parsing import Parser
 
 if TYPE_CHECKING:
     from tracker.conversion import Description
@@ -24,17 +26,14 @@ Turns a checkpoint of another project into a safetensors file: DMB weights (for 
 that a training starts from (dmb train PLAN --trunk FILE). No code that a checkpoint holds is run.
 """
 INFO = """\
-Tells what a file holds: parameters, stride convention, stage, checksum, and of an incompatible file the first names
-that differ. The exit code is 2 where it cannot be used.
+Tells what a file holds: parameters, architecture, stride convention, stage, checksum, and of an incompatible file the
+first names that differ. The exit code is 1 where it cannot be used.
 """
-USER_ERROR = 2  # exit code
 SUFFIXES = (".pth.tar", ".pth", ".pt", ".tar")  # of checkpoints; they give way to .safetensors
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dmb weights", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="dmb weights", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="convert | info")
     convert = commands.add_parser("convert", description=CONVERT, help="a checkpoint into safetensors")
     convert.add_argument("source", type=Path, metavar="SOURCE", help="file written by torch.save")
@@ -42,7 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--output", type=Path, metavar="FILE", help=output)
     convert.add_argument("--force", action="store_true", help="replace the file to write if it exists")
     info = commands.add_parser("info", description=INFO, help="what a file holds")
-    info.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default: DMB_WEIGHTS, or the project's own")
+    known = "file to tell of (default: DMB_WEIGHTS, or the project's own)"
+    info.add_argument("file", nargs="?", type=Path, metavar="FILE", help=known)
     return parser
 
 
@@ -82,15 +82,20 @@ def _printable(text: str) -> str:
 
 def lines(path: Path, found: Description) -> list[str]:
     """What `dmb weights info` prints."""
+    from tracker.conversion import Kind
+    from tracker.network import Architecture
+
     rows = [("file", str(path)), ("holds", str(found.kind)), ("size", f"{found.size / 1e6:.1f} MB")]
     rows += [(f"parameters, {part}", f"{count:,}") for part, count in found.parts.items()]
     rows += [("parameters, total", f"{sum(found.parts.values()):,}"), ("numbers", ", ".join(found.dtypes))]
     stated = "" if "stride_on" in found.metadata else " (assumed: the file has no stride_on)"
     rows.append(("stride on", found.stride_on + stated))
+    if found.kind is Kind.DMB and "architecture" not in found.metadata:
+        rows.append(("architecture", f"{Architecture().text} (assumed: the file states none)"))
     verdict = {True: "verified", False: "DIFFERS from the contents", None: ""}[found.verified]
     rows.append(("checksum", f"{found.metadata.get('checksum', 'none')} {verdict}".rstrip()))
     # what names the network comes first, what is long last
-    known = ("format", "coarse_prediction", "position", "spatial_map", "stage", "steps")
+    known = ("format", "architecture", "coarse_prediction", "position", "spatial_map", "stage", "steps")
     further = sorted(found.metadata.keys() - {*known, "stride_on", "checksum"})
     rows += [(name, found.metadata[name]) for name in (*known, *further) if name in found.metadata]
     return [f"{_printable(name)}: {_printable(text)}" for name, text in rows]
@@ -103,23 +108,16 @@ def _info(path: Path) -> int:
     for line in lines(path, found):
         print(line)
     if found.complaint:
-        print(f"error: {_printable(found.complaint)}", file=sys.stderr)
-        return USER_ERROR
+        complain("dmb weights", _printable(found.complaint))
+        return FAILURE
     if found.kind.foreign:
         print(f"`dmb weights convert {path}` makes it usable.")
     return 0
 
 
+@command("dmb weights")
 def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -> int:
-    """Run the command.
-
-    Args:
-        arguments: of the command line.
-        environ: names the file that `info` describes by default.
-
-    Returns:
-        The exit code: 0, or 2 where a file cannot be used or written; wrong usage ends the process with 2.
-    """
+    """Convert, or tell what a file holds; `environ` names the one that is described by default."""
     options = _parser().parse_args(arguments)
     from tracker.weights import WeightsError, find_weights
 
@@ -128,6 +126,6 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -
             return _info(options.file or find_weights(None, environ))
         _convert(options.source, options.output or default_output(options.source), options.force)
     except (WeightsError, OSError) as error:
-        print(f"error: {_printable(str(error))}", file=sys.stderr)
-        return USER_ERROR
+        complain("dmb weights", _printable(str(error)))
+        return FAILURE
     return 0

@@ -7,14 +7,17 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tracker.cli.ending import run_orderly
+from tracker.cli.ending import command
+from tracker.cli.parsing import Parser
 
 DESCRIPTION = """\
 Make a workspace for the VOT toolkit that knows our trackers (trackers.ini; add your own to DIR/trackers.ini).
 
-    dmb workspace vot2018 DIR                        the stack vot2018/shortterm; the toolkit downloads the sequences
-    dmb workspace vot2018 DIR --sequences FOLDER     with sequences that you have: nothing is copied or downloaded
-    dmb workspace from-masks SOURCE DIR              from videos with masks, see `dmb workspace from-masks --help`
+  dmb workspace vot2018 DIR            the stack vot2018/shortterm
+  dmb workspace from-masks SOURCE DIR  from videos with masks, see `dmb workspace from-masks --help`
+
+The toolkit downloads the sequences of a challenge; with --sequences FOLDER those that you have are linked instead, and
+nothing is copied or downloaded.
 
 STACK is vot2016, vot2018, vot2019, vot2020, vot2021, vot2022 and so on for the short-term challenge, the full name of a
 stack (vot2018/longterm), or one of ours (vot2018-dev: reset-based, for a handful of short sequences). The same command
@@ -36,9 +39,7 @@ FROM_MASKS = "from-masks"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dmb workspace", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="dmb workspace", description=DESCRIPTION)
     parser.add_argument("stack", nargs="?", metavar="STACK", help="what is evaluated")
     parser.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="folder to make")
     parser.add_argument("--sequences", type=Path, metavar="FOLDER", help="link these sequences (folder or tar file)")
@@ -47,16 +48,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _masks_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"dmb workspace {FROM_MASKS}",
-        description=MASKS_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog=f"dmb workspace {FROM_MASKS}", description=MASKS_DESCRIPTION)
     parser.add_argument("source", type=Path, metavar="SOURCE", help="folder or tar file of videos with masks")
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder to make")
     parser.add_argument("--form", choices=("polygon", "mask", "both"), default="mask", help="see above")
     parser.add_argument("--sequences-only", nargs="+", metavar="NAME", help="of the videos, these (default: all)")
-    parser.add_argument("--fps", type=int, default=20, metavar="N", help="for realtime experiments (default: 20)")
+    rate = "frames per second, for realtime experiments (default: 20)"
+    parser.add_argument("--fps", type=int, default=20, metavar="N", help=rate)
     return parser
 
 
@@ -102,22 +100,7 @@ def _challenge(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
+@command("dmb workspace", interrupted="interrupted; the same command goes on")
 def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -> int:
-    """Run the command.
-
-    Args:
-        arguments: of the command line.
-        environ: environment of the toolkit.
-
-    Returns:
-        The exit code: 0; 1 after an error; wrong usage ends the process with 2.
-    """
-    from tracker.benchmarks.sequences import SequenceError
-    from vot_workspace.dataset import DatasetError
-    from vot_workspace.writer import WorkspaceError
-
-    def work() -> int:
-        return _from_masks(arguments[1:]) if arguments[:1] == [FROM_MASKS] else _challenge(arguments, environ)
-
-    expected = (SequenceError, DatasetError, WorkspaceError)
-    return run_orderly(work, expected, interrupted="interrupted; the same command goes on")
+    """Make the workspace; `environ` is that of the toolkit."""
+    return _from_masks(arguments[1:]) if arguments[:1] == [FROM_MASKS] else _challenge(arguments, environ)

@@ -72,7 +72,7 @@ def judge(measured: Measured, how: str) -> Finding:
 def self_test(surroundings: Surroundings) -> Iterator[Finding]:
     """Track the clip, if the network can be loaded at all."""
     try:
-        from tracker.assembly import build_engine
+        from tracker.assembly import build_config, build_engine
         from tracker.engine import DeviceError
         from tracker.tracker import DMB
         from tracker.weights import WeightsError
@@ -93,4 +93,4 @@ def self_test(surroundings: Surroundings) -> Iterator[Finding]:
         yield Finding(NAME, "problem", text, pip("--force-reinstall", "scikit-image"))
         return
     arithmetic = str(engine.dtype).removeprefix("torch.")
-    yield judge(measure(DMB(engine, settings.tracker_config()), clip), f"{engine.device}, {arithmetic}")
+    yield judge(measure(DMB(engine, build_config(settings, engine)), clip), f"{engine.device}, {arithmetic}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,6 +16,16 @@ from numpy.typing import NDArray
 
 # beyond this many image pixels per crop pixel, bilinear sampling skips pixels: the image is shrunk by areas first
 SHRINK_ABOVE = 1.5
+
+
+class Sampling(NamedTuple):
+    """How a crop samples an image along one axis: bilinearly, after the part that it sees was shrunk by areas."""
+
+    first: int  # image pixel where that part begins
+    factor: float  # image pixels per shrunk pixel; 1 where nothing is shrunk, and the part is the whole image
+    cells: int  # shrunk pixels
+    corner: float  # where crop pixel 0 lies in the shrunk part, shrunk pixels
+    step: float  # shrunk pixels per crop pixel
 
 
 @dataclass(frozen=True)
@@ -65,30 +76,39 @@ class Crop:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(mask.astype(np.float32), matrix, (shape[1], shape[0]), flags=flags)  # type: ignore[return-value]
 
-    def _resample(self, image: NDArray, border: int) -> NDArray:
-        """Sample bilinearly on the crop's grid; shrink the part of the image that is seen first, if it is large."""
+    def sampling(self, shape: tuple[int, ...]) -> tuple[Sampling, Sampling]:
+        """How columns and rows of an image H x W (x 3) are sampled."""
         pitch = 1.0 / self.scale
-        left, top = 0, 0
-        factor_x = factor_y = 1.0
+        height, width = shape[:2]
+        spans = ((0, width, width), (0, height, height))  # first pixel, pixels, shrunk pixels
         if pitch > SHRINK_ABOVE:
             # only the visible part, with a margin of a few crop pixels, is shrunk
             margin = 4 * pitch
-            x0, y0 = (math.floor(value - margin) for value in self._corner)
+            starts = [max(0, math.floor(value - margin)) for value in self._corner]
             x1, y1 = (math.ceil(value + self.side + margin) for value in self._corner)
-            left, right = max(0, x0), min(image.shape[1], x1)
-            top, bottom = max(0, y0), min(image.shape[0], y1)
-            if right - left >= 2 and bottom - top >= 2:
-                width = max(1, round((right - left) / pitch))
-                height = max(1, round((bottom - top) / pitch))
-                factor_x, factor_y = (right - left) / width, (bottom - top) / height
-                part = np.ascontiguousarray(image[top:bottom, left:right])
-                image = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
-            else:
-                left, top = 0, 0
-        # source coordinate of crop pixel u in the (shrunk) image: half-pixel centres on both sides
-        corner_x = (self._corner[0] - left + 0.5) / factor_x - 0.5
-        corner_y = (self._corner[1] - top + 0.5) / factor_y - 0.5
-        matrix = np.array([[pitch / factor_x, 0.0, corner_x], [0.0, pitch / factor_y, corner_y]])
+            sides = (min(width, x1) - starts[0], min(height, y1) - starts[1])
+            if min(sides) >= 2:
+                columns, rows = (
+                    (start, side, max(1, round(side / pitch))) for start, side in zip(starts, sides, strict=True)
+                )
+                spans = (columns, rows)
+
+        def along(span: tuple[int, int, int], corner: float) -> Sampling:
+            first, pixels, cells = span
+            factor = pixels / cells
+            # source coordinate of crop pixel u in the (shrunk) image: half-pixel centres on both sides
+            return Sampling(first, factor, cells, (corner - first + 0.5) / factor - 0.5, pitch / factor)
+
+        return along(spans[0], self._corner[0]), along(spans[1], self._corner[1])
+
+    def _resample(self, image: NDArray, border: int) -> NDArray:
+        """Sample bilinearly on the crop's grid; shrink the part of the image that is seen first, if it is large."""
+        columns, rows = self.sampling(image.shape)
+        if columns.factor > 1.0 or rows.factor > 1.0:
+            right, bottom = (round(axis.first + axis.factor * axis.cells) for axis in (columns, rows))
+            part = np.ascontiguousarray(image[rows.first : bottom, columns.first : right])
+            image = cv2.resize(part, (columns.cells, rows.cells), interpolation=cv2.INTER_AREA)
+        matrix = np.array([[columns.step, 0.0, columns.corner], [0.0, rows.step, rows.corner]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(image, matrix, (self.size, self.size), flags=flags, borderMode=border)
 

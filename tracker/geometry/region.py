@@ -22,6 +22,7 @@ Mask = NDArray[np.bool_]
 MAX_RUNS = 60_000  # the toolkit's writer breaks at 65,536 runs of equal pixels
 MIN_SPAN = 2  # the toolkit calls a mask that is one pixel wide or high empty
 FURTHEST = 1e6  # pixels; beyond it the arithmetic of crops overflows, and no image is as large
+MOST_CROSSINGS = 1e9  # edges side by side, squared, over all rows: what a second or so of filling a polygon can take
 
 
 class RegionError(ValueError):
@@ -77,7 +78,8 @@ def box_from_polygon(polygon: Polygon) -> Box:
 def box_of_equal_area(polygon: Polygon) -> Box:
     """The axis-aligned box of a polygon's centre and area, with the aspect ratio of its sides (release).
 
-    For a rotated rectangle the bounding box would be too large; this one has the target's true size.
+    For a rotated rectangle the bounding box would be too large; this one has the target's true size. Four corners
+    in an order in which two edges cross mean the quadrilateral around them: the halves' signed areas would cancel out.
     """
     x, y = polygon.mean(0)
     sides = np.linalg.norm(polygon - np.roll(polygon, 1, axis=0), axis=1)
@@ -86,11 +88,30 @@ def box_of_equal_area(polygon: Polygon) -> Box:
         return bounding
     (left, top), (right, bottom) = polygon.min(0), polygon.max(0)
     axis_aligned = max(right - left, 1e-9) * max(bottom - top, 1e-9)
-    across = np.roll(polygon, -1, axis=0)
-    area = abs(np.sum(polygon[:, 0] * across[:, 1] - across[:, 0] * polygon[:, 1])) / 2
+    area = _area(order_polygon(polygon) if _crosses_itself(polygon) else polygon)
     factor = math.sqrt(area / axis_aligned)
     width, height = factor * (right - left) + 1, factor * (bottom - top) + 1
     return float(x - (width - 1) / 2), float(y - (height - 1) / 2), float(width), float(height)
+
+
+def _area(polygon: Polygon) -> float:
+    """Area of a polygon n x 2 whose edges do not cross."""
+    across = np.roll(polygon, -1, axis=0)
+    return abs(float(np.sum(polygon[:, 0] * across[:, 1] - across[:, 0] * polygon[:, 1]))) / 2
+
+
+def _crosses_itself(corners: Polygon) -> bool:
+    """Whether two opposite edges of a quadrilateral 4 x 2 cross."""
+
+    def side(start: Polygon, end: Polygon, point: Polygon) -> float:
+        along, beyond = end - start, point - start
+        return float(along[0] * beyond[1] - along[1] * beyond[0])
+
+    def cross(a: Polygon, b: Polygon, c: Polygon, d: Polygon) -> bool:
+        return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
+
+    a, b, c, d = corners
+    return cross(a, b, c, d) or cross(b, c, d, a)
 
 
 def box_from_mask(mask: Mask) -> Box:
@@ -114,9 +135,26 @@ def box_to_mask(box: Box, shape: tuple[int, int]) -> Mask:
 def polygon_to_mask(polygon: Polygon, shape: tuple[int, int]) -> Mask:
     """Fill a polygon n x 2 into a mask H x W; corners are rounded to pixels, as the toolkit does."""
     canvas = np.zeros(shape, np.uint8)
-    corners = np.round(np.clip(polygon, -1e6, 1e6)).astype(np.int32)
-    cv2.fillPoly(canvas, [corners], 1)
+    cv2.fillPoly(canvas, [_corner_pixels(polygon)], 1)
     return canvas > 0
+
+
+def _corner_pixels(polygon: Polygon) -> NDArray[np.int32]:
+    """The corners m x 2 rounded to pixels, each but once where several in a row fall on one."""
+    corners = np.round(np.clip(polygon, -1e6, 1e6)).astype(np.int32)
+    new = np.any(corners != np.roll(corners, 1, axis=0), axis=1)
+    new[0] = True
+    return corners[new]
+
+
+def _crossings(polygon: Polygon, height: int) -> float:
+    """What filling a polygon costs: the squares of the numbers of edges in each row of the image, added up."""
+    rows = np.clip(_corner_pixels(polygon)[:, 1], 0, height)
+    after = np.roll(rows, -1)
+    edges = np.zeros(height + 1)
+    np.add.at(edges, np.minimum(rows, after), 1)
+    np.add.at(edges, np.maximum(rows, after), -1)
+    return float(np.sum(np.cumsum(edges) ** 2))
 
 
 def order_polygon(points: Polygon) -> Polygon:
@@ -170,21 +208,30 @@ def clean_mask(
         min_share: components below this share of the main one's area are removed.
         max_gap: components further from the main one than this are removed.
     """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    if not width:
+        return mask
+    window = slice(top, top + height), slice(left, left + width)  # there is nothing beside it, and it may be small
+    part = mask[window]
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(part.astype(np.uint8), connectivity=8)
     main, cleaned = 1, mask
     if count > 2:
         # the floor lets area decide among components that are all far off
-        away = (2.0 * (np.arange(mask.shape[1 - axis]) - centre[axis]) / size[axis] for axis in (0, 1))
+        first = (left, top)
+        away = (2.0 * (first[i] + np.arange(part.shape[1 - i]) - centre[i]) / size[i] for i in (0, 1))
         x, y = (1e-6 + np.exp(-0.5 * distance**2) for distance in away)
         main = 1 + int(np.bincount(labels.ravel(), np.outer(y, x).ravel(), minlength=count)[1:].argmax())
         areas = stats[:, cv2.CC_STAT_AREA]
         near = _gaps(labels, main) <= max_gap * math.sqrt(size[0] * size[1])
-        cleaned = ((areas >= min_share * areas[main]) & near)[labels] & mask
+        cleaned = np.zeros_like(mask)
+        cleaned[window] = ((areas >= min_share * areas[main]) & near)[labels] & part
     if np.count_nonzero(np.diff(cleaned.ravel())) <= MAX_RUNS:
         return cleaned
     largest = (labels == main).astype(np.uint8)
     contours, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros_like(largest), contours, -1, 1, cv2.FILLED) > 0  # type: ignore[return-value]
+    filled = np.zeros_like(mask)
+    filled[window] = cv2.drawContours(np.zeros_like(largest), contours, -1, 1, cv2.FILLED) > 0
+    return filled
 
 
 def parse_region(region: object, shape: tuple[int, int]) -> ParsedRegion:
@@ -260,11 +307,11 @@ def _parse_box(numbers: NDArray[np.float64], shape: tuple[int, int]) -> ParsedRe
 def _parse_polygon(points: NDArray[np.float64], shape: tuple[int, int]) -> ParsedRegion:
     bounding = box_from_polygon(points)
     text = f"polygon {_shown(points)}"
-    across = np.roll(points, -1, axis=0)
-    area = abs(np.sum(points[:, 0] * across[:, 1] - across[:, 0] * points[:, 1])) / 2
-    if area <= 0 and min(bounding[2], bounding[3]) <= 1:
+    if _area(points) <= 0 and min(bounding[2], bounding[3]) <= 1:
         raise RegionError(f"the {text} has no area; give at least three points that are not on one line")
     _check_inside(bounding, shape, text)
+    if _crossings(points, shape[0]) > MOST_CROSSINGS:
+        raise RegionError(f"the {text} of {len(points):,} points crosses itself too often to be filled; give a mask")
     return ParsedRegion("polygon", box_of_equal_area(points), polygon=points)
 
 

@@ -15,13 +15,25 @@ DEFAULT_RATE = 30.0  # of cameras that do not tell
 
 
 @contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep OpenCV from writing to standard error what every kind of camera access has failed with."""
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+
+
+@contextmanager
 def open_camera(number: int, warn: Warn) -> Iterator[Source]:
     """The camera with this number; it is released at the end.
 
     Raises:
         SourceError: there is none, or it gives no picture.
     """
-    capture = cv2.VideoCapture(number)
+    with _quiet():
+        capture = cv2.VideoCapture(number)
     try:
         if not capture.isOpened():
             raise SourceError(

@@ -15,6 +15,7 @@ from tracker.media.overlay import overlay
 from tracker.media.recording import moment
 from tracker.media.report import PAGE, TEMPORARY, PageRecording
 from tracker.media.tables import BOXES, RECORDS, Tables, polygons_name
+from tracker.media.truth import Truth
 from tracker.media.video import VideoWriter
 from tracker.tracker import Result
 
@@ -34,7 +35,7 @@ def check_folder(folder: Path, *, overwrite: bool, source: str, masks: Sequence[
         folder: where results shall go.
         overwrite: whether an earlier run's results may be replaced.
         source: as `open_source` takes it.
-        masks: files that the run reads besides.
+        masks: files and folders that the run reads besides.
 
     Raises:
         OutputError: it is a file, there is something in it and `overwrite` is not set, or what is read lies where
@@ -83,6 +84,7 @@ class Outputs:
         object_ids: of all objects.
         step: distance of the frames that are added.
         title: of the page.
+        truth: right masks, which the page compares with.
 
     Raises:
         OSError: a file cannot be made.
@@ -98,8 +100,9 @@ class Outputs:
         object_ids: Sequence[int],
         step: int,
         title: str,
+        truth: Truth | None = None,
     ) -> None:
-        self.folder, self.count = folder, 0
+        self.folder, self.count, self.truth = folder, 0, truth
         self.origin = 0.0  # seconds of the first frame
         self.video = self.masks = self.tables = self.page = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,9 +131,14 @@ class Outputs:
 
         Raises:
             OSError: something cannot be written.
+            SourceError: the truth cannot be read.
         """
         self.origin = self.origin if self.count else frame.seconds
-        moments = [moment(answer, frame.index, frame.seconds, number) for number, answer in answers.items()]
+        overlaps = {} if self.truth is None else self.truth.overlaps(frame.index, answers)
+        moments = [
+            moment(answer, frame.index, frame.seconds, number, overlaps.get(number))
+            for number, answer in answers.items()
+        ]
         if self.tables is not None:
             self.tables.add(frame.index, moments)
         if self.masks is not None:

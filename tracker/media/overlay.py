@@ -13,13 +13,15 @@ from tracker.tracker import Result
 
 Colour = tuple[int, int, int]
 
-# RGB, after Okabe and Ito: told apart by colour-blind people, too, and seen on dark pictures, unlike the mask files'
+# RGB, after Okabe and Ito but brighter: told apart by colour-blind people, too, and seen on dark pictures, unlike the
+# mask files'. Magenta comes first: sky, water, grass and sand have every other hue.
 COLOURS: tuple[Colour, ...] = (
-    (86, 180, 233), (230, 159, 0), (240, 228, 66), (204, 121, 167), (0, 158, 115), (213, 94, 0),
+    (255, 80, 200), (240, 228, 66), (86, 190, 245), (240, 160, 0), (0, 205, 145), (225, 95, 0),
 )  # fmt: skip
+DARK, LIGHT = (0, 0, 0), (255, 255, 255)
 TINT = 0.45  # share of the colour in a mask's pixels
 SUBPIXEL = 4  # bits of a coordinate behind the point, for OpenCV
-THIN = 360  # lines are one pixel wide per so many pixels of the image's shorter side
+THIN = 300  # lines are one pixel wide per so many pixels of the image's shorter side
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -29,7 +31,9 @@ def colour_of(object_id: int) -> Colour:
 
 
 def tint(image: NDArray[np.uint8], answers: Mapping[int, Result]) -> NDArray[np.uint8]:
-    """Fill the masks in a copy of an image H x W x 3 RGB; one that was only moved, not segmented, gets an outline."""
+    """Fill the masks in a copy of an image H x W x 3 RGB, and outline them; one that was only moved, not segmented, is
+    not filled. Lines of all colours have dark borders, so that they are seen on anything.
+    """
     drawn = image.copy()
     width = line_width(image)
     for number in drawing_order(answers):
@@ -37,7 +41,8 @@ def tint(image: NDArray[np.uint8], answers: Mapping[int, Result]) -> NDArray[np.
         if answers[number].segmented:
             drawn[mask] = ((1 - TINT) * image[mask] + TINT * np.array(colour)).astype(np.uint8)
         contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(drawn, contours, -1, colour, width, cv2.LINE_AA)
+        for ink, thickness in ((DARK, width + 2), (colour, width)):
+            cv2.drawContours(drawn, contours, -1, ink, thickness, cv2.LINE_AA)
     return drawn
 
 
@@ -47,7 +52,8 @@ def overlay(image: NDArray[np.uint8], answers: Mapping[int, Result]) -> NDArray[
     for number in drawing_order(answers):
         answer = answers[number]
         corners = np.round(answer.polygon * (1 << SUBPIXEL)).astype(np.int32)
-        cv2.polylines(drawn, [corners], True, (255, 255, 255), line_width(image), cv2.LINE_AA, SUBPIXEL)
+        for ink, thickness in ((DARK, line_width(image) + 2), (LIGHT, line_width(image))):
+            cv2.polylines(drawn, [corners], True, ink, thickness, cv2.LINE_AA, SUBPIXEL)
     for number in drawing_order(answers):
         answer = answers[number]
         words = f"{number}  {answer.confidence:.2f}" + ("" if answer.segmented else "  not segmented")
@@ -71,5 +77,5 @@ def _label(image: NDArray[np.uint8], words: str, polygon: NDArray[np.float64], c
     corner = (left + width + 2 * margin, bottom - height - base - margin)
     cv2.rectangle(image, (left, bottom), corner, colour, cv2.FILLED)
     light = sum(weight * value for weight, value in zip((0.299, 0.587, 0.114), colour, strict=True)) > 140
-    ink = (0, 0, 0) if light else (255, 255, 255)
+    ink = DARK if light else LIGHT
     cv2.putText(image, words, (left + margin, bottom - base), FONT, scale, ink, thickness, cv2.LINE_AA)

@@ -75,8 +75,8 @@ def page_data(moments: Sequence[Moment], size: tuple[int, int], frame_rate: floa
     """What the page's script works from, ready for JSON.
 
     Polygons and boxes are rounded to a tenth of a pixel, confidence, overlap, uncertainty and average to a thousandth.
-    Unknown numbers and NaN are None; an infinite uncertainty or average is "inf". `at` are indices into `frames`,
-    `reason` into `reasons`, `state` into `states`.
+    Unknown numbers and NaN are None, and so is an infinite average: there was none yet; an infinite uncertainty is
+    "inf". `at` are indices into `frames`, `reason` into `reasons`, `state` into `states`.
     """
     by_frame = {moment.frame: moment.seconds for moment in moments}
     frames = sorted(by_frame)
@@ -147,7 +147,7 @@ def _columns(track: Sequence[Moment], reasons: Mapping[str, int]) -> dict[str, l
         "confidence": [_finite(moment.confidence, 3) for moment in track],
         "state": [state_of(moment) for moment in track],
         "uncertainty": [_number(moment.uncertainty, 3) for moment in track],
-        "average": [_number(moment.average, 3) for moment in track],
+        "average": [_finite(moment.average, 3) for moment in track],
         "reason": [reasons[moment.reason] for moment in track],
         "overlap": [_finite(moment.overlap, 3) for moment in track],
     }

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from tqdm import tqdm
 
 INTERVAL = 10.0  # seconds between lines in a log
+PATIENCE = 1.5  # seconds without a frame before the user is told what is waited for
+COLUMNS = 80  # of a bar on a terminal that does not tell its width
 
 
 class Progress:
@@ -32,7 +38,16 @@ class Progress:
         self.total, self.began = total, time.monotonic()
         self.told = self.began
         if self.stream.isatty():
-            self.bar = tqdm(total=total, unit=" frames", file=self.stream, dynamic_ncols=True)
+            known = self._columns() > 0
+            width = {"dynamic_ncols": True} if known else {"ncols": COLUMNS}
+            self.bar = tqdm(total=total, unit=" frames", file=self.stream, **width)
+
+    def _columns(self) -> int:
+        """Width of the terminal as it tells; serial lines, and terminals within other programs, tell 0."""
+        try:
+            return os.get_terminal_size(self.stream.fileno()).columns
+        except (OSError, ValueError):
+            return 0
 
     def step(self) -> None:
         """One frame is done."""
@@ -63,8 +78,26 @@ class Progress:
 
     def warn(self, sentence: str) -> None:
         """Tell the user what went wrong, without tearing the bar."""
+        self._tell(f"warning: {sentence}")
+
+    def note(self, sentence: str) -> None:
+        """Tell the user what is hardly meant so."""
+        self._tell(f"note: {sentence}")
+
+    def _tell(self, line: str) -> None:
         with tqdm.external_write_mode(file=self.stream):
-            print(f"warning: {sentence}", file=self.stream, flush=True)
+            print(line, file=self.stream, flush=True)
+
+    @contextmanager
+    def waiting(self, sentence: str) -> Iterator[None]:
+        """Tell the user what is waited for, if what is done in here takes a while."""
+        timer = threading.Timer(PATIENCE, self._tell, [sentence])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def close(self) -> None:
         """End the bar."""

@@ -14,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tracker.geometry.region import RegionError, parse_region
+from tracker.geometry.region import ParsedRegion, RegionError, box_from_polygon, parse_region
+from tracker.media.frames import Warn
 
 VOID = 255  # id of pixels that belong to nobody, in files that hold several ids
 MAX_IDS = 64  # more ids than that are a picture
 SOFT = range(MAX_IDS, VOID)  # values in a file without a palette that are soft borders, or a picture, and no ids
+BEYOND = 1.0  # pixels; a region that reaches less beyond the image is only rounded
+SMALL = 64  # pixels; of a target with fewer the network's features show next to nothing
+FILLED = 0.95  # share of the image, from which on a region is rather the background
 WINDOW = "draw a box, then press Enter; C cancels"
 
 
@@ -83,10 +87,30 @@ def read_masks(path: Path) -> dict[int, NDArray[np.bool_]]:
     return {value: ids == value for value in values}
 
 
-def make_targets(given: Sequence[Given], shape: tuple[int, int]) -> list[Target]:
+def doubts(parsed: ParsedRegion, shape: tuple[int, int]) -> str:
+    """What looks like a slip in a region that can be tracked in an image H x W; empty where nothing does."""
+    height, width = shape
+    count, whole = int(parsed.to_mask(shape).sum()), height * width
+    left, top, w, h = parsed.box if parsed.polygon is None else box_from_polygon(parsed.polygon)
+    inside = max(-left, -top, left + w - width, top + h - height) <= BEYOND
+    if parsed.kind != "mask" and not inside:
+        rest = f" and covers {count} pixel{'s' * (count > 1)} of it only" if count < SMALL else ""
+        return f"the {parsed.kind} reaches beyond the image of {width} x {height} pixels{rest}; check its numbers"
+    if count < SMALL:
+        return f"the {parsed.kind} covers {count} pixel{'s' * (count > 1)} only; so small a target is easily lost"
+    if count > FILLED * whole:
+        advice = "is the object marked, and not the background?" if parsed.kind == "mask" else "check its numbers"
+        return f"the {parsed.kind} covers {100 * count / whole:.0f}% of the image; {advice}"
+    return ""
+
+
+def make_targets(
+    given: Sequence[Given], shape: tuple[int, int], note: Warn = lambda sentence: None
+) -> list[Target]:
     """Check what was given against the first frame H x W, and number the objects.
 
-    They count from 1 in the order of the options; those of one mask file alone keep their ids.
+    They count from 1 in the order of the options; those of one mask file alone keep their ids. `note` takes a sentence
+    about every region that can be tracked and is hardly meant so.
 
     Raises:
         RegionError: a region is unusable; the message names the option.
@@ -98,7 +122,10 @@ def make_targets(given: Sequence[Given], shape: tuple[int, int]) -> list[Target]
             if isinstance(option.value, Path):
                 masks = read_masks(option.value)
             for number, region in masks.items():
-                parse_region(region, shape)
+                doubt = doubts(parse_region(region, shape), shape)
+                if doubt:
+                    which = f", object {number}" if len(masks) > 1 else ""
+                    note(f"{option}{which}: {doubt}")
                 regions.append((number, region, str(option)))
         except RegionError as error:
             raise RegionError(f"{option}: {error}") from error

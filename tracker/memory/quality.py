@@ -121,7 +121,8 @@ class QualityGate:
         if uncertainty > config.max_uncertainty:
             preserved, reason = False, "uncertainty above the limit"
         elif uncertainty < average:
-            preserved, reason = True, "uncertainty below the average"
+            compared = "below the average" if queue else "within the limit; nothing to compare it with yet"
+            preserved, reason = True, f"uncertainty {compared}"
         else:
             preserved, reason = False, "uncertainty not below the average"
         if uncertainty <= config.max_uncertainty:
@@ -142,7 +143,7 @@ class QualityGate:
             uncertainty = average / peak
         if uncertainty < config.remember_below:
             queue.append(peak)
-            reason = "certain"
+            reason = "certain" if uncertainty > 0.0 else "taken for certain: too early to compare"
         elif uncertainty < config.max_uncertainty:
             reason = "too uncertain for the filter's memory"
         else:

@@ -148,16 +148,17 @@ class SpatialMemory:
         """
         config = self.config
         scores = self._window * (self._upsampling @ self.score(features)[0] @ self._upsampling.T)
-        row, column = divmod(int(scores.argmax()), scores.shape[1])
-        peak = float(scores[row, column])
+        seen = scores.cpu().numpy()  # once: on a GPU every number that is asked for waits for the device
+        row, column = divmod(int(seen.argmax()), seen.shape[1])
+        peak = float(seen[row, column])
         reach = 0.5 * config.distractor_distance * config.upsampling
         reach_x, reach_y = (reach * side for side in (target_size or self._target_size))
-        others = scores.clone()
+        others = seen.copy()
         others[
             max(0, math.ceil(row - reach_y)) : math.floor(row + reach_y) + 1,
             max(0, math.ceil(column - reach_x)) : math.floor(column + reach_x) + 1,
         ] = -math.inf
-        second_row, second_column = divmod(int(others.argmax()), scores.shape[1])
+        second_row, second_column = divmod(int(others.argmax()), others.shape[1])
         second = float(others[second_row, second_column])
         exists = second > -math.inf
         return Localisation(

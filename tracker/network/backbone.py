@@ -1,4 +1,4 @@
-"""ResNet-50 up to stride 16, in both conventions of where its strides sit.
+"""ResNet-50 up to stride 16, whole or with fewer blocks, in both conventions of where its strides sit.
 
 Why our own: the original ResNet puts the stride of a stage on the first 1x1 convolution of its first block,
 torchvision's (and with it the authors' release) on the 3x3 one. Weights of the one give silent nonsense in the
@@ -12,6 +12,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
+
+from tracker.network.architecture import Architecture
 
 StrideOn = Literal["1x1", "3x3"]
 STRIDE_CONVENTIONS: tuple[StrideOn, ...] = ("1x1", "3x3")
@@ -57,13 +59,14 @@ def residual_stage(inputs: int, width: int, blocks: int, *, stride: int, stride_
 class Trunk(nn.Module):
     """Stem and three stages; the two encoders differ only in what they feed to the stem."""
 
-    def __init__(self, *, stride_on: StrideOn) -> None:
+    def __init__(self, *, stride_on: StrideOn, architecture: Architecture | None = None) -> None:
         super().__init__()
+        blocks = (architecture or Architecture()).blocks
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.res2 = residual_stage(64, 64, 3, stride=1, stride_on=stride_on)
-        self.res3 = residual_stage(256, 128, 4, stride=2, stride_on=stride_on)
-        self.res4 = residual_stage(512, 256, 6, stride=2, stride_on=stride_on)
+        self.res2 = residual_stage(64, 64, blocks[0], stride=1, stride_on=stride_on)
+        self.res3 = residual_stage(256, 128, blocks[1], stride=2, stride_on=stride_on)
+        self.res4 = residual_stage(512, 256, blocks[2], stride=2, stride_on=stride_on)
 
     def stages(self, stem: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Run everything after the stem convolution.

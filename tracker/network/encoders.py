@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from tracker.network.architecture import Architecture
 from tracker.network.backbone import StrideOn, Trunk
 
 KEY_CHANNELS = 128  # f/8 of eq. 2, f = 1024 (Section III-B)
-VALUE_CHANNELS = 512  # f/2
 FEATURE_CHANNELS = 1024  # f: the output of "Conv4_e", stride 16
 
 
@@ -22,8 +22,8 @@ class QueryEncoder(Trunk):
 class MemoryEncoder(Trunk):
     """Image with foreground and background mask to features at stride 16."""
 
-    def __init__(self, *, stride_on: StrideOn) -> None:
-        super().__init__(stride_on=stride_on)
+    def __init__(self, *, stride_on: StrideOn, architecture: Architecture | None = None) -> None:
+        super().__init__(stride_on=stride_on, architecture=architecture)
         self.conv1_m = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
         self.conv1_o = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
 
@@ -45,13 +45,14 @@ class MemoryEncoder(Trunk):
 
 
 class KeyValue(nn.Module):
-    """Two convolutions that turn features into a key (or query) and a value (eqs. 1 and 2)."""
+    """Two convolutions that turn features into a key (or query) and a value (eqs. 1 and 2); V its channels."""
 
-    def __init__(self) -> None:
+    def __init__(self, architecture: Architecture | None = None) -> None:
         super().__init__()
+        channels = (architecture or Architecture()).value_channels
         self.key = nn.Conv2d(FEATURE_CHANNELS, KEY_CHANNELS, 3, padding=1)
-        self.value = nn.Conv2d(FEATURE_CHANNELS, VALUE_CHANNELS, 3, padding=1)
+        self.value = nn.Conv2d(FEATURE_CHANNELS, channels, 3, padding=1)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Map N x 1024 x h x w to a key N x 128 x h x w and a value N x 512 x h x w."""
+        """Map N x 1024 x h x w to a key N x 128 x h x w and a value N x V x h x w."""
         return self.key(features), self.value(features)

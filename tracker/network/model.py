@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tracker.network.architecture import Architecture
 from tracker.network.backbone import StrideOn
 from tracker.network.decoder import Decoder, Position
 from tracker.network.encoders import KeyValue, MemoryEncoder, QueryEncoder
@@ -23,7 +24,7 @@ class QueryFeatures(NamedTuple):
     """What one pass of the query encoder yields; h, w are H/16, W/16."""
 
     query: Tensor  # N x 128 x h x w, Q_t of eq. 2
-    value: Tensor  # N x 512 x h x w, V_Q,t of eq. 2
+    value: Tensor  # N x V x h x w, V_Q,t of eq. 2; V is 512 in the paper's network
     stride4: Tensor  # N x 256 x 4h x 4w
     stride8: Tensor  # N x 512 x 2h x 2w
     stride16: Tensor  # N x 1024 x h x w: x_t of eq. 6, what the correlation filter sees
@@ -68,6 +69,7 @@ class DMBNet(nn.Module):
         position: how the spatial map enters the decoder.
         spatial_map: what the decoder was trained to see as spatial map: the distance to the target's centre, or the
             filter's response. The network is the same; the tracker must hand over the right one.
+        architecture: its sizes; default: the paper's.
     """
 
     def __init__(
@@ -77,17 +79,19 @@ class DMBNet(nn.Module):
         coarse_prediction: bool = True,
         position: Position = "add",
         spatial_map: SpatialMap = "distance",
+        architecture: Architecture | None = None,
     ) -> None:
         super().__init__()
+        self.architecture = architecture or Architecture()
         self.stride_on: StrideOn = stride_on
         self.coarse_prediction = coarse_prediction
         self.position: Position = position
         self.spatial_map: SpatialMap = spatial_map
-        self.memory_encoder = MemoryEncoder(stride_on=stride_on)
-        self.query_encoder = QueryEncoder(stride_on=stride_on)
-        self.memory_key_value = KeyValue()
-        self.query_key_value = KeyValue()
-        self.decoder = Decoder(position)
+        self.memory_encoder = MemoryEncoder(stride_on=stride_on, architecture=self.architecture)
+        self.query_encoder = QueryEncoder(stride_on=stride_on, architecture=self.architecture)
+        self.memory_key_value = KeyValue(self.architecture)
+        self.query_key_value = KeyValue(self.architecture)
+        self.decoder = Decoder(position, self.architecture)
         self.register_buffer("image_mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=False)
 
@@ -105,7 +109,7 @@ class DMBNet(nn.Module):
         """Encode a normalised image N x 3 x H x W and its mask N x 1 x H x W in [0, 1].
 
         Returns:
-            The key N x (h*w) x 128 and the value N x (h*w) x 512 as rows, ready to be read.
+            The key N x (h*w) x 128 and the value N x (h*w) x V as rows, ready to be read.
         """
         key, value = self.memory_key_value(self.memory_encoder(image, mask, 1.0 - mask))
         return to_rows(key), to_rows(value)
@@ -118,11 +122,11 @@ class DMBNet(nn.Module):
         Args:
             features: one pass of `encode_query`.
             keys: N x M x 128, rows of all remembered frames.
-            values: N x M x 512.
+            values: N x M x V.
             spatial_map: N x 1 x h x w.
 
         Returns:
-            The decoder's features N x 256 x 2h x 2w and the coarse mask's logit N x 1 x H x W.
+            The decoder's features N x C x 2h x 2w, C the decoder's width, and the coarse mask's logit N x 1 x H x W.
         """
         readout = read_memory(features.query, features.value, keys, values)
         features8 = self.decoder.features(readout, features.stride8, spatial_map)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,7 +14,27 @@ def to_rows(features: Tensor) -> Tensor:
     return features.flatten(2).transpose(1, 2)
 
 
-def read_memory(query: Tensor, query_value: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def pad_memory(keys: Tensor, values: Tensor, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Lengthen a memory to a fixed number of rows, for the reader of fixed shapes.
+
+    Args:
+        keys: N x M x 128.
+        values: N x M x V.
+        rows: at least M.
+
+    Returns:
+        Keys and values of `rows` rows, the last of them zero, and the bias 1 x 1 x rows with which `read_memory`
+        overlooks these: 0 for rows that are there, minus infinity for the others.
+    """
+    missing = rows - keys.shape[1]
+    bias = keys.new_zeros(1, 1, rows)
+    if missing:
+        keys, values = (functional.pad(tensor, (0, 0, 0, missing)) for tensor in (keys, values))
+        bias[..., rows - missing :] = -math.inf
+    return keys, values, bias
+
+
+def read_memory(query: Tensor, query_value: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
     """Read the appearance memory.
 
     Eq. 4 prints no scale; as in the authors' release the dot products are divided by sqrt(128), which is
@@ -21,12 +43,13 @@ def read_memory(query: Tensor, query_value: Tensor, keys: Tensor, values: Tensor
 
     Args:
         query: N x 128 x h x w.
-        query_value: N x 512 x h x w.
+        query_value: N x V x h x w.
         keys: N x M x 128, one row per remembered position (M = frames * h * w).
-        values: N x M x 512.
+        values: N x M x V.
+        bias: added to the scaled dot products, N x h*w x M or broadcast to it; see `pad_memory`.
 
     Returns:
-        The read-out R_t of eq. 5: the retrieved value, then the query's own value, N x 1024 x h x w.
+        The read-out R_t of eq. 5: the retrieved value, then the query's own value, N x 2V x h x w.
     """
-    retrieved = functional.scaled_dot_product_attention(to_rows(query), keys, values)
+    retrieved = functional.scaled_dot_product_attention(to_rows(query), keys, values, attn_mask=bias)
     return torch.cat([retrieved.transpose(1, 2).reshape_as(query_value), query_value], dim=1)

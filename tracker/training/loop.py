@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import time
 from collections.abc import Generator, Iterator
@@ -20,10 +19,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tracker.config import ModelName
 from tracker.engine import resolve_precision
-from tracker.network import DMBNet
+from tracker.files import replacing
+from tracker.network import ARCHITECTURES, DMBNet
 from tracker.network.backbone import StrideOn
 from tracker.training.ahead import Ahead
+from tracker.training.compaction import compact
+from tracker.training.distillation import Teacher
 from tracker.training.distributed import World
 from tracker.training.drawer import MaterialDrawer
 from tracker.training.initialisation import keys_from_pca, quiet_mask_stems, scale_values
@@ -34,7 +37,8 @@ from tracker.training.report import Facts, Report
 from tracker.training.resident import Shelf
 from tracker.training.step import StepConfig, TrainingStep
 from tracker.training.synthesis import Batch, SynthesisConfig, Synthesiser
-from tracker.weights import load_trunk, load_weights, save_weights, trunk_stride
+from tracker.trunk import load_trunk, trunk_stride
+from tracker.weights import WEIGHTS_NAMES, load_weights, save_weights
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +84,8 @@ class Trainer:
         drawer: the data; from a `Shelf` batches are prepared ahead in a thread, on the device.
         trunk: ImageNet weights that a fresh run starts from, or
         weights: DMB's own weights that it goes on from.
+        teacher: weights whose features are imitated where the plan gives that a weight; default: `weights`. They are
+            not in the checkpoint, and must be the same ones when it is continued.
         output: folder for checkpoints and weights; an existing checkpoint there is continued.
         device: where to train.
         world: this process among all that train.
@@ -87,7 +93,9 @@ class Trainer:
         workers: processes that decode samples ahead; 0 decodes in this one.
 
     Raises:
-        PlanError: the plan's batches cannot be divided so, nothing to start from, or a checkpoint that does not fit.
+        PlanError: the plan's batches cannot be divided so, nothing to start from, a teacher that is missing, without
+            effect or another than before, or a checkpoint that does not fit.
+        CompactionError: the plan's network is larger than the weights'.
         WeightsError: the trunk or weights cannot be read.
     """
 
@@ -98,6 +106,7 @@ class Trainer:
         *,
         trunk: Path | None = None,
         weights: Path | None = None,
+        teacher: Path | None = None,
         output: Path,
         device: torch.device,
         world: World | None = None,
@@ -122,6 +131,7 @@ class Trainer:
         self.dataset = MaterialDataset(config, drawer, parts)
         self.parts = range(self.world.rank * accumulate, (self.world.rank + 1) * accumulate)
         self.synthesiser = Synthesiser(SynthesisConfig(), device=device)
+        self.teacher = self._load_teacher(teacher, weights)
         self.model = self._start(trunk, weights)
         self.model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.train()
@@ -131,22 +141,42 @@ class Trainer:
         if self.checkpoint.is_file():
             self.load()
         self.encoders: bool | None = None  # whether they train in the stage at hand; None before the first step
-        self.forward: nn.Module = TrainingStep(self.model, StepConfig(config.coarse_weight, config.window))
+        counted = StepConfig(config.coarse_weight, config.window, config.teacher_weight)
+        self.forward: nn.Module = TrainingStep(self.model, counted, self.teacher)
+
+    def _load_teacher(self, teacher: Path | None, weights: Path | None) -> Teacher | None:
+        """The plan's teacher, where it has one."""
+        if not self.config.teacher_weight:
+            if teacher is not None:
+                raise PlanError(f"the plan has no 'teacher_weight', so that '{teacher}' teaches nothing; leave it out")
+            return None
+        source = teacher or weights
+        if source is None:
+            raise PlanError("the plan's teacher is missing; name the same weights as at the run's start with --teacher")
+        return Teacher(source, self.device)
 
     def _start(self, trunk: Path | None, weights: Path | None) -> DMBNet:
         """The network before the first step; what it holds does not matter where a checkpoint is continued."""
         if self.checkpoint.is_file():
             if trunk or weights:
                 log.info("'%s' is continued; %s is not read again", self.checkpoint, trunk or weights)
-            return self._network(self._checkpoint_stride())
+            return self._network(self._checkpoint_stride(), self.config.architecture)
         if weights is not None:
             return self._continued(load_weights(weights), weights)
         if trunk is None:
             raise PlanError(f"no checkpoint in '{self.output}' to continue; name a trunk or weights to start from")
-        model = self._network(trunk_stride(trunk))
+        model = self._network(trunk_stride(trunk), "full")
         load_trunk(model, trunk)
         self._head_start(model.eval())
-        return model
+        return self._sized(model)
+
+    def _sized(self, model: DMBNet) -> DMBNet:
+        """A network made as small as the plan wants it."""
+        wanted = ARCHITECTURES[self.config.architecture]
+        if model.architecture == wanted:
+            return model
+        log.info("%s is made out of %s", wanted.text, model.architecture.text)
+        return compact(model, wanted)
 
     def _head_start(self, model: DMBNet) -> None:
         """Set what the trunk does not hold, as the plan wants it."""
@@ -160,9 +190,10 @@ class Trainer:
             kept = keys_from_pca(model, model.normalise(images))
             log.info("keys start as a PCA of the trunk's features (%.0f%% of the variance)", 100 * kept)
 
-    def _network(self, stride_on: StrideOn) -> DMBNet:
-        """The network that the plan trains, with untrained numbers."""
+    def _network(self, stride_on: StrideOn, size: ModelName) -> DMBNet:
+        """The network that the plan trains, in some size, with untrained numbers."""
         return DMBNet(
+            architecture=ARCHITECTURES[size],
             stride_on=stride_on,
             coarse_prediction=self.config.coarse_weight > 0,
             position=self.config.position,
@@ -182,7 +213,8 @@ class Trainer:
                     f"the plan's {name} is '{wanted}', and '{weights}' was trained with '{given}'; start from weights "
                     f"of '{wanted}' or '{usual}'"
                 )
-        model = self._network(loaded.stride_on)
+        loaded = self._sized(loaded)
+        model = self._network(loaded.stride_on, self.config.architecture)
         model.load_state_dict(loaded.state_dict(), strict=False)
         model.coarse_prediction |= loaded.coarse_prediction
         return model
@@ -213,7 +245,11 @@ class Trainer:
         return batch
 
     def save(self) -> None:
-        """Write the resumable state and the weights, each atomically; only the leading process does."""
+        """Write the resumable state and the weights, each atomically; only the leading process does.
+
+        Raises:
+            OSError: one of them cannot be written; what was saved before is whole.
+        """
         if not self.world.leads:
             return
         state = {
@@ -224,13 +260,22 @@ class Trainer:
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "teacher": self.teacher.checksum if self.teacher else "",
         }
-        temporary = self.checkpoint.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, self.checkpoint)
+        with replacing(self.checkpoint) as draft, draft.open("wb") as file:
+            torch.save(state, file)
         facts = {"stage": "stills and video", "steps": str(self.step), "config": str(asdict(self.config))}
-        save_weights(self.average, self.output / "dmb_r50.safetensors", facts)
+        if self.teacher:
+            facts["teacher"] = self.teacher.checksum
+        save_weights(self.average, self.output / WEIGHTS_NAMES[self.config.architecture], facts)
         log.info("step %d saved in %s", self.step, self.output)
+
+    def _save_on_the_way(self) -> None:
+        """Save, or say that it cannot be: the disk may have room again in time for the next one."""
+        try:
+            self.save()
+        except OSError as error:
+            log.warning("step %d is not saved (%s); training goes on and will try again", self.step, error)
 
     def load(self) -> None:
         """Continue from the checkpoint in the output folder.
@@ -245,6 +290,11 @@ class Trainer:
             plan = asdict(TrainingConfig(stages=())) | state["plan"]  # what it did not name yet is at its default
             if lasting(plan) != lasting(asdict(self.config)):
                 raise PlanError(f"checkpoint '{self.checkpoint}' was made by another plan; {remedy}")
+            if self.teacher and state["teacher"] != self.teacher.checksum:
+                raise PlanError(
+                    f"checkpoint '{self.checkpoint}' had another teacher (checksum {str(state['teacher'])[:12]}, not "
+                    f"{self.teacher.checksum[:12]}); name that one's weights with --teacher"
+                )
             if state["stride_on"] != self.model.stride_on:
                 raise ValueError(f"its stride convention is '{state['stride_on']}'")
             self.model.load_state_dict(state["model"])
@@ -335,12 +385,14 @@ class Trainer:
                     facts, batch, logit = self.train_step(material)
                     report.step(self.step, facts, stream.waited)
                     if time.monotonic() - saved > 60 * self.config.save_minutes:
-                        self.save()
+                        self._save_on_the_way()
                         report.picture(self.step, batch, logit)
                         saved = time.monotonic()
                     elif self.step == last:
                         report.picture(self.step, batch, logit)
         finally:
-            self.save()
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            try:
+                self.save()
+            finally:
+                for number, handler in previous.items():
+                    signal.signal(number, handler)

@@ -13,10 +13,15 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from tracker.config import MODEL_NAMES, ModelName
 from tracker.network.decoder import POSITIONS, Position
 from tracker.network.model import SPATIAL_MAPS, SpatialMap
 
-CHOICES: dict[str, tuple[str, ...]] = {"Position": POSITIONS, "SpatialMap": SPATIAL_MAPS}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "Position": POSITIONS,
+    "SpatialMap": SPATIAL_MAPS,
+    "ModelName": MODEL_NAMES,
+}
 START_ONLY = ("pca_keys", "quiet_mask_stems")  # fields that act before the first step, and never again
 PLANS = Path(__file__).resolve().parent / "plans"
 
@@ -64,6 +69,8 @@ class TrainingConfig:
     pca_keys: bool = False  # from a trunk: the keys begin as a PCA of its features; no gain (docs/TRAINING.md)
     quiet_mask_stems: bool = True  # from a trunk: the mask stems begin near zero
     map_from: int = 0  # before this step the decoder sees no spatial map
+    architecture: ModelName = "full"  # size of the network; a compact one begins with channels and blocks of a full one
+    teacher_weight: float = 0.0  # weight of the distance to the teacher's features; 0: there is no teacher
     position: Position = "add"  # how the spatial map enters the decoder
     spatial_map: SpatialMap = "distance"  # what it shows: the distance to the target's centre, or a filter's response
     held_out: tuple[str, ...] = ()  # video sequences that are kept for validation
@@ -174,6 +181,8 @@ def read_plan(plan: str | Path) -> TrainingConfig:
     for name in config.query_trained:
         if name not in parts:
             raise PlanError(f"training plan '{path}': 'query_trained' names '{name}'; use some of: {', '.join(parts)}")
+    if not 0.0 <= config.teacher_weight < math.inf:
+        raise PlanError(f"training plan '{path}': 'teacher_weight' is {config.teacher_weight}; give a number from 0")
     for name in ("average", *(field.name for field in fields(TrainingConfig) if field.name.endswith("_share"))):
         if not 0.0 <= getattr(config, name) <= 1.0 or config.average == 1.0:
             raise PlanError(f"training plan '{path}': '{name}' is {getattr(config, name)}; give a share from 0 to 1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -129,8 +130,7 @@ class Report:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
-        if self._writer is not None:
-            self._writer.close()
+        self._curves(lambda writer: writer.close())
 
     def step(self, number: int, facts: Facts, waited: float) -> None:
         """Take note of a finished step.
@@ -171,11 +171,23 @@ class Report:
             *(values["samples per second"], 100 * values["waiting for data"], left // 60, left % 60),
         )
         self._bar.set_postfix({"loss": f"{values['loss']:.3f}", "samples/s": f"{values['samples per second']:.1f}"})
-        if self._writer is not None:
+
+        def add(writer: Any) -> None:
             for name, value in values.items():
-                self._writer.add_scalar(name.replace(" ", "_"), value, number)
+                writer.add_scalar(name.replace(" ", "_"), value, number)
+
+        self._curves(add)
 
     def picture(self, number: int, batch: Batch, logit: Tensor) -> None:
         """Show some samples of a step."""
-        if self._writer is not None:
-            self._writer.add_image("samples", picture(batch, logit).cpu(), number)
+        self._curves(lambda writer: writer.add_image("samples", picture(batch, logit).cpu(), number))
+
+    def _curves(self, work: Callable[[Any], None]) -> None:
+        """Do something with the TensorBoard writer, if there is one; a full disk ends the curves, not the training."""
+        if self._writer is None:
+            return
+        try:
+            work(self._writer)
+        except OSError as error:
+            log.warning("curves and pictures end here (%s)", error)
+            self._writer = None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tracker.network import DMBNet, QueryFeatures, Window
+from tracker.training.distillation import Teacher
 from tracker.training.losses import hard_iou, segmentation_loss
 from tracker.training.synthesis import Batch
 
@@ -24,11 +25,10 @@ class StepConfig:
 
     coarse_weight: float  # weight of the stride-8 prediction's loss
     window: float  # side of the refined window, share of the region's
+    teacher_weight: float = 0.0  # weight of the distance to the teacher's features
 
 
-def draw_windows(
-    centres: NDArray[np.float32], cells: int, share: float, rng: np.random.Generator
-) -> list[Window]:
+def draw_windows(centres: NDArray[np.float32], cells: int, share: float, rng: np.random.Generator) -> list[Window]:
     """Windows of stride-8 cells around targets at `centres` (N x 2, pixels), jittered, inside the region."""
     side = max(2, round(share * cells))
     slack = 0.25 * side
@@ -49,9 +49,9 @@ def cut(tensor: Tensor, windows: list[Window], factor: int) -> Tensor:
 class TrainingStep(nn.Module):
     """The network with its loss: one `forward` for all that is differentiated, as DistributedDataParallel needs it."""
 
-    def __init__(self, model: DMBNet, config: StepConfig) -> None:
+    def __init__(self, model: DMBNet, config: StepConfig, teacher: Teacher | None = None) -> None:
         super().__init__()
-        self.model, self.config = model, config
+        self.model, self.config, self.teacher = model, config, teacher
 
     def forward(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Predict the later frames of a batch of B samples of T frames.
@@ -66,7 +66,8 @@ class TrainingStep(nn.Module):
         images = images.unflatten(0, (count, frames))
         keys, values = model.encode_memory(images[:, 0], batch.memory_mask)
         later = images[:, 1:].flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        features = [part.unflatten(0, (count, frames - 1)) for part in model.encode_query(later)]
+        encoded = model.encode_query(later)
+        features = [part.unflatten(0, (count, frames - 1)) for part in encoded]
         loss, ious = torch.zeros((), device=images.device), []
         for frame in range(1, frames):
             query = QueryFeatures(*(part[:, frame - 1] for part in features))
@@ -84,4 +85,9 @@ class TrainingStep(nn.Module):
             if frame + 1 < frames:
                 more_keys, more_values = model.encode_memory(images[:, frame], torch.sigmoid(logit))
                 keys, values = torch.cat([keys, more_keys], 1), torch.cat([values, more_values], 1)
-        return loss / (frames - 1), torch.stack(ious), logit.detach()
+        loss = loss / (frames - 1)
+        if self.teacher is not None:
+            first = keys[:, : features[0].shape[-2] * features[0].shape[-1]]
+            remembered = (images[:, 0], batch.memory_mask)
+            loss = loss + config.teacher_weight * self.teacher.loss(encoded, later, first, remembered)
+        return loss, torch.stack(ious), logit.detach()

@@ -10,10 +10,11 @@ import pytest
 
 from tests.training.pictures import grey_png, image, labels, write, write_tar
 from tests.training.readers import test_coco, test_shards, test_video_folders
-from tracker.training.__main__ import build_drawer, parser, read_files
+from tracker.cli.train import parser
 from tracker.training.data import DataError
 from tracker.training.plan import Stage, TrainingConfig
 from tracker.training.readers import read_data
+from tracker.training.run import build_drawer, read_files
 
 CONFIG = TrainingConfig(stages=(Stage(steps=1, size=64, frames=2, batch=2, factor=(2.0, 2.5)),), held_out=("kept",))
 

@@ -1,0 +1,30 @@
+"""`dmb` for the reader of the documents: as it is, but that a training's plan is cut to one small step."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from tracker.cli.main import main
+
+
+def train(arguments: list[str]) -> int:
+    """`dmb train ...`: one step of one sample of two frames at 64 pixels; all else is the plan's."""
+    from tracker.training import __main__ as training
+    from tracker.training.plan import TrainingConfig, read_plan
+
+    def short(plan: str | Path) -> TrainingConfig:
+        config = read_plan(plan)
+        stage = replace(config.stages[-1], steps=1, size=64, frames=2, batch=1)
+        return replace(config, stages=(stage,), map_from=0)
+
+    training.read_plan = short
+    code = main(arguments)
+    output = Path(arguments[arguments.index("--output") + 1])
+    (output / "checkpoint.pt").unlink(missing_ok=True)  # large, and no command of the documents reads it
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(train(sys.argv[1:]) if sys.argv[1:2] == ["train"] else main())

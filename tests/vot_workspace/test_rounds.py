@@ -1,0 +1,48 @@
+"""Experiments in real time are evaluated after the others and alone; our stack has one beside its twin without time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vot_workspace.challenges import find_stack
+from vot_workspace.layout import Layout, read_workspace
+from vot_workspace.parallel import rounds
+from vot_workspace.writer import STACKS, WorkspaceError
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    (tmp_path / "sequences" / "car").mkdir(parents=True)
+    (tmp_path / "sequences" / "car" / "groundtruth.txt").write_text("0,0,9,9\n")
+    (tmp_path / "sequences" / "list.txt").write_text("car\n")
+    (tmp_path / "config.yaml").write_text("registry: []\nstack: vot2018/shortterm\n")
+    return read_workspace(tmp_path)
+
+
+def test_what_is_timed_comes_last_and_alone(layout: Layout) -> None:
+    assert rounds(layout, None, 4) == [(["baseline", "unsupervised"], 4), (["realtime"], 1)]
+    assert rounds(layout, ["realtime", "baseline"], 2) == [(["baseline"], 2), (["realtime"], 1)]
+    assert rounds(layout, ["realtime"], 4) == [(["realtime"], 1)]
+
+
+def test_where_nothing_would_compete_there_is_one_round(layout: Layout) -> None:
+    assert rounds(layout, None, 1) == [(["baseline", "realtime", "unsupervised"], 1)]
+    assert rounds(layout, ["baseline"], 4) == [(["baseline"], 4)]
+    layout.experiments["realtime"]["realtime"] = None  # written down, but off
+    assert rounds(layout, None, 4) == [(["baseline", "realtime", "unsupervised"], 4)]
+
+
+def test_an_unknown_experiment_is_named(layout: Layout) -> None:
+    with pytest.raises(WorkspaceError, match="no experiment 'fast'; it has: baseline, realtime"):
+        rounds(layout, ["fast"], 2)
+
+
+def test_the_stack_measures_the_same_with_and_without_time() -> None:
+    assert find_stack("realtime").file == STACKS / "realtime.yaml"
+    experiments = yaml.safe_load((STACKS / "realtime.yaml").read_text())["experiments"]
+    assert experiments["realtime"].pop("realtime") == {"grace": 3}
+    assert experiments["realtime"] == experiments["baseline"]
+    assert experiments["baseline"] == yaml.safe_load((STACKS / "dev.yaml").read_text())["experiments"]["baseline"]

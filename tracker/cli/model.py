@@ -1,0 +1,19 @@
+"""The options that choose a network: --weights and --model."""
+
+from __future__ import annotations
+
+import argparse
+
+from tracker.config import MODEL_NAMES
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add --weights and --model."""
+    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    what = "the project's own weights: of the paper's network, or of a smaller one with smaller crops, for CPUs"
+    parser.add_argument("--model", choices=MODEL_NAMES, help=f"{what} (default: DMB_MODEL, or full)")
+
+
+def model_of(options: argparse.Namespace) -> dict[str, str | None]:
+    """What was chosen, by the settings' names."""
+    return {"weights": options.weights, "model": options.model}
