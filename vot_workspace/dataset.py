@@ -14,8 +14,11 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from vot_workspace.writer import anchors
+
 TRUTH = "groundtruth.txt"
 FACTS = "sequence"  # the file that tells the toolkit where the images are
+ANCHORS = "anchor.value"  # the file that tells the toolkit where multi-start evaluation starts
 READ_ERRORS = (OSError, tarfile.TarError, EOFError, zlib.error)
 
 
@@ -132,20 +135,56 @@ def with_facts(folder: Path, target: Path) -> Path:
     """
     if (folder / FACTS).is_file():
         return folder
-    facts = _facts(folder)
-    target.mkdir(exist_ok=True)
-    for entry in folder.iterdir():
-        link = target / entry.name
-        if link.exists():
-            continue
-        try:
-            link.symlink_to(entry)
-        except OSError:  # a file system without links
-            if entry.is_dir():
-                shutil.copytree(entry, link)
-            else:
-                shutil.copyfile(entry, link)
-    (target / FACTS).write_text(facts)
+    return _beside(folder, target, FACTS, _facts(folder))
+
+
+def with_anchors(folder: Path, target: Path) -> Path:
+    """Let the toolkit start in the middle of a sequence that may not say where; see `vot_workspace.writer.anchors`.
+
+    Args:
+        folder: the sequence's.
+        target: where a folder of links with a file of anchors is made if it is missing; may be `folder` itself.
+
+    Returns:
+        The folder that can be read.
+
+    Raises:
+        DatasetError: the ground truth is unreadable, or the target is to be seen in none of its frames.
+    """
+    if (folder / ANCHORS).is_file():
+        return folder
+    try:
+        lines = (folder / TRUTH).read_text(encoding="utf-8").split()
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"the ground truth of '{folder}' cannot be read ({error}); restore it") from error
+    values = anchors([_shows(line) for line in lines])
+    if not any(values):
+        raise DatasetError(f"no frame of sequence '{folder}' shows its target; leave it out")
+    return _beside(folder, target, ANCHORS, "".join(f"{value}\n" for value in values))
+
+
+def _shows(line: str) -> bool:
+    """Whether a line of ground truth is a region; a single number, or NaN, stands where there is none."""
+    return "," in line and "nan" not in line.lower()
+
+
+def _beside(folder: Path, target: Path, name: str, text: str) -> Path:
+    """Put a file beside what is in a folder, in a folder of links if that is another one; returns the latter."""
+    if target != folder:
+        target.mkdir(exist_ok=True)
+        for entry in folder.iterdir():
+            link = target / entry.name
+            if link.exists():
+                continue
+            try:
+                link.symlink_to(entry)
+            except OSError:  # a file system without links
+                if entry.is_dir():
+                    shutil.copytree(entry, link)
+                else:
+                    shutil.copyfile(entry, link)
+    if not (target / name).is_file():
+        (target / name).write_text(text)
     return target
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.files import replace_file, replacing
-from vot_workspace.dataset import choose, provide
+from vot_workspace.dataset import choose, provide, with_anchors
 from vot_workspace.interruption import Interruption
 from vot_workspace.layout import CONFIGURATION, read_workspace
 from vot_workspace.parallel import evaluate_workspace, locked, threads_per_worker
@@ -27,6 +27,7 @@ from vot_workspace.writer import write_workspace
 
 TRACKER = "DMB"
 STACK = "dev.yaml"
+MULTISTART = "dev_multistart.yaml"
 TRAX_SERVER = "tracker.trax_server"
 PACKAGES = Path(__file__).resolve().parent.parent  # the folder that holds the tracker's packages
 WEIGHTS = "weights.safetensors"  # below a workspace
@@ -44,8 +45,9 @@ class Evaluation:
 
     Attributes:
         table: expected average overlap, accuracy and failures, as `vot analysis` has them.
-        failures: by sequence, how often the target was lost.
-        lengths: by sequence, frames.
+        failures: by sequence, how often the target was lost; empty for a multi-start evaluation, in which the analysis
+            alone decides that.
+        lengths: by sequence, frames that were tracked.
         threads: per process, where this evaluation has chosen them.
     """
 
@@ -56,7 +58,7 @@ class Evaluation:
 
     @property
     def scores(self) -> dict[str, float]:
-        """The numbers by name: "EAO", "accuracy", "failures per sequence"."""
+        """The numbers by name: "EAO", "accuracy", and "failures per sequence" or "robustness"."""
         return self.table.scores[TRACKER]
 
 
@@ -123,6 +125,11 @@ class Tracked:
         """The result of a sequence, a line per frame: a region, or the code of a special state."""
         return self._read(name, f"{name}_001.txt")
 
+    def trajectories(self, name: str) -> list[list[str]]:
+        """All results of a sequence, one for every start of a multi-start evaluation."""
+        paths = sorted(Path(self.directory, RESULTS, name).glob(f"{name}_*.txt"))
+        return [path.read_text(encoding="utf-8").split() for path in paths]
+
     def seconds(self, name: str) -> list[float]:
         """What each frame of a sequence took, as the toolkit has measured it."""
         return [float(line) for line in self._read(name, f"{name}_001_time.value")]
@@ -139,12 +146,14 @@ def evaluate_sequences(
     environ: Mapping[str, str] = os.environ,
     say: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
-    """Evaluate a tracker with resets and analyse what came out; arguments and errors are those of `track_sequences`."""
+    """Evaluate a tracker and analyse what came out; arguments and errors are those of `track_sequences`."""
     with track_sequences(job, workers=workers, keep=keep, environ=environ, say=say) as tracked:
         table = _analyse(tracked.directory, tracked.toolkit)
-        results = {name: tracked.trajectory(name) for name in tracked.names}
-    failures = {name: lines.count(FAILURE) for name, lines in results.items()}
-    return Evaluation(table, failures, {name: len(lines) for name, lines in results.items()}, tracked.threads)
+        results = {name: tracked.trajectories(name) for name in tracked.names}
+    failures = {}
+    if job.stack != MULTISTART:
+        failures = {name: sum(lines.count(FAILURE) for lines in runs) for name, runs in results.items()}
+    return Evaluation(table, failures, {name: sum(map(len, runs)) for name, runs in results.items()}, tracked.threads)
 
 
 @contextmanager
@@ -185,7 +194,10 @@ def track_sequences(
         if threads is not None:
             toolkit.environment["DMB_THREADS"] = str(threads)
         with locked(directory) if (directory / CONFIGURATION).is_file() else nullcontext():  # others may work in it
-            sequences = provide(job.source, names, directory / "sequences")
+            made = directory / "sequences"
+            sequences = provide(job.source, names, made)
+            if job.stack == MULTISTART:
+                sequences = {name: with_anchors(folder, made / name) for name, folder in sequences.items()}
             paths = [str(folder) for folder in sequences.values()]  # the toolkit's list.txt may hold absolute paths
             write_workspace(directory, stack=job.stack, sequences=paths, registry=directory / REGISTRY)
         _evaluate(directory, workers, toolkit, say)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import CHECKOUT, clean_environment
 from tests.end_to_end.workspace import Video, straight
-from vot_workspace.evaluation import RESULTS, Job, evaluate_sequences
+from vot_workspace.evaluation import MULTISTART, RESULTS, Job, evaluate_sequences
 from vot_workspace.parallel import PARTS
 from vot_workspace.toolkit import EvaluationError
 
@@ -61,6 +62,15 @@ def test_two_workers_find_what_one_finds(source: Path, tmp_path: Path) -> None:
     assert said[0] == "1 of 2 sequences are finished already"
     assert said[1].startswith("DMB leaving: ") and said[1].endswith("2 of 2 done") and len(said) == 2
     assert again.scores == both.scores
+
+
+def test_starts_in_the_middle(source: Path) -> None:
+    assert not list(source.glob("*/anchor.value")), "sequences that know nothing of multi-start evaluation"
+    found = evaluate_sequences(replace(job(source), stack=MULTISTART), workers=2, environ=environment())
+    assert found.failures == {} and found.lengths == {"leaving": 2 * LENGTH, "staying": 2 * LENGTH}
+    assert set(found.scores) == {"EAO", "accuracy", "robustness"}
+    assert 0.5 < found.scores["robustness"] < 1.0
+    assert not list(source.glob("*/anchor.value")), "the user's sequences were changed"
 
 
 def test_a_tracker_that_fails_is_one_sentence(source: Path, tmp_path: Path) -> None:

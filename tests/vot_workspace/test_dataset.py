@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vot_workspace.dataset import DatasetError, choose, provide, sequence_names
+from vot_workspace.dataset import DatasetError, choose, provide, sequence_names, with_anchors
 
 
 def write(folder: Path, *, facts: bool = True) -> Path:
@@ -67,6 +67,27 @@ def test_what_the_toolkit_must_know_is_written_where_it_is_missing(tmp_path: Pat
     (folder / "color" / "00000001.png").unlink()
     with pytest.raises(DatasetError, match="neither a file 'sequence' nor images"):
         provide(tmp_path / "vot", ["car"], tmp_path / "made")
+
+
+def test_starts_are_written_where_they_are_missing(tmp_path: Path) -> None:
+    folder = write(tmp_path / "car")
+    (folder / "groundtruth.txt").write_text("0\n1,1,9,9\nNaN,NaN,NaN,NaN\n" + "2,2,9,9\n" * 60)
+    for _ in range(2):  # a workspace that is continued has them already
+        made = with_anchors(folder, tmp_path / "links")
+    assert made == tmp_path / "links" and (made / "color" / "00000001.png").is_file()
+    values = [int(line) for line in (made / "anchor.value").read_text().split()]
+    assert {index: value for index, value in enumerate(values) if value} == {1: 1, 50: -1, 62: -1} and len(values) == 63
+    assert not (folder / "anchor.value").exists()
+    assert with_anchors(folder, folder) == folder and (folder / "anchor.value").is_file()
+    (folder / "anchor.value").write_text("1\n")
+    assert with_anchors(folder, tmp_path / "others") == folder and not (tmp_path / "others").exists()
+
+
+def test_nothing_starts_where_no_target_is(tmp_path: Path) -> None:
+    folder = write(tmp_path / "car")
+    (folder / "groundtruth.txt").write_text("0\n0\n")
+    with pytest.raises(DatasetError, match=r"no frame of sequence .* shows its target"):
+        with_anchors(folder, tmp_path / "links")
 
 
 def test_a_tar_file_cannot_write_elsewhere(tmp_path: Path) -> None:

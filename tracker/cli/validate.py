@@ -49,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     vot = parser.add_argument_group("in the VOT toolkit")
     vot.add_argument("--vot", type=Path, metavar="DIR", help="folder or tar file of sequences in the VOT format")
     vot.add_argument("--vot-sequences", nargs="+", metavar="NAME", help="of them, those to evaluate (default: all)")
+    experiment = "resets: start again after a failure, as VOT2013 to VOT2019 do; multistart: start every 50 frames, as "
+    experiment += "VOT2020 does; takes about four times as long, and chance moves the EAO less (default: resets)"
+    vot.add_argument("--experiment", choices=("resets", "multistart"), help=experiment)
     vot.add_argument("--workers", type=int, metavar="N", help="evaluate in N processes (default: 1)")
     vot.add_argument("--keep", type=Path, metavar="DIR", help="keep the workspace here; an evaluation goes on in it")
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="write all numbers and conditions")
@@ -59,7 +62,8 @@ def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -
     """End the process with code 2 where options are missing, have no effect or no sense."""
     if options.masks is None and options.vot is None:
         parser.error("give --masks, --vot or both")
-    for needed, names in (("masks", ("sequences", "init", "frames")), ("vot", ("vot_sequences", "workers", "keep"))):
+    belonging = {"masks": ("sequences", "init", "frames"), "vot": ("vot_sequences", "experiment", "workers", "keep")}
+    for needed, names in belonging.items():
         for name in names:
             if getattr(options, needed) is None and getattr(options, name) is not None:
                 parser.error(f"--{name.replace('_', '-')} has no effect without --{needed}")
@@ -133,12 +137,14 @@ def _vot(options: argparse.Namespace, job: Job, environ: Mapping[str, str], thre
     found = evaluate_sequences(job, workers=workers, keep=options.keep, environ=environ, say=say)
     for line in found.table.lines():
         say(line)
-    lost = [f"{name} {count}" for name, count in found.failures.items() if count]
-    say(f"failures: {', '.join(lost) or 'none'}")
+    if found.failures:
+        lost = [f"{name} {count}" for name, count in found.failures.items() if count]
+        say(f"failures: {', '.join(lost) or 'none'}")
     if math.isnan(found.scores.get("EAO", 0.0)):
         say(f"EAO is not defined: these sequences are too short for the bounds in {job.stack}")
     rows = [
-        {"sequence": name, "frames": found.lengths[name], "failures": count} for name, count in found.failures.items()
+        {"sequence": name, "frames": length} | ({"failures": found.failures[name]} if found.failures else {})
+        for name, length in found.lengths.items()
     ]
     facts: dict[str, Any] = {"source": job.source.name, "stack": job.stack, "workers": workers}
     return facts | {"threads_per_worker": found.threads or threads, "sequences": rows, "scores": found.scores}
@@ -153,7 +159,7 @@ def _validate(
     from tracker.settings import from_environment
     from tracker.weights import find_weights, read_weights
     from vot_workspace.dataset import choose as choose_vot
-    from vot_workspace.evaluation import Job
+    from vot_workspace.evaluation import MULTISTART, STACK, Job
 
     settings = from_environment(environ, model_of(options))
     warn_of_settings(environ)
@@ -176,7 +182,8 @@ def _validate(
             if options.output is not None:
                 write_document(options.output, document)  # at once: what follows takes long
         if options.vot is not None:
-            job = Job(options.vot, names, tracker_settings(environ), copy, evaluated(document))
+            stack = MULTISTART if options.experiment == "multistart" else STACK
+            job = Job(options.vot, names, tracker_settings(environ), copy, evaluated(document), stack)
             document["vot"] = _vot(options, job, environ, document["threads"])
     if options.output is not None:
         write_document(options.output, document)
