@@ -32,6 +32,7 @@ from tracker.cli import workspace
 from tracker.cli.completion import whole_parser
 from tracker.cli.main import COMMANDS
 
+PLAINLY = {r"\bcuda\b": "a GPU", r"\bdmb track \d+\b": "a camera"}  # what a command needs whatever its comment says
 INLINE = re.compile(r"`(dmb\s[a-z-][^`]*)`")
 PASSED_ON = ("vot",)  # the toolkit's own command line
 
@@ -144,7 +145,10 @@ def unready(block: Block) -> list[str]:
         downloads = "pip" in names and "check" not in names
         if not command.needs and (downloads or not names or names[0] not in (*PROGRAMS, *BUILT_IN)):
             found.append(f"{place}: '{command.text}' is run by no test; say what it needs: # needs the network")
-        elif names[0] == "make":
+        for pattern, need in PLAINLY.items():
+            if re.search(pattern, command.text) and need not in command.needs:
+                found.append(f"{place}: '{command.text}' needs {need}; say so: # needs {need}")
+        if names[:1] == ["make"]:
             asked = [word for word in words[1:] if "=" not in word]
             found += [f"{place}: there is no make {target}" for target in asked if target not in targets]
     return found
@@ -216,6 +220,8 @@ def test_a_block_that_would_slip_through_is_refused(text: str, complaint: str) -
         (".venv/bin/pip install x", "is run by no test"),
         ("python -m venv x && x/bin/pip install y", "is run by no test"),
         ("make toast", "there is no make toast"),
+        ("DMB_DEVICE=cuda dmb track x --box 1,2,3,4", "say so: # needs a GPU"),
+        ("dmb track 0 --box 1,2,3,4", "say so: # needs a camera"),
         ("dmb 'x", "bash does not understand it"),
     ],
 )
@@ -223,4 +229,4 @@ def test_a_command_that_no_test_can_run_must_say_so(line: str, complaint: str) -
     (found,) = unready(shell(line))
     assert found.startswith("a.md:4: ") and complaint in found
     if "needs" in complaint:
-        assert not unready(shell(f"{line}  # needs the network"))
+        assert not unready(shell(f"{line}  # needs the network, a GPU and a camera"))

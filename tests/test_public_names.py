@@ -38,8 +38,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracker.weights.load_weights", lambda *_, **__: TinyNet().eval())
     monkeypatch.setattr("tracker.assembly.load_weights", lambda *_, **__: TinyNet().eval())
     monkeypatch.setattr("tracker.assembly.find_weights", lambda *_: Path("weights"))
-    for module in ("tracker.tracker", "tracker.settings"):
-        monkeypatch.setattr(f"{module}.TrackerConfig", lambda: CONFIG)
+    monkeypatch.setattr("tracker.config.TrackerConfig.of", lambda model: CONFIG)
 
 
 @pytest.mark.usefixtures("tiny")

@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -34,6 +35,7 @@ from tests.training.readers import test_coco
 from tests.vot_workspace.mask_folders import pack
 from tracker.network import DMBNet
 from tracker.weights import find_weights
+from vot_workspace.challenges import find_stack, make_workspace
 from vot_workspace.demo import SCRIPTS, render
 from vot_workspace.writer import write_sequence
 
@@ -166,8 +168,16 @@ def write_coco(root: Path) -> None:
     test_coco.make(root, test_coco.thing(5, [test_coco.SQUARE]))
 
 
+def write_workspace(path: Path) -> None:
+    """A workspace with a short sequence."""
+    with TemporaryDirectory() as folder:
+        write_sequence(Path(folder, "cat"), render("cat", SCRIPTS["cat"], FRAMES, SIZE), kind="polygon")
+        make_workspace(find_stack("dev"), path, sequences=pack(Path(folder), path.with_suffix(".tar")))
+
+
 MADE: dict[str, Callable[[Path], object]] = {
     "video.mp4": write_video,
+    "kite.mp4": write_video,
     "davis2016-train.tar": write_davis_tar,
     "DAVIS": write_training_davis,
     "GOT-10k": write_all_got10k,
@@ -187,6 +197,7 @@ MADE: dict[str, Callable[[Path], object]] = {
 }
 MEANT: dict[tuple[str, str], Callable[[Path], object]] = {  # where a document's word is its own
     ("docs/WEIGHTS.md", "SOURCE"): write_resnet,
+    ("docs/WEIGHTS.md", "my"): write_workspace,
     ("vot_workspace/README.md", "SOURCE"): lambda path: write_mask_videos(path, ["kite", "bus"]),
 }
 

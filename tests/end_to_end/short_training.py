@@ -11,15 +11,16 @@ from tracker.cli.main import main
 
 def train(arguments: list[str]) -> int:
     """`dmb train ...`: one step of one sample of two frames at 64 pixels; all else is the plan's."""
-    from tracker.training import __main__ as training
-    from tracker.training.plan import TrainingConfig, read_plan
+    from tracker.training import plan
 
-    def short(plan: str | Path) -> TrainingConfig:
-        config = read_plan(plan)
+    read_plan = plan.read_plan
+
+    def short(name: str | Path) -> plan.TrainingConfig:
+        config = read_plan(name)
         stage = replace(config.stages[-1], steps=1, size=64, frames=2, batch=1)
         return replace(config, stages=(stage,), map_from=0)
 
-    training.read_plan = short
+    plan.read_plan = short  # before the modules that use it are imported
     code = main(arguments)
     output = Path(arguments[arguments.index("--output") + 1])
     (output / "checkpoint.pt").unlink(missing_ok=True)  # large, and no command of the documents reads it

@@ -16,7 +16,7 @@ from torch.nn import functional
 from tracker import DMB
 from tracker.config import AppearanceConfig, CropConfig, FilterConfig, TrackerConfig
 from tracker.engine import Engine
-from tracker.network import DMBNet, QueryFeatures
+from tracker.network import Architecture, DMBNet, QueryFeatures
 from tracker.network.model import IMAGE_MEAN, IMAGE_STD, STRIDE
 from tracker.network.reader import read_memory, to_rows
 
@@ -40,6 +40,7 @@ class TinyNet(nn.Module):
     coarse_prediction = False
     position = "add"
     spatial_map = "distance"
+    architecture = Architecture()  # so that the usual configuration is taken for its own
 
     def __init__(self) -> None:
         super().__init__()
