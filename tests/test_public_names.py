@@ -37,7 +37,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The example's network is the tiny one."""
     monkeypatch.setattr("tracker.weights.load_weights", lambda *_, **__: TinyNet().eval())
     monkeypatch.setattr("tracker.assembly.load_weights", lambda *_, **__: TinyNet().eval())
-    monkeypatch.setattr("tracker.assembly.find_weights", lambda *_: Path("weights"))
+    monkeypatch.setattr("tracker.assembly.find_weights", lambda *_, **__: Path("weights"))
     monkeypatch.setattr("tracker.config.TrackerConfig.of", lambda model: CONFIG)
 
 
