@@ -158,7 +158,7 @@ class TrackerConfig:
 MODEL_CONFIGS: dict[ModelName, dict[str, object]] = {
     "full": {},
     "compact": {
-        "crop": CropConfig(size=192, segment_factor=3.2, segment_size=224, box_size=192),
+        "crop": CropConfig(size=192, segment_factor=3.2, segment_size=288, box_size=192),
         "appearance": AppearanceConfig(max_frames=6),
     },
 }

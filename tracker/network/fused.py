@@ -22,7 +22,7 @@ from tracker.network.backbone import Bottleneck, Trunk
 from tracker.network.decoder import ResidualBlock
 from tracker.network.encoders import MemoryEncoder
 
-INPUT_CELLS = 32  # output cells a side, of the input that oneDNN is told to expect
+INPUT_CELLS = 32  # a side, of the input that oneDNN is told to expect
 
 Size = tuple[int, ...]
 Network = TypeVar("Network", bound=nn.Module)
@@ -39,19 +39,22 @@ class FusedConv(nn.Module):
     def __init__(self, conv: nn.Conv2d, dtype: torch.dtype) -> None:
         super().__init__()
         weight = conv.weight.detach().to(dtype)
-        self.geometry = conv.stride, cast(Size, conv.padding), conv.dilation, conv.groups
+        # oneDNN's strided 1x1 convolutions are slow where the input is not of the size that was told it (`_lay_out`)
+        self.step = conv.stride[0] if conv.kernel_size == (1, 1) else 1
+        stride = (1, 1) if self.step > 1 else conv.stride
+        self.geometry = cast(Size, conv.padding), stride, conv.dilation, conv.groups
         self.bias = None if conv.bias is None else conv.bias.detach().to(dtype)
         # a stem's few channels gain nothing from another layout
         self.in_one = weight.device.type == "cpu" and conv.in_channels >= 16 and onednn_fuses(dtype)
-        if self.in_one:
-            stride, padding, dilation, groups = self.geometry
-            self.weight = _lay_out(weight, padding, stride, dilation, groups)
-        else:
-            self.weight = weight.contiguous(memory_format=torch.channels_last)
+        self.weight = (
+            _lay_out(weight, *self.geometry) if self.in_one else weight.contiguous(memory_format=torch.channels_last)
+        )
 
     def forward(self, x: Tensor, *, relu: bool = False) -> Tensor:
         """Map N x inputs x H x W to N x outputs x H/stride x W/stride."""
-        stride, padding, dilation, groups = self.geometry
+        if self.step > 1:
+            x = x[..., :: self.step, :: self.step].contiguous(memory_format=torch.channels_last)
+        padding, stride, dilation, groups = self.geometry
         if self.in_one:
             then = "relu" if relu else "none"
             return cast(
@@ -64,8 +67,8 @@ class FusedConv(nn.Module):
         return y.relu_() if relu else y
 
     def add_to(self, shortcut: Tensor, x: Tensor, *, relu: bool = False) -> Tensor:
-        """Add the convolved `x` to `shortcut`, in its place: the caller needs it no more."""
-        stride, padding, dilation, groups = self.geometry
+        """Add the convolved `x` to `shortcut`, in its place: the caller needs it no more. Without stride."""
+        padding, stride, dilation, groups = self.geometry
         if self.in_one:
             then = "relu" if relu else None
             return cast(
@@ -81,10 +84,10 @@ class FusedConv(nn.Module):
 def _lay_out(weight: Tensor, padding: Size, stride: Size, dilation: Size, groups: int) -> Tensor:
     """Bring weights into the layout that oneDNN computes with.
 
-    It asks for the input's size; without it, or with a much smaller one, it takes a layout that is up to 25 times as
-    slow for strided 1x1 convolutions. Among the sizes that occur here, which one is told makes no difference.
+    It asks for the input's size; without it, it may take a layout that is several times as slow. For convolutions
+    without stride any size from 8 cells a side does.
     """
-    size = (1, weight.shape[1], *(INPUT_CELLS * step for step in stride))
+    size = (1, weight.shape[1], INPUT_CELLS, INPUT_CELLS)
     reorder: Callable[..., Tensor] = torch._C._nn.mkldnn_reorder_conv2d_weight
     return reorder(weight.to_mkldnn(), padding, stride, dilation, groups, size)
 
