@@ -46,7 +46,7 @@ def test_a_stretch_may_be_shorter_on_demand(masks: Path, tmp_path: Path) -> None
 def test_a_setting_that_is_none_is_told(masks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--masks", masks, "--output", tmp_path / "out", DMB_GAET="off") == 0
     error = capsys.readouterr().err
-    assert error.startswith("warning: ") and "did you mean DMB_GATE?" in error
+    assert error.startswith("dmb benchmark failures: warning: ") and "did you mean DMB_GATE?" in error
 
 
 def test_mistakes(masks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

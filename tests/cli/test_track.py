@@ -155,7 +155,8 @@ def test_what_was_tracked_before_an_error_is_complete(
     assert command("frames/*.png", "--box", "10,14,20,20") == 1
     captured = capsys.readouterr()
     warning, error = captured.err.splitlines()
-    assert warning.startswith("warning: frame 2, 'frames/2.png', cannot be read") and "it is left out" in warning
+    assert warning.startswith("dmb track: warning: frame 2, 'frames/2.png', cannot be read")
+    assert "it is left out" in warning
     assert error.startswith("dmb track: error: frame 5 of 'frames/*.png' has 64 x 30 pixels")
     folder = tmp_path / "frames_tracked"
     assert "4 frames in" in captured.out and [row["frame"] for row in rows(folder)] == ["0", "1", "3", "4"]
@@ -212,7 +213,7 @@ def test_what_is_hardly_meant_so_and_waited_for_is_told(
     waits: list[str] = []
     monkeypatch.setattr(Progress, "waiting", lambda self, sentence: waits.append(sentence) or nullcontext())
     assert command(clip, "--box", "-6,14,20,20", "--boxes", "--start", "2") == 0
-    told = "note: --box -6,14,20,20: the box reaches beyond the image of 64 x 48 pixels; check its numbers\n"
+    told = "dmb track: note: --box -6,14,20,20: the box reaches beyond the image of 64 x 48 pixels; check its numbers\n"
     assert capsys.readouterr().err == told
     assert waits == [f"waiting for frame 2 of '{clip}' ... (Ctrl-C ends it)"] * 2  # to open it, and to decode up to it
 

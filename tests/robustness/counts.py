@@ -66,6 +66,7 @@ FAULTS: Mapping[str, tuple[str, ...]] = {
     ),
     "weights are replaced in use": ("test_faults", "TestDisk.test_weights_replaced", "TestDisk.test_so_it_is_with"),
     "`vot evaluate` beside `dmb evaluate`": ("test_workspaces", "test_the_toolkit"),
+    "`vot evaluate`: the tracker is killed, answers late, starts late": ("test_toolkit_faults", "test_"),
 }  # fmt: skip
 
 

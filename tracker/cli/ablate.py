@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tracker.settings import Settings
     from tracker.tracker import DMB
 
+PROG = "dmb ablate"
 DESCRIPTION = """\
 The rows of the paper's Table VIII and the curve of its Fig. 14, measured with your weights.
 
@@ -35,7 +36,7 @@ Other settings come from the environment variables DMB_..., see `python -m track
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="dmb ablate", description=DESCRIPTION)
+    parser = Parser(prog=PROG, description=DESCRIPTION)
     data = parser.add_argument_group("measured on")
     data.add_argument("--vot", type=Path, required=True, metavar="DIR",
                         help="workspace, folder or tar file of sequences in the VOT format")
@@ -241,7 +242,7 @@ def _find(options: argparse.Namespace, environ: Mapping[str, str], copies: ExitS
     return found
 
 
-@command("dmb ablate", interrupted="interrupted; the same command goes on")
+@command(PROG, interrupted="interrupted; the same command goes on")
 def main(
     arguments: Sequence[str],
     *,
@@ -262,7 +263,7 @@ def main(
     if options.workers < 1:
         parser.error(f"--workers is {options.workers}; it must be at least 1")
     with ExitStack() as copies:
-        warn_of_settings(environ)
+        warn_of_settings(PROG, environ)
         Study(options, environ, load, _find(options, environ, copies)).run()
     files = [name for name in ("ablation.md", "ablation.csv", "ablation.png") if (options.output / name).is_file()]
     say(f"written in '{options.output}': {', '.join(files)}")

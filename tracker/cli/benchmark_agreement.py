@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tracker.settings import Settings
     from tracker.tracker import DMB
 
+PROG = "dmb benchmark agreement"
 DESCRIPTION = """\
 Tracks sequences that have a mask for every frame (SEQUENCE/00000.jpg or .webp with SEQUENCE/00000.png, in a folder or a
 tar file), and gives every crop that is segmented to a plain variant of the network too: float32, usual memory layout,
@@ -29,7 +30,7 @@ of the fast network.
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="dmb benchmark agreement", description=DESCRIPTION)
+    parser = Parser(prog=PROG, description=DESCRIPTION)
     data = parser.add_argument_group("sequences")
     data.add_argument("--masks", type=Path, required=True, metavar="SOURCE", help="folder or tar file of sequences")
     data.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
@@ -47,7 +48,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     from tracker.settings import from_environment
 
     settings = from_environment(environ, {"weights": options.weights})
-    warn_of_settings(environ)
+    warn_of_settings(PROG, environ)
     with open_sequences(options.masks) as sequences:
         chosen = choose(sequences, options.sequences, options.masks)
         tracker = load(settings)
@@ -64,7 +65,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     say(pooled(parts).line())
 
 
-@command("dmb benchmark agreement")
+@command(PROG)
 def main(
     arguments: Sequence[str], *, load: Callable[[Settings], DMB] = load_tracker, environ: Mapping[str, str] = os.environ
 ) -> None:

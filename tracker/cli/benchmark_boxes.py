@@ -194,7 +194,7 @@ def _benchmark(benchmark: Benchmark, options: argparse.Namespace, environ: Mappi
         return _check(benchmark, whole, options.check)
     dataset = whole.choose(options.sequences, options.frames)
     settings = from_environment(environ, model_of(options))
-    warn_of_settings(environ)
+    warn_of_settings(benchmark.prog, environ)
     options.output.mkdir(parents=True, exist_ok=True)
 
     from tracker.benchmarks.box_run import run

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tracker.settings import Settings
     from tracker.tracker import DMB
 
+PROG = "dmb benchmark boxfit"
 DESCRIPTION = """\
 Compare the ways to fit a rotated box to a mask: minimum-area rectangle, moments, ellipse, the greedy rule of the
 authors' release, and an optimisation of the weighted overlap. Prints a Markdown table.
@@ -38,7 +39,7 @@ Settings come from the environment variables DMB_..., see `python -m tracker.tra
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="dmb benchmark boxfit", description=DESCRIPTION)
+    parser = Parser(prog=PROG, description=DESCRIPTION)
     data = parser.add_argument_group("compared on")
     data.add_argument("--vot", type=Path, metavar="SOURCE", help="folder or tar file of sequences in the VOT format")
     data.add_argument("--davis", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
@@ -114,7 +115,7 @@ def _boxfit(options: argparse.Namespace, environ: Mapping[str, str], load: Calla
     if options.output is not None and (options.output.is_dir() or not options.output.absolute().parent.is_dir()):
         raise OSError(f"--output is '{options.output}', which is a folder or in none; name a file in a folder")
     settings = from_environment(environ, model_of(options))
-    warn_of_settings(environ)
+    warn_of_settings(PROG, environ)
     config = settings.tracker_config().box_fit
     tracked, labelled = Comparison(config), Comparison(config)
     lines = [f"{datetime.now(UTC):%Y-%m-%d}, {processor_name()}; background weight {config.background_weight:g}.", ""]
@@ -141,7 +142,7 @@ def _check_boxfit(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         parser.error(f"--frames is {options.frames}; it must be at least 2")
 
 
-@command("dmb benchmark boxfit")
+@command(PROG)
 def main(
     arguments: Sequence[str],
     *,

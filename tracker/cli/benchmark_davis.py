@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tracker.benchmarks.davis_scores import Scores
     from tracker.settings import Settings
 
+PROG = "dmb benchmark davis"
 DESCRIPTION = """\
 Track every object of DAVIS, write the masks as a submission wants them (OUTPUT/SEQUENCE/00000.png, object ids with
 DAVIS's palette), and score them as the official evaluation does: mean, recall and decay of region similarity J and
@@ -73,7 +74,7 @@ def score_all(sequences: Sequence[DavisSequence], folder: Path) -> Scores:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="dmb benchmark davis", description=DESCRIPTION)
+    parser = Parser(prog=PROG, description=DESCRIPTION)
     add_source(parser)
     parser.add_argument("--init", choices=("mask", "box"), default="mask",
                         help="what the trackers start from (default: mask, as DAVIS has it)")
@@ -140,7 +141,7 @@ def _benchmark(options: argparse.Namespace, source: Source, load: Load | None, e
     from tracker.weights import find_weights, read_weights
 
     settings = from_environment(environ, model_of(options))
-    warn_of_settings(environ)
+    warn_of_settings(PROG, environ)
     weights = find_weights(settings.weights, model=settings.model)
     read_weights(weights)  # here, so that a complaint names this file and not the copy
     with open_davis(source) as sequences, copied(weights) as copy:
@@ -175,7 +176,7 @@ def _check(sequence: DavisSequence, *, scored: bool) -> None:
         )
 
 
-@command("dmb benchmark davis", interrupted="interrupted; the same command goes on")
+@command(PROG, interrupted="interrupted; the same command goes on")
 def main(arguments: Sequence[str], *, load: Load | None = None, environ: Mapping[str, str] = os.environ) -> None:
     """Track, and score; without `load`, with the real trackers."""
     parser = _parser()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tracker.settings import Settings
     from tracker.tracker import DMB
 
+PROG = "dmb benchmark failures"
 DESCRIPTION = """\
 Tracks sequences that have a mask for every frame (SEQUENCE/00000.jpg or .webp with SEQUENCE/00000.png, in a folder or a
 tar file), and draws what happened where the overlap with the mask was low: the last good frame, the first bad one, the
@@ -31,7 +32,7 @@ TABLE = "failures.md"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="dmb benchmark failures", description=DESCRIPTION)
+    parser = Parser(prog=PROG, description=DESCRIPTION)
     data = parser.add_argument_group("sequences")
     data.add_argument("--masks", type=Path, required=True, metavar="SOURCE", help="folder or tar file of sequences")
     data.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
@@ -61,7 +62,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     from tracker.settings import from_environment
 
     settings = from_environment(environ, model_of(options))
-    warn_of_settings(environ)
+    warn_of_settings(PROG, environ)
     with open_sequences(options.masks) as sequences:
         chosen = choose(sequences, options.sequences, options.masks)
         tracker = load(settings)
@@ -81,7 +82,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     say(f"{len(found)} failures; see '{options.output / TABLE}'")
 
 
-@command("dmb benchmark failures")
+@command(PROG)
 def main(
     arguments: Sequence[str], *, load: Callable[[Settings], DMB] = load_tracker, environ: Mapping[str, str] = os.environ
 ) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tracker.settings import Settings
     from tracker.tracker import DMB
 
+PROG = "dmb benchmark speed"
 DESCRIPTION = """\
 Times DMB on a clip that is drawn by the program itself (the demo's "cat"): milliseconds a frame and by stage, from the
 image's array to mask and rotated box; decoding the image is told apart.
@@ -38,7 +39,7 @@ MIN_FRAMES = 3
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="dmb benchmark speed", description=DESCRIPTION)
+    parser = Parser(prog=PROG, description=DESCRIPTION)
     parser.add_argument("--baseline", action="store_true", help="time the plain variant, too")
     clip = parser.add_argument_group("the clip")
     clip.add_argument("--frames", type=int, default=100, metavar="N", help="length of the clip (default: 100)")
@@ -70,7 +71,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     from vot_workspace.demo import SCRIPTS, render
 
     settings = from_environment(environ, model_of(options))
-    warn_of_settings(environ)
+    warn_of_settings(PROG, environ)
     weights = find_weights(settings.weights, model=settings.model)
     dmb = load(settings)
     facts = conditions(settings, weights, read_weights(weights)[1]["checksum"])
@@ -131,7 +132,7 @@ def _lines(
     ]
 
 
-@command("dmb benchmark speed")
+@command(PROG)
 def main(
     arguments: Sequence[str], *, load: Callable[[Settings], DMB] = load_tracker, environ: Mapping[str, str] = os.environ
 ) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.parsing import Parser
 
+PROG = "dmb benchmark startup"
 DESCRIPTION = """\
 Starts the process that the VOT toolkit starts, several times, and times what it does: importing, loading and verifying
 the weights, preparing the network, running every part of the tracker once. Then the toolkit would be greeted, and its
@@ -20,13 +21,13 @@ environment variables DMB_..., see `python -m tracker.trax_server --help`.
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="dmb benchmark startup", description=DESCRIPTION)
+    parser = Parser(prog=PROG, description=DESCRIPTION)
     parser.add_argument("--starts", type=int, default=3, metavar="N", help="number of starts (default: 3)")
     parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
     return parser
 
 
-@command("dmb benchmark startup")
+@command(PROG)
 def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -> None:
     """Start, and print the numbers."""
     parser = _parser()
@@ -39,6 +40,6 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -
     if options.weights is not None:
         environ = {**environ, "DMB_WEIGHTS": options.weights}
     from_environment(environ)
-    warn_of_settings(environ)
+    warn_of_settings(PROG, environ)
     for line in measure_startup(environ, options.starts).lines():
         print(line, flush=True)

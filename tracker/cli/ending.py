@@ -60,12 +60,17 @@ def complain(prog: str, sentence: str) -> None:
     print(f"{prog}: error: {sentence}", file=sys.stderr)
 
 
-def warn_of_settings(environ: Mapping[str, str]) -> None:
+def warn(prog: str, sentence: str) -> None:
+    """Tell the user what is not as it should be, where the command goes on."""
+    print(f"{prog}: warning: {sentence}", file=sys.stderr)
+
+
+def warn_of_settings(prog: str, environ: Mapping[str, str]) -> None:
     """Warn of variables whose names look like misspelt settings."""
     from tracker.settings import complaints
 
     for sentence in complaints(environ):
-        print(f"warning: {sentence}", file=sys.stderr)
+        warn(prog, sentence)
 
 
 def explained(error: Exception) -> str | None:

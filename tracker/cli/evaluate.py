@@ -97,6 +97,6 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -
         print("The results of the others are kept; the same command tries these again.", file=sys.stderr)
     if outcome.interrupted is not None:
         count = f"{outcome.finished} of {outcome.tasks}"
-        print(f"interrupted: {count} are finished; the same command goes on", file=sys.stderr)
+        print(f"{PROG}: interrupted: {count} are finished; the same command goes on", file=sys.stderr)
         return 128 + outcome.interrupted
     return FAILURE if failed else 0

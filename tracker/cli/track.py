@@ -350,7 +350,7 @@ def main(
     from tracker.settings import complaints, from_environment
 
     settings = from_environment(environ, chosen)
-    progress, run = Progress(), None
+    progress, run = Progress(prog=PROG), None
     for complaint in complaints(environ):
         progress.warn(complaint)
     try:

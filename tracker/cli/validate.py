@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tracker.tracker import DMB
     from vot_workspace.evaluation import Job
 
+PROG = "dmb validate"
 DESCRIPTION = """\
 Scores of a weights file.
 
@@ -39,7 +40,7 @@ Settings come from the environment variables DMB_..., see `python -m tracker.tra
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="dmb validate", description=DESCRIPTION)
+    parser = Parser(prog=PROG, description=DESCRIPTION)
     add_model(parser)
     masks = parser.add_argument_group("on sequences with masks")
     masks.add_argument("--masks", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
@@ -162,7 +163,7 @@ def _validate(
     from vot_workspace.evaluation import MULTISTART, STACK, Job
 
     settings = from_environment(environ, model_of(options))
-    warn_of_settings(environ)
+    warn_of_settings(PROG, environ)
     if options.output is not None and (options.output.is_dir() or not options.output.absolute().parent.is_dir()):
         raise OSError(f"--output is '{options.output}', which is a folder or in none; name a file in a folder")
     if options.masks is not None:
@@ -189,7 +190,7 @@ def _validate(
         write_document(options.output, document)
 
 
-@command("dmb validate")
+@command(PROG)
 def main(
     arguments: Sequence[str],
     *,

@@ -22,11 +22,12 @@ class Progress:
 
     Args:
         stream: where to (default: standard error, as it is now).
+        prog: the command, which warnings and notes begin with.
         interval: seconds between two lines, where `stream` is no terminal.
     """
 
-    def __init__(self, stream: TextIO | None = None, interval: float = INTERVAL) -> None:
-        self.stream = stream or sys.stderr
+    def __init__(self, stream: TextIO | None = None, *, prog: str = "dmb", interval: float = INTERVAL) -> None:
+        self.stream, self.prog = stream or sys.stderr, prog
         self.interval = interval
         self.total: int | None = None
         self.bar: tqdm | None = None
@@ -78,11 +79,11 @@ class Progress:
 
     def warn(self, sentence: str) -> None:
         """Tell the user what went wrong, without tearing the bar."""
-        self._tell(f"warning: {sentence}")
+        self._tell(f"{self.prog}: warning: {sentence}")
 
     def note(self, sentence: str) -> None:
         """Tell the user what is hardly meant so."""
-        self._tell(f"note: {sentence}")
+        self._tell(f"{self.prog}: note: {sentence}")
 
     def _tell(self, line: str) -> None:
         with tqdm.external_write_mode(file=self.stream):
