@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 import onnxruntime
 
-FACTOR = 3.4  # side of the crop in target sizes
 REFERENCE_FACTOR = 4.5  # the spatial map's unit: the distance to the target over so many target sizes
 STRIDE = 16
 INTERVAL, MOST = 5, 10  # every n-th frame is remembered, at most so many
@@ -45,6 +44,10 @@ if mask.shape != read(pictures[0]).shape[:2] or not mask.any():
     sys.exit(f"the mask '{first_mask}' is empty, or not as large as '{pictures[0]}'; give that of the object there")
 parts = {name: onnxruntime.InferenceSession(folder / f"{name}.onnx") for name in PARTS}
 size = parts["query_encoder"].get_inputs()[0].shape[2]
+facts = parts["query_encoder"].get_modelmeta().custom_metadata_map
+if "dmb.factor" not in facts:
+    sys.exit(f"the files in '{folder}' do not say how large their crop is; write them again: dmb export onnx")
+factor = float(facts["dmb.factor"])  # side of the crop in target sizes
 cells = size // STRIDE
 
 
@@ -56,7 +59,7 @@ def extent(mask: np.ndarray) -> tuple[np.ndarray, float]:
 
 def matrix(centre: np.ndarray, target: float) -> np.ndarray:
     """The affine map from the image to the crop, 2 x 3."""
-    scale = size / (FACTOR * target)
+    scale = size / (factor * target)
     return np.array([[scale, 0, (size - 1) / 2 - scale * centre[0]], [0, scale, (size - 1) / 2 - scale * centre[1]]])
 
 
@@ -67,7 +70,7 @@ def crop(picture: np.ndarray, to_crop: np.ndarray) -> np.ndarray:
 
 
 rows, columns = np.mgrid[:cells, :cells] - (cells - 1) / 2  # the target is expected in the middle of the crop
-distance = np.hypot(rows, columns) / (REFERENCE_FACTOR * cells / FACTOR)
+distance = np.hypot(rows, columns) / (REFERENCE_FACTOR * cells / factor)
 spatial_map = distance[None, None].astype(np.float32)
 keys: list[np.ndarray] = []
 values: list[np.ndarray] = []

@@ -230,3 +230,11 @@ def test_a_command_that_no_test_can_run_must_say_so(line: str, complaint: str) -
     assert found.startswith("a.md:4: ") and complaint in found
     if "needs" in complaint:
         assert not unready(shell(f"{line}  # needs the network, a GPU and a camera"))
+
+
+def test_every_file_of_the_tracker_has_a_room() -> None:
+    text = (CHECKOUT / "docs" / "ARCHITECTURE.md").read_text()
+    rooms = {name for line in text.splitlines() if line.startswith("| `") for name in line.split("|")[1].split("`")}
+    files = {path.name for path in (CHECKOUT / "tracker").glob("*.py")} - {"__init__.py"}
+    folders = {f"{path.parent.name}/" for path in (CHECKOUT / "tracker").glob("*/__init__.py")}
+    assert files <= rooms and folders - {"_weights/"} <= rooms, sorted((files | folders) - rooms)

@@ -43,7 +43,7 @@ def test_every_part_answers_as_pytorch_does(model: DMBNet, files: Path) -> None:
 
 def test_files_say_what_they_are(files: Path) -> None:
     facts = {entry.key: entry.value for entry in onnx.load(files / "decoder.onnx").metadata_props}
-    assert facts["dmb.size"] == "64" and facts["dmb.weights"] == "abc"
+    assert facts == {"dmb.size": "64", "dmb.factor": "3.4", "dmb.weights": "abc"}
     assert sorted(path.name for path in files.iterdir()) == [
         "decoder.onnx", "memory_encoder.onnx", "query_encoder.onnx"
     ]  # fmt: skip
@@ -83,7 +83,9 @@ def test_a_missing_package_is_named(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_example_follows_a_first_mask(files: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def clip(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder of seven frames of a moving square, and its first mask."""
     images = tmp_path / "images"
     images.mkdir()
     rng = np.random.default_rng(0)
@@ -94,11 +96,43 @@ def test_the_example_follows_a_first_mask(files: Path, tmp_path: Path) -> None:
     first = np.zeros((90, 120), np.uint8)
     first[30:61, 40:71] = 255
     cv2.imwrite(str(tmp_path / "first.png"), first)
-    arguments = [files, images, tmp_path / "first.png", tmp_path / "out"]
-    subprocess.run([sys.executable, EXAMPLE, *arguments], check=True, timeout=300)
+    return images, tmp_path / "first.png"
+
+
+def restated(files: Path, folder: Path, **facts: str) -> Path:
+    """A copy of the files whose metadata are these alone."""
+    folder.mkdir()
+    for path in files.iterdir():
+        content = onnx.load(path)
+        del content.metadata_props[:]
+        for key, value in facts.items():
+            entry = content.metadata_props.add()
+            entry.key, entry.value = f"dmb.{key}", value
+        onnx.save(content, folder / path.name)
+    return folder
+
+
+def test_the_example_follows_a_first_mask(files: Path, tmp_path: Path, clip: tuple[Path, Path]) -> None:
+    subprocess.run([sys.executable, EXAMPLE, files, *clip, tmp_path / "out"], check=True, timeout=300)
     masks = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted((tmp_path / "out").iterdir())]
     assert len(masks) == 7 and all(mask.shape == (90, 120) for mask in masks)
-    assert np.array_equal(masks[0], first)
+    assert np.array_equal(masks[0], cv2.imread(str(clip[1]), cv2.IMREAD_GRAYSCALE))
+
+
+def test_the_example_cuts_the_crop_that_the_files_are_for(
+    files: Path, tmp_path: Path, clip: tuple[Path, Path]
+) -> None:
+    answers = {}
+    for factor in ("3.4", "1.5"):
+        folder = restated(files, tmp_path / factor, factor=factor)
+        output = tmp_path / f"out_{factor}"
+        subprocess.run([sys.executable, EXAMPLE, folder, *clip, output], check=True, timeout=300)
+        answers[factor] = cv2.imread(str(output / "00001.png"), cv2.IMREAD_GRAYSCALE)
+    assert not np.array_equal(*answers.values())
+    older = restated(files, tmp_path / "older", size="64")
+    done = subprocess.run([sys.executable, EXAMPLE, older, *clip, tmp_path / "out"], capture_output=True, text=True,
+                          check=False)  # fmt: skip
+    assert done.returncode == 1 and "write them again: dmb export onnx" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_the_example_says_what_is_wrong(files: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tracker.config import MODEL_NAMES, PositionConfig, TrackerConfig
-from tracker.settings import VARIABLES, Settings, SettingsError, complaints, from_environment
+from tracker.settings import PARAMETERS, VARIABLES, Settings, SettingsError, complaints, from_environment
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -99,8 +99,10 @@ def test_a_model_brings_its_configuration_and_choices_change_it() -> None:
     chosen = Settings(max_frames=2, crop_size=64).tracker_config(compact)
     assert (chosen.appearance.max_frames, chosen.crop.segment_size, chosen.crop.size) == (2, 64, 64)
     assert chosen.crop.segment_factor == compact.crop.segment_factor
-    (help_text,) = [variable.help for variable in VARIABLES if variable.field == "crop_size"]
-    assert f"default: {full.crop.segment_size}; compact model: {compact.crop.segment_size}" in help_text
+    for field, (part, parameter) in {**PARAMETERS, "crop_size": ("crop", "segment_size")}.items():
+        usual, other = (getattr(getattr(config, part), parameter) for config in (full, compact))
+        (help_text,) = [variable.help for variable in VARIABLES if variable.field == field]
+        assert usual == other or f"default: {usual}; compact model: {other}" in help_text, field
 
 
 def test_the_registry_has_the_compact_model() -> None:

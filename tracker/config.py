@@ -2,7 +2,7 @@
 
 Why frozen dataclasses: a configuration is a value. It can be printed beside a result, compared, and changed with
 ``dataclasses.replace`` without any other tracker noticing. "Release" below is the authors' released code, whose
-values DESIGN names where the paper prints none.
+values stand here where the paper prints none.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from tracker.config import TrackerConfig
 from tracker.network import DMBNet, QueryFeatures
 from tracker.network.encoders import KEY_CHANNELS
 from tracker.network.model import STRIDE
@@ -127,7 +128,8 @@ def export(
         model: the network, float32, on the CPU, in evaluation mode.
         folder: is made if need be.
         size: side S of the crop, pixels, a multiple of 16; fixed in the files. The number of remembered rows is not.
-        facts: what the files shall say of themselves.
+        facts: what the files shall say of themselves, beside size and factor: the crop's side in pixels, and in target
+            sizes as the network's usual configuration has it.
         compare: whether to compare the files with PyTorch, see `verify`.
 
     Returns:
@@ -141,11 +143,13 @@ def export(
         _import(package)
     folder.mkdir(parents=True, exist_ok=True)
     inputs = example_inputs(model, size, EXAMPLE_FRAMES)
+    factor = TrackerConfig.of(model.architecture.model).crop.segment_factor
+    facts = {"size": str(size), "factor": f"{factor:g}", **facts}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".exporting_") as temporary:
         drafts = {part.name: Path(temporary) / f"{part.name}.onnx" for part in parts_of(model)}
         for part in parts_of(model):
             _trace(part, tuple(inputs[name].clone() for name in part.inputs), drafts[part.name])
-            _describe(drafts[part.name], {"size": str(size), **facts})
+            _describe(drafts[part.name], facts)
         differences = verify(model, Path(temporary), size=size) if compare else {}
         for draft in drafts.values():
             os.replace(draft, folder / draft.name)

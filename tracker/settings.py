@@ -170,10 +170,10 @@ def _choice(kind: object) -> tuple[Callable[[str], str], str]:
     return _one_of(*choices), " or ".join(choices)
 
 
-def _defaults() -> str:
-    """Side of the segmented crop by model."""
-    full, *others = ((name, TrackerConfig.of(name).crop.segment_size) for name in MODEL_NAMES)
-    return "; ".join([str(full[1]), *(f"{name} model: {side}" for name, side in others)])
+def defaults_of(part: str, parameter: str) -> str:
+    """A parameter's default as text, by model where they differ; `part` is that of `TrackerConfig`."""
+    full, *others = ((name, getattr(getattr(TrackerConfig.of(name), part), parameter)) for name in MODEL_NAMES)
+    return "; ".join([str(full[1]), *(f"{name} model: {value}" for name, value in others if value != full[1])])
 
 
 VARIABLES = (
@@ -191,7 +191,8 @@ VARIABLES = (
         "crop_size",
         _integer(4 * CROP_STEP, CROP_STEP),
         f"a multiple of {CROP_STEP} from {4 * CROP_STEP}",
-        f"side of the segmented crop in network pixels; smaller is faster and less accurate (default: {_defaults()})",
+        "side of the segmented crop in network pixels; smaller is faster and less accurate "
+        f"(default: {defaults_of('crop', 'segment_size')})",
     ),
     Variable(
         "recentre", _switch, "on or off", "segment a closer crop at the filter's peak; off is faster (default: on)"
@@ -203,7 +204,12 @@ VARIABLES = (
         "every n-th frame stays in the appearance memory; 0: the first frame only (default: 5)",
     ),
     Variable("last_frame", _switch, "on or off", "the latest frame is always in the appearance memory (default: on)"),
-    Variable("max_frames", _integer(1), "a whole number from 1", "most frames in the appearance memory"),
+    Variable(
+        "max_frames",
+        _integer(1),
+        "a whole number from 1",
+        f"most frames in the appearance memory (default: {defaults_of('appearance', 'max_frames')})",
+    ),
     Variable(
         "position", *_choice(Encoding), help="how the spatial map enters the decoder (default: as the weights want it)"
     ),

@@ -81,7 +81,7 @@ def find_weights(
     Raises:
         WeightsError: there is none, the message lists the three places; or it is a file of another model.
     """
-    model = model or _model_of(environ)
+    model = model or asked_model(environ)
     path = _find(option, environ, model or "full")
     if model is not None and (option or environ.get("DMB_WEIGHTS")):
         try:
@@ -96,7 +96,7 @@ def find_weights(
     return path
 
 
-def _model_of(environ: Mapping[str, str]) -> ModelName | None:
+def asked_model(environ: Mapping[str, str]) -> ModelName | None:
     """The model that the environment asks for; what is none is complained of where settings are read."""
     text = environ.get("DMB_MODEL", "").strip().lower()
     return next((name for name in MODEL_NAMES if name == text), None)

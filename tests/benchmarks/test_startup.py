@@ -34,6 +34,19 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFix
     assert "does not exist" in told and told.count("\n") == 1
 
 
+def test_the_model_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, str]] = []
+
+    def measure(environ: dict[str, str], repetitions: int) -> Startup:
+        asked.append(environ)
+        return Startup(*8 * [1.0])
+
+    monkeypatch.setattr("tracker.benchmarks.startup.measure_startup", measure)
+    environ = {"PATH": "/bin", "DMB_MODEL": "full", "DMB_THREADS": "1"}
+    assert main(["--model", "compact"], environ=environ) == main([], environ=environ) == 0
+    assert asked == [{**environ, "DMB_MODEL": "compact"}, environ]
+
+
 def test_being_ready_is_all_that_comes_before_the_greeting() -> None:
     startup = Startup(1.5, 0.5, 0.25, 0.75, 9.0, 9.0, 9.0, 700.0)
     assert startup.ready == 3.0 and "ready after 3.0 s" in startup.lines()[0]

@@ -14,7 +14,7 @@ import torch
 from tests.end_to_end.workspace import Video, straight
 from tracker.benchmarks.ablation import ROWS
 from tracker.cli.ablate import main
-from tracker.network import DMBNet
+from tracker.network import ARCHITECTURES, DMBNet
 from tracker.settings import Settings
 from tracker.weights import save_weights
 from vot_workspace import evaluation
@@ -107,6 +107,22 @@ def test_rows_with_weights_of_their_own_use_them(toolkit: Toolkit, call: list[st
     assert main([*call, "concat", "--concat-weights", str(other)], environ={}) == 0
     assert toolkit.jobs[2].weights is not None and toolkit.jobs[2].weights.name == other.name
     assert toolkit.jobs[2].settings == {"DMB_POSITION": "concat"}
+
+
+def test_the_model_can_be_chosen(
+    toolkit: Toolkit, call: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("tracker.weights.weights_directories", lambda: (tmp_path, tmp_path))
+    save_weights(DMBNet(architecture=ARCHITECTURES["compact"]), tmp_path / "dmb_compact.safetensors")
+    assert main([*call, "--model", "compact"], environ={}) == 1  # the file that is named holds the other model
+    assert "holds a full network, and the compact model is asked for" in capsys.readouterr().err
+    del call[2:4]
+    assert main([*call, "--model", "compact"], environ={"DMB_MODEL": "full"}) == 0
+    assert [dict(job.settings) for job in toolkit.jobs] == [
+        {"DMB_MODEL": "compact"}, {"DMB_MODEL": "compact", "DMB_GATE": "off"}
+    ]  # fmt: skip
+    assert all(job.weights is not None and job.weights.name == "dmb_compact.safetensors" for job in toolkit.jobs)
 
 
 def test_all_rows_but_those_without_their_weights_are_measured_by_default(

@@ -10,6 +10,7 @@ from tests.benchmarks.test_agreement import write_square
 from tests.robustness.tiny import tiny_tracker
 from tracker.cli.benchmark import main as benchmark
 from tracker.cli.benchmark_agreement import main
+from tracker.settings import Settings
 
 
 @pytest.fixture
@@ -29,6 +30,14 @@ def test_every_sequence_and_all_of_them(masks: Path, capsys: pytest.CaptureFixtu
     assert [line.split()[0] for line in lines[1:]] == ["square", "all"]
     assert "mean IoU 1.0000" in lines[-1]
     assert "did you mean DMB_GATE?" in captured.err
+
+
+def test_the_model_can_be_chosen(masks: Path) -> None:
+    asked: list[Settings] = []
+    load = lambda settings: asked.append(settings) or tiny_tracker()  # noqa: E731
+    words = ["--masks", str(masks), "--frames", "2", "--model", "compact", "--weights", "own.safetensors"]
+    assert main(words, load=load, environ={"DMB_MODEL": "full"}) == 0  # type: ignore[arg-type]
+    assert asked == [Settings(model="compact", weights="own.safetensors")]
 
 
 def test_mistakes(masks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tracker.cli.export import main
+from tracker.config import ModelName
+from tracker.network import ARCHITECTURES
 
 
 @pytest.mark.parametrize("size", ["0", "100", "48"])
@@ -30,3 +33,25 @@ def test_a_missing_package_is_one_sentence(
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert main(["onnx", "--output", str(tmp_path / "out")]) == 1
     assert "pip install onnx onnxruntime" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("model", "side"), [("full", 384), ("compact", 288)])
+def test_the_crop_is_as_large_as_the_weights_want_it(
+    model: ModelName, side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes: list[int] = []
+
+    def export(model: object, folder: Path, *, size: int, **_: object) -> dict[Path, None]:
+        sizes.append(size)
+        return {}
+
+    network = SimpleNamespace(architecture=ARCHITECTURES[model])
+    monkeypatch.setattr("tracker.onnx_export.export", export)
+    monkeypatch.setattr("tracker.weights.find_weights", lambda *_, **options: tmp_path)
+    monkeypatch.setattr("tracker.weights.load_weights", lambda path: network)
+    monkeypatch.setattr("tracker.weights.read_weights", lambda path: ({}, {"checksum": "abc"}))
+    assert main(["onnx"]) == main(["onnx", "--size", "128"]) == 0  # the file decides, with --model or without
+    assert sizes == [side, 128]
+    with pytest.raises(SystemExit):
+        main(["onnx", "--help"])
+    assert "default: 384; compact model: 288" in " ".join(capsys.readouterr().out.split())

@@ -21,7 +21,10 @@ def test_the_pinned_versions_are_those_of_the_package() -> None:
     wanted = [line for line in parser["options"]["install_requires"].splitlines() if line and line[0] != "#"]
     assert set(packages.PINS) <= set(wanted)
     assert f"torch>={machine.LEAST_TORCH}" in wanted and f"opencv-python>={packages.LEAST_OPENCV}" in wanted
-    assert {f"{name}>={least}" for name, least in packages.NEEDED.values()} <= set(wanted)
+    listed = packages.NEEDED | packages.OPTIONAL
+    assert {f"{name}>={least}" for name, least, *_ in listed.values()} <= set(wanted)
+    apart = {"torch", "opencv-python", "av", *packages.PINNED}  # what has a check of its own
+    assert {line.partition("=")[0].rstrip(">") for line in wanted} == apart | {name for name, *_ in listed.values()}
     assert parser["options"]["python_requires"] == ">={}.{}".format(*packages.PYTHONS[0])
 
 
@@ -148,3 +151,19 @@ def test_other_packages(versions: dict[str, str | None], modules: dict[str, obje
     assert named(found, "pyyaml").text == "is not installed"
     assert "cannot be imported (ImportError: _imaging: bad ELF)" in named(found, "pillow").text
     assert named(found, "packages").status == "ok" and "numpy" not in named(found, "packages").text
+
+
+def test_what_only_some_commands_need_is_a_note(
+    versions: dict[str, str | None], modules: dict[str, object]
+) -> None:
+    modules["shtab"], versions["shtab"] = ModuleNotFoundError("No module named 'shtab'"), None
+    modules["matplotlib"], versions["jinja2"] = ImportError("ft2font: bad ELF"), "2.11"
+    modules["tqdm"], versions["tqdm"] = ModuleNotFoundError("No module named 'tqdm'"), None
+    found = list(packages.needed_packages(HERE))
+    assert {one.name: one.status for one in found} == {
+        "shtab": "note", "matplotlib": "note", "jinja2": "note", "tqdm": "problem", "packages": "ok"
+    }  # fmt: skip
+    assert named(found, "shtab").text == "is not installed; `dmb completion` needs it"
+    assert "ft2font: bad ELF); the plots of `dmb results`" in named(found, "matplotlib").text
+    assert "2.11 is too old" in named(found, "jinja2").text
+    assert named(found, "tqdm").remedy.endswith("pip install 'tqdm>=4.66'")

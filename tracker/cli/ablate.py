@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.cli.ending import command, warn_of_settings
+from tracker.cli.model import add_model, chosen_environment
 from tracker.cli.parsing import Parser
 from tracker.cli.validate import copied, load_tracker, say, tracker_settings
 
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows (default: all; --list names them)")
     parser.add_argument("--list", action="store_true", help="name the rows and end")
-    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    add_model(parser)
     own = parser.add_argument_group("weights of rows that need their own")
     own.add_argument("--concat-weights", metavar="FILE", help='weights trained with position = "concat"')
     own.add_argument("--response-weights", metavar="FILE", help='weights trained with spatial_map = "response"')
@@ -262,6 +263,7 @@ def main(
         parser.error("--sequences has no effect without --masks")
     if options.workers < 1:
         parser.error(f"--workers is {options.workers}; it must be at least 1")
+    environ = chosen_environment(options, environ)
     with ExitStack() as copies:
         warn_of_settings(PROG, environ)
         Study(options, environ, load, _find(options, environ, copies)).run()

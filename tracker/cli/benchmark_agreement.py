@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.cli.ending import command, warn_of_settings
+from tracker.cli.model import add_model, model_of
 from tracker.cli.parsing import Parser
 from tracker.cli.validate import load_tracker, say
 
@@ -36,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
     data.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
     parser.add_argument("--init", choices=("mask", "box"), default="mask", help="what to start from (default: mask)")
-    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    add_model(parser)
     return parser
 
 
@@ -47,7 +48,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     from tracker.benchmarks.sequences import choose, open_sequences
     from tracker.settings import from_environment
 
-    settings = from_environment(environ, {"weights": options.weights})
+    settings = from_environment(environ, model_of(options))
     warn_of_settings(PROG, environ)
     with open_sequences(options.masks) as sequences:
         chosen = choose(sequences, options.sequences, options.masks)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from tracker.cli.ending import command, warn_of_settings
+from tracker.cli.model import add_model, chosen_environment
 from tracker.cli.parsing import Parser
 
 PROG = "dmb benchmark startup"
@@ -23,7 +24,7 @@ environment variables DMB_..., see `python -m tracker.trax_server --help`.
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog=PROG, description=DESCRIPTION)
     parser.add_argument("--starts", type=int, default=3, metavar="N", help="number of starts (default: 3)")
-    parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
+    add_model(parser)
     return parser
 
 
@@ -37,8 +38,7 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -
     from tracker.benchmarks.startup import measure_startup
     from tracker.settings import from_environment
 
-    if options.weights is not None:
-        environ = {**environ, "DMB_WEIGHTS": options.weights}
+    environ = chosen_environment(options, environ)
     from_environment(environ)
     warn_of_settings(PROG, environ)
     for line in measure_startup(environ, options.starts).lines():

@@ -9,6 +9,7 @@ from pathlib import Path
 from tracker.cli.ending import command
 from tracker.cli.model import add_model
 from tracker.cli.parsing import Parser
+from tracker.settings import defaults_of
 
 DESCRIPTION = """\
 Writes the trained network as three ONNX files for runtimes without PyTorch:
@@ -18,7 +19,8 @@ Writes the trained network as three ONNX files for runtimes without PyTorch:
   decoder.onnx         the query's features, any number of remembered rows, spatial map -> probabilities
 
 and compares each with PyTorch in onnxruntime. Needs: pip install onnx onnxruntime. examples/onnx_segmentation.py shows
-how the files work together.
+how the files work together. Their metadata hold the size of the crop, its side in target sizes, and the checksum of the
+weights, as dmb.size, dmb.factor and dmb.weights.
 """
 STEP = 16
 
@@ -27,8 +29,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="dmb export", description=DESCRIPTION)
     parser.add_argument("format", choices=("onnx",), help="what to write")
     parser.add_argument("--output", type=Path, default=Path("onnx"), metavar="DIR", help="folder (default: onnx)")
-    parser.add_argument("--size", type=int, default=384, metavar="S",
-                        help="side of the crop in pixels, a multiple of 16, fixed in the files (default: 384)")
+    usual = defaults_of("crop", "segment_size")
+    parser.add_argument("--size", type=int, metavar="S",
+                        help=f"side of the crop in pixels, a multiple of 16, fixed in the files (default: {usual})")
     add_model(parser)
     parser.add_argument("--no-verify", action="store_true", help="do not compare with PyTorch")
     return parser  # fmt: skip
@@ -39,16 +42,18 @@ def main(arguments: Sequence[str]) -> None:
     """Export and compare."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.size < 4 * STEP or options.size % STEP:
+    if options.size is not None and (options.size < 4 * STEP or options.size % STEP):
         parser.error(f"--size is {options.size}; give a multiple of {STEP} from {4 * STEP}")
 
+    from tracker.config import TrackerConfig
     from tracker.onnx_export import export
     from tracker.weights import find_weights, load_weights, read_weights
 
     weights = find_weights(options.weights, model=options.model)
     model = load_weights(weights)
     checksum = read_weights(weights)[1]["checksum"]
+    size = options.size or TrackerConfig.of(model.architecture.model).crop.segment_size
     facts, compare = {"weights": checksum}, not options.no_verify
-    for path, difference in export(model, options.output, size=options.size, facts=facts, compare=compare).items():
+    for path, difference in export(model, options.output, size=size, facts=facts, compare=compare).items():
         compared = "" if difference is None else f", differs from PyTorch by at most {difference:.1e}"
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB{compared}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 
 from tracker.config import MODEL_NAMES
 
@@ -17,3 +18,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def model_of(options: argparse.Namespace) -> dict[str, str | None]:
     """What was chosen, by the settings' names."""
     return {"weights": options.weights, "model": options.model}
+
+
+def chosen_environment(options: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment with what was chosen in it, for processes that are started."""
+    chosen = {f"DMB_{name.upper()}": text for name, text in model_of(options).items() if text is not None}
+    return {**environ, **chosen}

@@ -134,7 +134,10 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument("--page", action="store_true",
                         help="page.html: all about the run in one file; alone, beside the default ones")
     output.add_argument("--truth", type=Path, metavar="DIR",
-                        help="with --page: folder of right masks, 00000.png, ... by frame, for the IoU of every frame")
+                        help="with --page: folder of right masks, PNG files named by the frame's number from 0 "
+                        "(00000.png or 0.png, ...), for the IoU of every frame that has one. An object's id is its "
+                        "number in the results; one object alone is all that is not 0, unless the masks hold several "
+                        "ids. Beside other ids, 255 is void and counts neither way")
     frames = parser.add_argument_group("which frames")
     frames.add_argument("--start", type=_whole(0), default=0, metavar="N", help="begin with frame N (default: 0)")
     frames.add_argument("--stop", type=_whole(1), metavar="N", help="end before frame N (default: the source's end)")
@@ -250,13 +253,16 @@ class Run:
                 )
             folder = options.output or Path(f"{source.name}_tracked")
             masks = [given.value for given in options.given if isinstance(given.value, Path)]
-            truth = None if options.truth is None else Truth(options.truth)
+            truth = None if options.truth is None else Truth(options.truth, selection)
             masks += [] if truth is None else [truth.folder]
             check_folder(folder, overwrite=options.overwrite, source=options.source, masks=masks)
             frames = selection.of(source)
             with self._waiting():
                 first = next(frames)
             targets = self._targets(first)
+            if truth is not None:
+                with self.progress.waiting(f"reading the masks in '{truth.folder}' ..."):
+                    truth.check(first, [target.object_id for target in targets])
             create = self.load(self.settings)
             trackers = {target.object_id: create() for target in targets}
             self.progress.start(selection.count(source.length))
@@ -307,6 +313,8 @@ class Run:
                         self.outputs.close()
                 finally:
                     self.progress.close()
+                    if truth is not None and self.outputs is not None and self.outputs.count and not truth.matched:
+                        self.progress.warn(truth.unmatched())
 
     def _write(self, outputs: Outputs, frame: Frame, answers: Mapping[int, Result]) -> None:
         with self.interruption.held():

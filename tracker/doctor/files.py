@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tracker.doctor.finding import Finding, Surroundings, told
@@ -24,17 +24,20 @@ def weights(surroundings: Surroundings) -> Iterator[Finding]:
         path = find_weights(None, surroundings.environ)
         metadata = read_weights(path)[1]
     except WeightsError as error:
-        yield Finding("weights", "problem", str(error), _restore(surroundings))
+        yield Finding("weights", "problem", str(error), restore(surroundings.environ))
         return
     yield Finding("weights", "ok", f"{path}, checksum {metadata['checksum'][:12]} verified")
 
 
-def _restore(surroundings: Surroundings) -> str:
-    """What brings usable weights back."""
-    if surroundings.environ.get("DMB_WEIGHTS"):
+def restore(environ: Mapping[str, str]) -> str:
+    """What brings usable weights back, of the model that is asked for; empty where nothing to type does."""
+    from tracker.weights import WEIGHTS_NAMES, asked_model
+
+    if environ.get("DMB_WEIGHTS"):
         return "unset DMB_WEIGHTS"
     if (CHECKOUT / ".git").exists():
-        return shlex.join(["git", "-C", str(CHECKOUT), "checkout", "--", "weights/dmb_r50.safetensors"])
+        file = f"weights/{WEIGHTS_NAMES[asked_model(environ) or 'full']}"
+        return shlex.join(["git", "-C", str(CHECKOUT), "checkout", "--", file])
     return ""
 
 

@@ -21,12 +21,19 @@ REASONS = {
 }
 PINS = [f"{name}=={version}" for name, version in PINNED.items()]
 # module -> distribution, least version
-NEEDED = {
+NEEDED: dict[str, tuple[str, ...]] = {
     "numpy": ("numpy", "1.26"),
     "safetensors": ("safetensors", "0.5"),
     "skimage": ("scikit-image", "0.24"),
     "yaml": ("pyyaml", "6"),
     "PIL": ("pillow", "10"),
+    "tqdm": ("tqdm", "4.66"),
+}
+# likewise, and what of DMB's needs it: the toolkit, which brings the first two, has a check of its own
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    "jinja2": ("jinja2", "3.1", "the page of `dmb results` needs it"),
+    "matplotlib": ("matplotlib", "3.8", "the plots of `dmb results` and `dmb ablate` need it"),
+    "shtab": ("shtab", "1.7", "`dmb completion` needs it"),
 }
 OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
 LEAST_OPENCV = "4.10"
@@ -59,23 +66,32 @@ def python_version(_: Surroundings) -> Iterator[Finding]:
 def needed_packages(_: Surroundings) -> Iterator[Finding]:
     """The packages that have no trouble of their own kind."""
     fine = []
-    for module, (name, least) in NEEDED.items():
-        version = installed(name)
-        try:
-            load(module)
-        except Exception as error:
-            if version is None:
-                yield Finding(name, "problem", "is not installed", pip(f"{name}>={least}"))
-            else:
-                yield Finding(name, "problem", f"{version} cannot be imported ({told(error)})",
-                              pip("--force-reinstall", f"{name}>={least}"))  # fmt: skip
+    for module, (name, least, *uses) in (NEEDED | OPTIONAL).items():
+        wrong = _wrong(module, name, least)
+        if wrong is None:
+            fine.append(f"{name} {installed(name) or 'of unknown version'}")
             continue
-        if version is not None and numbers(version) < numbers(least):
-            yield Finding(name, "problem", f"{version} is too old; DMB needs {least}", pip(f"{name}>={least}"))
+        text, remedy = wrong
+        if uses:
+            yield Finding(name, "note", f"{text}; {uses[0]}", remedy)
         else:
-            fine.append(f"{name} {version or 'of unknown version'}")
+            yield Finding(name, "problem", text, remedy)
     if fine:
         yield Finding("packages", "ok", ", ".join(fine))
+
+
+def _wrong(module: str, name: str, least: str) -> tuple[str, str] | None:
+    """What is wrong with a package, and the command to type against it."""
+    version = installed(name)
+    try:
+        load(module)
+    except Exception as error:
+        if version is None:
+            return "is not installed", pip(f"{name}>={least}")
+        return f"{version} cannot be imported ({told(error)})", pip("--force-reinstall", f"{name}>={least}")
+    if version is not None and numbers(version) < numbers(least):
+        return f"{version} is too old; DMB needs {least}", pip(f"{name}>={least}")
+    return None
 
 
 def opencv(_: Surroundings) -> Iterator[Finding]:

@@ -12,12 +12,14 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tracker.doctor.files import CHECKOUT
+from tracker.doctor.files import CHECKOUT, restore
 from tracker.doctor.finding import Finding, Status, Surroundings, load, pip
-from tracker.settings import SettingsError, from_environment
+from tracker.settings import SettingsError, complaints, from_environment
 
 NAME = "trackers.ini"
 PROTOCOLS = ("trax", "traxpython", "traxmatlab", "traxoctave")
+SERVER = "tracker.trax_server"
+HERE = Path(__file__).resolve().parents[2]  # what this DMB is imported from
 BASELINE = "vot_workspace.opencv_baseline"
 IN_EVERY_OPENCV = "MIL"
 
@@ -29,11 +31,11 @@ def registry(surroundings: Surroundings) -> Iterator[Finding]:
         text = f"there is none in '{surroundings.folder}', and this DMB is no checkout; the toolkit needs one"
         yield Finding(NAME, "note", text)
     for path in dict.fromkeys(path.resolve() for path in paths):
-        yield from _file(path)
+        yield from _file(path, surroundings.environ)
 
 
-def _file(path: Path) -> Iterator[Finding]:
-    """One registry."""
+def _file(path: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """One registry; its trackers get the environment, too."""
     parser = configparser.ConfigParser()
     edit = shlex.join(["${EDITOR:-nano}", str(path)]).replace("'${EDITOR:-nano}'", "${EDITOR:-nano}")
     try:
@@ -46,7 +48,13 @@ def _file(path: Path) -> Iterator[Finding]:
     if not entries:
         yield Finding(NAME, "note", f"'{path}' names no tracker")
     for name, entry in entries.items():
-        wrong = _command(entry, path.parent) or _settings(entry) or _opencv(entry)
+        wrong = (
+            _command(entry, path.parent)
+            or _settings(entry)
+            or _weights(entry, path.parent, environ)
+            or _misspelt(entry)
+            or _opencv(entry)
+        )
         if wrong is None:
             yield Finding(f"{NAME} [{name}]", "ok", f"{entry['command']} is there ({path})")
         else:
@@ -89,7 +97,7 @@ def _python(entry: Mapping[str, str], command: str, root: Path) -> Wrong | None:
         except SyntaxError:
             return "problem", f"the command '{command}' is neither a module's name nor Python code", None
         return None
-    folders = [root / text for text in entry.get("paths", "").split(os.pathsep)]  # none: the folder itself
+    folders = _folders(entry, root)
     parts = command.split(".")
     for folder in folders:
         place = folder.joinpath(*parts)
@@ -107,18 +115,56 @@ def _python(entry: Mapping[str, str], command: str, root: Path) -> Wrong | None:
     return "problem", f"there is no module '{command}' in {where}", None
 
 
+def _folders(entry: Mapping[str, str], root: Path) -> list[Path]:
+    """Where Python is told to look for the module; without paths the registry's own folder."""
+    return [root / text for text in entry.get("paths", "").split(os.pathsep)]
+
+
+def _variables(entry: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables that an entry sets, as the toolkit sets them."""
+    # configparser turns names into lower case, and the toolkit back into upper case
+    chosen = {name.removeprefix("env_").upper(): text for name, text in entry.items() if name.startswith("env_")}
+    return {name: os.path.expandvars(text) for name, text in chosen.items()}
+
+
 def _settings(entry: Mapping[str, str]) -> Wrong | None:
     """Are DMB's settings in it allowed?"""
-    # configparser turns names into lower case, and the toolkit back into upper case
-    environ = {name.removeprefix("env_").upper(): text for name, text in entry.items() if name.startswith("env_")}
     try:
-        settings = from_environment(environ)
+        settings = from_environment(_variables(entry))
     except SettingsError as error:
         return "problem", str(error), None
-    weights = os.path.expandvars(settings.weights or "")
-    if weights and not os.path.isfile(os.path.expanduser(weights)):
+    if settings.weights and not os.path.isfile(os.path.expanduser(settings.weights)):
         return "problem", f"DMB_WEIGHTS is '{settings.weights}', which does not exist; give an absolute path", None
     return None
+
+
+def _weights(entry: Mapping[str, str], root: Path, environ: Mapping[str, str]) -> Wrong | None:
+    """Are the weights that it asks for there, and are they whole?"""
+    own = _variables(entry)
+    if entry.get("command", "").strip() != SERVER or not (own.get("DMB_WEIGHTS") or _is_this_one(entry, root)):
+        return None
+    try:
+        from tracker.weights import WeightsError, find_weights, read_weights
+    except Exception:  # torch, for instance, of which its own check tells
+        return None
+    try:
+        read_weights(find_weights(None, {**environ, **own}))
+    except WeightsError as error:
+        return "problem", str(error), None if own.get("DMB_WEIGHTS") else restore({**environ, **own})
+    return None
+
+
+def _is_this_one(entry: Mapping[str, str], root: Path) -> bool:
+    """Does it start the DMB that asks? Another one has weights of its own."""
+    module = Path(*SERVER.split(".")).with_suffix(".py")
+    places = [folder / module for folder in _folders(entry, root) if (folder / module).is_file()]
+    return places[0].resolve() == HERE / module if places else "python" not in entry
+
+
+def _misspelt(entry: Mapping[str, str]) -> Wrong | None:
+    """Is there what looks like a setting, and is none?"""
+    found = complaints(_variables(entry))
+    return ("note", " ".join(found), None) if found else None
 
 
 def _opencv(entry: Mapping[str, str]) -> Wrong | None:

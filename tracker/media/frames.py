@@ -57,6 +57,11 @@ class Selection:
     stop: int | None = None
     step: int = 1
 
+    def wants(self, index: int) -> bool:
+        """Whether a frame is one of them."""
+        late = self.stop is not None and index >= self.stop
+        return index >= self.start and (index - self.start) % self.step == 0 and not late
+
     def count(self, length: int | None) -> int | None:
         """How many frames that are, of a source of `length` frames; None where that is unknown."""
         known = [number for number in (self.stop, length) if number is not None]
@@ -71,7 +76,7 @@ class Selection:
         first, last = None, -1
         for frame in source.frames():
             last = frame.index
-            if frame.index >= self.start and (frame.index - self.start) % self.step == 0:
+            if self.wants(frame.index):
                 first = self._check_first(source, frame) if first is None else first
                 _check_size(source, first, frame)
                 yield frame
