@@ -1,10 +1,12 @@
 # Everything runs in a virtual environment of its own, with the exact versions of constraints.txt.
 #
-#   make demo       install, generate the demo sequences, evaluate, analyse, report
+#   make demo       install, generate the demo sequences, evaluate, analyse, report; begins anew: $(DEMO)/vot2018 and
+#                   $(DEMO)/vot2020 are deleted with all results in them, and nothing else of $(DEMO)
 #   make test       install, lint, type-check, test
 #   make test-slow  the checks that take minutes, all of them
 #   make soak       of these, the long runs that watch memory and time a frame
 #   make audit      the packages against known vulnerabilities; needs the network
+#   make clean      delete all that was made: the environment, the demo's two workspaces, caches
 #
 # PYTHON chooses the interpreter (3.11 to 3.13). TORCH_INDEX names another wheel index for PyTorch, for instance
 # https://download.pytorch.org/whl/cpu for its CPU wheels.
@@ -17,6 +19,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 VOT := $(abspath $(BIN))/vot
 TRACKERS := DMB MIL
+WORKSPACES := $(DEMO)/vot2018 $(DEMO)/vot2020
 export MPLBACKEND := Agg
 
 .PHONY: demo test test-slow soak audit lint install clean
@@ -34,7 +37,7 @@ $(VENV)/.installed: setup.cfg constraints.txt
 	@echo 'DMB is installed in $(VENV). Next: . $(BIN)/activate && dmb doctor'
 
 demo: install
-	rm -rf $(DEMO)
+	rm -rf $(WORKSPACES)
 	$(BIN)/python -m vot_workspace.demo $(DEMO)
 	@for form in vot2018 vot2020; do \
 	  echo "== $$form: evaluating $(TRACKERS)"; \
@@ -64,4 +67,4 @@ audit: install
 	build/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 clean:
-	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(WORKSPACES) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

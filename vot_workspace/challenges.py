@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,11 +17,17 @@ from pathlib import Path
 
 import yaml
 
-from tracker.files import replace_file
+from vot_workspace.configuration import (
+    OWN_TRACKERS,
+    SEQUENCES,
+    check_registry,
+    is_workspace,
+    write_configuration,
+)
 from vot_workspace.dataset import FACTS, provide, sequence_names, with_facts
-from vot_workspace.layout import CONFIGURATION, LIST, read_list, read_yaml, toolkit_stacks
+from vot_workspace.layout import LIST, read_list, toolkit_stacks
 from vot_workspace.toolkit import read_log
-from vot_workspace.writer import REGISTRY, STACKS, WorkspaceError
+from vot_workspace.writer import STACKS, WorkspaceError
 
 SHORT_NAMES = {
     "vot2015": "vot2015/rgb",
@@ -30,8 +35,6 @@ SHORT_NAMES = {
     **{f"vot{year}": f"vot{year}/shortterm" for year in range(2018, 2023)},
 }
 OWN_NAMES = {"vot2018-dev": "dev.yaml"} | {name: f"{name}.yaml" for name in ("dev", "realtime", "masks", "polygons")}
-OWN_TRACKERS = "./trackers.ini"  # in the workspace, for those of the user
-SEQUENCES = "sequences"
 PROGRESS = re.compile(r"[^\r\n]*\d%[^\r\n]*")  # a line of the toolkit's progress bar
 UNREACHABLE = re.compile(r"Failed to resolve|Connection refused|unreachable|timed out|Unable to connect to proxy")
 
@@ -115,8 +118,7 @@ def make_workspace(
         WorkspaceError: the folder holds another workspace, no sequences were given or could be downloaded.
         DatasetError: the sequences that were given are not usable.
     """
-    if not REGISTRY.is_file():
-        raise WorkspaceError(f"'{REGISTRY}' is missing; make workspaces from a checkout of the repository")
+    check_registry()
     _check_free(directory, stack)
     folder = directory / SEQUENCES
     if sequences is not None:
@@ -128,26 +130,19 @@ def make_workspace(
     else:
         _download(stack, folder, environ, say)
     found = read_list(folder)
-    if stack.own:
-        shutil.copyfile(stack.file, directory / stack.name)
-    (directory / "results").mkdir(exist_ok=True)
-    if not (directory / CONFIGURATION).is_file():
-        ours = os.path.relpath(REGISTRY, directory.resolve())
-        content = {"registry": [ours, OWN_TRACKERS], "stack": stack.name, "sequences": SEQUENCES}
-        replace_file(directory / CONFIGURATION, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    write_configuration(directory, stack.name, file=stack.file if stack.own else None)
     return len(found)
 
 
 def _check_free(directory: Path, stack: Stack) -> None:
     """Refuse folders that hold something else, or a damaged configuration."""
-    if (directory / CONFIGURATION).is_file():
-        name = read_yaml(directory / CONFIGURATION).get("stack")
-        if name != stack.name:
-            raise WorkspaceError(f"'{directory}' is a workspace of the stack '{name}'; name another folder")
-    elif directory.is_dir():
-        others = sorted(path.name for path in directory.iterdir() if path.name not in (SEQUENCES, "trackers.ini"))
-        if [name for name in others if not name.startswith(".")]:
-            raise WorkspaceError(f"'{directory}' holds other files ({others[0]}); name a new folder")
+    if is_workspace(directory, stack.name):
+        return
+    if directory.is_dir():
+        expected = (SEQUENCES, Path(OWN_TRACKERS).name)
+        others = [path.name for path in directory.iterdir() if path.name not in expected and path.name[0] != "."]
+        if others:
+            raise WorkspaceError(f"'{directory}' holds other files ({min(others)}); name a new folder")
     elif directory.exists():
         raise WorkspaceError(f"'{directory}' is no folder; name another one")
 

@@ -4,13 +4,17 @@
 
 writes DIR/vot2018 (reset-based evaluation, rotated boxes) and DIR/vot2020 (multi-start evaluation, masks). Objects cut
 from photographs move over other photographs: they turn, scale, bend, pass behind things and beside their like.
-Masks and boxes are exact, because they are what was drawn. The same arguments always give the same files.
+Masks and boxes are exact, because they are what was drawn. The same arguments always give the same files, and called
+again with them, nothing changes. With other arguments the sequences are drawn anew, unless there are results on them.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import sys
+import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +24,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vot_workspace.configuration import SEQUENCES, write_workspace
 from vot_workspace.scenes import CUT_OUT_SIZE, CutOut, background, cut_out
-from vot_workspace.writer import Annotated, WorkspaceError, write_sequence, write_workspace
+from vot_workspace.writer import Annotated, WorkspaceError, write_sequence
 
 LARGEST = (640, 480)  # size that every background covers, pixels
 FORMS = {"vot2018": "polygon", "vot2020": "mask"}  # folder and stack -> region format
@@ -143,7 +148,7 @@ def render(name: str, script: Script, frames: int, size: tuple[int, int]) -> Ite
 
 
 def write_demo(directory: Path, *, names: list[str], frames: int, size: tuple[int, int], quiet: bool = False) -> None:
-    """Write both workspaces.
+    """Write both workspaces. Sequences that are there as they would be drawn stay, and all results do.
 
     Args:
         directory: where to.
@@ -151,15 +156,61 @@ def write_demo(directory: Path, *, names: list[str], frames: int, size: tuple[in
         frames: length of every sequence.
         size: width and height, pixels.
         quiet: print nothing.
+
+    Raises:
+        WorkspaceError: there are results on a sequence that would change, or a folder is another workspace. Nothing was
+            changed.
     """
-    for form, kind in FORMS.items():
-        workspace = directory / form
-        write_workspace(workspace, stack=f"demo_{form}.yaml", sequences=names)
-        for name in names:
-            folder = workspace / "sequences" / name
-            write_sequence(folder, render(name, SCRIPTS[name], frames, size), kind=kind)
-            if not quiet:
-                print(f"wrote {folder} ({frames} frames)")
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".drawing_", dir=directory) as scratch:
+        changed = []
+        for form, kind in FORMS.items():
+            for name in names:
+                drawn, folder = Path(scratch, form, name), directory / form / SEQUENCES / name
+                write_sequence(drawn, render(name, SCRIPTS[name], frames, size), kind=kind)
+                if not _is_there(drawn, folder):
+                    _check_no_results(directory / form, name)
+                    changed.append((form, name))
+        for form in FORMS:
+            write_workspace(directory / form, stack=f"demo_{form}.yaml", sequences=names)
+        for form, name in changed:
+            # what the toolkit has computed of the sequences, by their names alone
+            shutil.rmtree(directory / form / "cache", ignore_errors=True)
+            _replace(Path(scratch, form, name), directory / form / SEQUENCES / name)
+    if not quiet:
+        for form in FORMS:
+            for name in names:
+                what = "wrote" if (form, name) in changed else "there already:"
+                print(f"{what} {directory / form / SEQUENCES / name} ({frames} frames)")
+
+
+def _is_there(drawn: Path, folder: Path) -> bool:
+    """Whether a folder holds what was drawn, file by file, and no other images."""
+    found = {path.relative_to(folder) for path in folder.glob("color/*")}
+    new = {path.relative_to(drawn): path for path in drawn.rglob("*") if path.is_file()}
+    return found == {path for path in new if len(path.parts) > 1} and all(
+        (folder / path).is_file() and (folder / path).read_bytes() == file.read_bytes() for path, file in new.items()
+    )
+
+
+def _check_no_results(workspace: Path, name: str) -> None:
+    """Raises WorkspaceError where a tracker has results on a sequence, which would be scored on another one."""
+    results = workspace / "results"  # TRACKER/EXPERIMENT/SEQUENCE/
+    if any(path.is_file() for path in results.glob(f"*/*/{name}/*")):
+        raise WorkspaceError(
+            f"'{workspace}' has results on the sequence '{name}', which would change; name another folder, or delete "
+            f"'{results}' first"
+        )
+
+
+def _replace(drawn: Path, folder: Path) -> None:
+    """Move what was drawn to its place; other files there stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in drawn.iterdir():
+        target = folder / path.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        os.replace(path, target)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.files import replace_file, replacing
+from vot_workspace.configuration import write_workspace
 from vot_workspace.dataset import choose, provide, with_anchors
 from vot_workspace.interruption import Interruption
 from vot_workspace.layout import CONFIGURATION, read_workspace
 from vot_workspace.parallel import evaluate_workspace, locked, threads_per_worker
 from vot_workspace.scores import ScoresError, Table, read_scores
 from vot_workspace.toolkit import LOG, EvaluationError, Toolkit, last_words, read_log
-from vot_workspace.writer import write_workspace
 
 TRACKER = "DMB"
 STACK = "dev.yaml"
@@ -199,7 +199,9 @@ def track_sequences(
             if job.stack == MULTISTART:
                 sequences = {name: with_anchors(folder, made / name) for name, folder in sequences.items()}
             paths = [str(folder) for folder in sequences.values()]  # the toolkit's list.txt may hold absolute paths
-            write_workspace(directory, stack=job.stack, sequences=paths, registry=directory / REGISTRY)
+            registry = directory / REGISTRY
+            # anew: what is measured is what the stack means now, whatever a kept workspace says
+            write_workspace(directory, stack=job.stack, sequences=paths, registry=registry, renew=True)
         _evaluate(directory, workers, toolkit, say)
         yield Tracked(directory, names, threads, toolkit)
 

@@ -20,7 +20,8 @@ from tracker.benchmarks.sequences import SequenceError
 from tracker.config import BoxFitConfig
 from tracker.geometry.region import edge_angle
 from tracker.geometry.rotated_box import fit_rotated_box
-from vot_workspace.layout import CONFIGURATION, LIST, read_yaml
+from vot_workspace.configuration import OWN_TRACKERS, SEQUENCES, is_workspace, write_workspace
+from vot_workspace.layout import LIST
 from vot_workspace.mask_videos import MaskVideo, decode, open_videos
 from vot_workspace.writer import (
     WorkspaceError,
@@ -29,7 +30,6 @@ from vot_workspace.writer import (
     is_visible,
     write_lines,
     write_texts,
-    write_workspace,
 )
 
 FORMS = {"polygon": "polygons.yaml", "mask": "masks.yaml"}  # form of the ground truth -> stack
@@ -120,14 +120,12 @@ def _existing(workspace: Path, form: str) -> list[str]:
     Raises:
         WorkspaceError: it is no workspace of this form, or damaged.
     """
-    path = workspace / CONFIGURATION
-    if path.is_file():
-        if read_yaml(path).get("stack") != FORMS[form]:
-            raise WorkspaceError(f"'{workspace}' is a workspace with another stack; name another folder")
-        names = workspace / "sequences" / LIST
+    if is_workspace(workspace, FORMS[form]):
+        names = workspace / SEQUENCES / LIST
         return names.read_text(encoding="utf-8").splitlines() if names.is_file() else []
     if workspace.is_dir():
-        others = [path.name for path in workspace.iterdir() if path.name != "sequences" and path.name[0] != "."]
+        expected = (SEQUENCES, Path(OWN_TRACKERS).name)
+        others = [path.name for path in workspace.iterdir() if path.name not in expected and path.name[0] != "."]
     else:
         others = [workspace.name] if workspace.exists() else []
     if others:

@@ -1,11 +1,10 @@
-"""Writes sequences and workspaces as the VOT toolkit reads them.
+"""Writes sequences as the VOT toolkit reads them.
 
 The toolkit is GPLv3 and driven as a process; its file formats are written here by ourselves.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -111,13 +110,15 @@ def write_sequence(folder: Path, frames: Iterable[Annotated], *, kind: str, fps:
     """Write a sequence folder.
 
     Args:
-        folder: is created; its name is the sequence's.
+        folder: is created, or its images are replaced; its name is the sequence's.
         frames: the frames in order.
         kind: "polygon" or "mask", the format of the ground truth.
         fps: frames per second, of importance in real-time experiments.
     """
     colour = folder / "color"
-    colour.mkdir(parents=True, exist_ok=True)
+    if colour.is_dir():
+        shutil.rmtree(colour)  # of a longer sequence, images would be left over
+    colour.mkdir(parents=True)
     regions: list[str] = []
     visible: list[bool] = []
     height = width = 0
@@ -130,25 +131,3 @@ def write_sequence(folder: Path, frames: Iterable[Annotated], *, kind: str, fps:
         regions.append(_region(frame, kind))
         visible.append(is_visible(frame.mask))
     write_texts(folder, regions, visible, (width, height), fps)
-
-
-def write_workspace(directory: Path, *, stack: str, sequences: list[str], registry: Path = REGISTRY) -> None:
-    """Write a workspace's configuration: the toolkit finds our stack and our trackers from it.
-
-    Args:
-        directory: the workspace; results that are there already stay.
-        stack: name of a file in vot_workspace/stacks; it is copied, since the toolkit looks for stacks there.
-        sequences: names of its sequences, or absolute paths of sequences that lie elsewhere.
-        registry: the trackers.ini.
-
-    Raises:
-        WorkspaceError: the registry is not there; ours is only in a checkout.
-    """
-    if not registry.is_file():
-        raise WorkspaceError(f"'{registry}' is missing; make workspaces from a checkout of the repository")
-    (directory / "sequences").mkdir(parents=True, exist_ok=True)
-    (directory / "results").mkdir(exist_ok=True)
-    shutil.copyfile(STACKS / stack, directory / stack)
-    relative = os.path.relpath(registry, directory.resolve())
-    (directory / "config.yaml").write_text(f"registry:\n- {relative}\nstack: {stack}\nsequences: sequences\n")
-    write_lines(directory / "sequences" / "list.txt", sequences)

@@ -56,9 +56,11 @@ def run(
     monkeypatch.setattr(box_run, "run", still)
     weights = write_unused_weights(tmp_path)
 
-    def run(name: str, root: Path, *words: str, output: Path | None = tmp_path / "out") -> tuple[int, str, str]:
+    def run(
+        name: str, root: Path, *words: str, output: Path | None = tmp_path / "out", **environ: str
+    ) -> tuple[int, str, str]:
         arguments = ["--root", str(root), *words] + ([] if output is None else ["--output", str(output)])
-        code = run_benchmark(name, arguments, environ={"DMB_WEIGHTS": str(weights), "DMB_DEVICE": "cpu"})
+        code = run_benchmark(name, arguments, environ={"DMB_WEIGHTS": str(weights), "DMB_DEVICE": "cpu"} | environ)
         told = capsys.readouterr()
         return code, told.out, told.err
 
@@ -88,6 +90,12 @@ def test_what_a_run_depends_on_and_what_its_processes_used(run: Run, tmp_path: P
     assert (document["workers"], document["threads"]) == (2, 3), "of the trackers, not of this process"
     facts = (document["weights"]["checksum"], __version__, "cpu", document["precision"])
     assert JOBS[-1].identity == "weights {}, version {}, {}, {}".format(*facts)
+
+
+def test_the_model_of_the_option_goes_before_that_of_the_environment(run: Run, tmp_path: Path) -> None:
+    root = write_otb(tmp_path / "otb")
+    assert run("otb", root, "--model", "full", DMB_MODEL="compact")[0] == 0
+    assert "DMB_MODEL" not in JOBS[-1].settings, "a TraX process would refuse the weights that it is given"
 
 
 def test_got10k_test_split_becomes_an_archive(run: Run, tmp_path: Path) -> None:

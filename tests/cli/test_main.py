@@ -59,15 +59,3 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_translation(given: list[str], expected: list[list[str]]) -> None:
     assert vot.translate(given) == expected
-
-
-def test_the_first_failure_ends_it_and_its_exit_code_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs: list[list[str]] = []
-
-    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
-        runs.append(command)
-        return subprocess.CompletedProcess(command, 3)
-
-    monkeypatch.setattr(vot.subprocess, "run", run)
-    assert vot.main(["analysis", "--format", "html"]) == 3
-    assert runs == [[sys.executable, "-m", "vot", "analysis"]]

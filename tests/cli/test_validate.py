@@ -139,6 +139,20 @@ def test_the_evaluation_gets_weights_and_settings_and_its_scores_are_printed(
     assert (found["workers"], found["threads_per_worker"]) == (2, 3)
 
 
+def test_the_model_of_the_option_goes_before_that_of_the_environment(
+    vot: Path, command: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Job] = []
+
+    def evaluate(job: Job, **options: object) -> Evaluation:
+        jobs.append(job)
+        return Evaluation(Table("baseline", {"DMB": {"EAO": 0.5}}), {}, {"car": 30}, None)
+
+    monkeypatch.setattr(vot_workspace.evaluation, "evaluate_sequences", evaluate)
+    assert command("--vot", vot, "--model", "compact", DMB_MODEL="full") == 0
+    assert "DMB_MODEL" not in jobs[0].settings, "a TraX process would refuse the weights that it is given"
+
+
 def test_a_failed_evaluation_is_one_sentence_and_the_rest_is_written(
     masks: Path,
     vot: Path,

@@ -22,7 +22,7 @@ from tracker.cli.workspace import main
 from tracker.geometry.region import polygon_to_mask
 from vot_workspace.challenges import Stack, find_stack, list_stacks, make_workspace
 from vot_workspace.layout import known_trackers, read_workspace
-from vot_workspace.writer import WorkspaceError
+from vot_workspace.writer import STACKS, WorkspaceError
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -229,6 +229,51 @@ def test_masks_become_both_forms(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert run("from-masks", packed, workspace / "mask") == 0  # the other one is added
     assert list(read_workspace(workspace / "mask").sequences) == ["bear", "bus"]
     assert "bear: 5 frames, from image 00001.jpg, absent in 1 of them (there already)" in capsys.readouterr().out
+
+
+def changed_by_its_user(workspace: Path, stack: str) -> dict[Path, str]:
+    """Add a registry and edit the stack; returns the files' texts."""
+    texts = {}
+    for path, old, new in (
+        (workspace / "config.yaml", "registry:\n", "registry:\n- /mine.ini\n"),
+        (workspace / stack, "high:", "high: 99 #"),
+    ):
+        text = path.read_text()
+        assert old in text
+        texts[path] = text.replace(old, new)
+        path.write_text(texts[path])
+    return texts
+
+
+def test_what_a_user_has_changed_in_a_workspace_stays(sequences: Path, tmp_path: Path) -> None:
+    for name in ("bear", "bus"):
+        write_video(tmp_path / "davis" / name, tmp_path / "davis" / name, [label((1, 4, 4))] * 3)
+    masks, dev = tmp_path / "m", tmp_path / "d"
+    assert run("from-masks", tmp_path / "davis", masks, "--sequences-only", "bear") == 0
+    assert run("dev", dev, "--sequences", sequences) == 0
+    texts = changed_by_its_user(masks, "masks.yaml") | changed_by_its_user(dev, "dev.yaml")
+    assert run("from-masks", tmp_path / "davis", masks, "--sequences-only", "bus") == 0
+    assert run("dev", dev) == 0
+    assert {path: path.read_text() for path in texts} == texts
+    assert list(read_workspace(masks).sequences) == ["bear", "bus"]
+    for path in texts:  # what is missing is written again
+        path.unlink()
+    (dev / "config.yaml").write_text(texts[dev / "config.yaml"])
+    (masks / "config.yaml").write_text(texts[masks / "config.yaml"])
+    assert run("from-masks", tmp_path / "davis", masks) == run("dev", dev) == 0
+    for workspace, stack in ((masks, "masks.yaml"), (dev, "dev.yaml")):
+        assert (workspace / stack).read_bytes() == (STACKS / stack).read_bytes()
+
+
+def test_trackers_of_the_user_are_known_beside_masks_too(tmp_path: Path) -> None:
+    write_video(tmp_path / "davis" / "bear", tmp_path / "davis" / "bear", [label((1, 4, 4))] * 3)
+    workspace = tmp_path / "w"
+    workspace.mkdir()
+    (workspace / "trackers.ini").write_text("[Mine]\ncommand = mine\n")
+    assert run("from-masks", tmp_path / "davis", workspace) == 0
+    assert {"DMB", "MIL", "Mine"} <= known_trackers(read_workspace(workspace).registry).keys()
+    (workspace / "trackers.ini").unlink()
+    assert {"DMB", "MIL"} <= known_trackers(read_workspace(workspace).registry).keys()
 
 
 def test_every_object_becomes_a_sequence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

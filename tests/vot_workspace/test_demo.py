@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import configparser
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from tests.conftest import CHECKOUT
 from tracker.geometry.region import polygon_to_mask
-from vot_workspace.demo import SCRIPTS, main, render
-from vot_workspace.writer import REGISTRY, STACKS, anchors, encode_mask
+from vot_workspace.demo import FORMS, SCRIPTS, main, render
+from vot_workspace.writer import REGISTRY, STACKS, anchors, encode_mask, write_sequence
 
 
 def decode_mask(text: str, shape: tuple[int, int]) -> np.ndarray:
@@ -66,6 +70,76 @@ def test_the_same_arguments_give_the_same_pixels() -> None:
         assert np.array_equal(a.image, b.image)
         assert np.array_equal(a.mask, b.mask)
     assert not np.array_equal(one[0].image, one[1].image)
+
+
+def draw(directory: Path, frames: int, width: int = 96, *, names: tuple[str, ...] = ("cat", "cup")) -> int:
+    return main([str(directory), "--frames", str(frames), "--size", str(width), "64", "--sequences", *names])
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def test_sequences_are_drawn_anew_without_a_rest_of_the_old_ones(tmp_path: Path) -> None:
+    assert draw(tmp_path / "demo", 5) == 0
+    cached = tmp_path / "demo" / "vot2018" / "cache" / "analysis" / "x"  # the toolkit knows sequences by their names
+    cached.parent.mkdir(parents=True)
+    cached.write_text("")
+    configuration = tmp_path / "demo" / "vot2018" / "config.yaml"
+    configuration.write_text(configuration.read_text().replace("registry:", "registry:\n- /mine.ini"))
+    told = configuration.read_text()
+    assert draw(tmp_path / "demo", 3, 128) == draw(tmp_path / "new", 3, 128) == 0
+    assert not cached.exists() and configuration.read_text() == told
+    for form in FORMS:
+        old, new = (contents(tmp_path / where / form / "sequences") for where in ("demo", "new"))
+        assert old == new and f"cat/color/{4:08d}.jpg" not in new
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == sorted(FORMS)
+
+
+def test_a_sequence_with_results_is_not_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    demo = tmp_path / "demo"
+    assert draw(demo, 4) == 0
+    result = demo / "vot2020" / "results" / "DMB" / "baseline" / "cup" / "cup_00000000.bin"
+    result.parent.mkdir(parents=True)
+    result.write_text("")
+    before = contents(demo)
+    assert draw(demo, 4) == 0, "nothing changes"
+    assert draw(demo, 3, names=("cat",)) == 0, "it has no results"
+    assert draw(demo, 4) == 0
+    assert contents(demo) == before
+    capsys.readouterr()
+    for frames, width in ((3, 96), (5, 96), (4, 128)):
+        assert draw(demo, frames, width) == 1
+        told = capsys.readouterr().err
+        assert told.startswith(f"error: '{demo / 'vot2020'}' has results on the sequence 'cup', which would change; ")
+        assert f"or delete '{demo / 'vot2020' / 'results'}' first" in told and told.count("\n") == 1
+        assert contents(demo) == before, "not even the sequences without results"
+    shutil.rmtree(demo / "vot2020" / "results")
+    assert draw(demo, 3) == 0
+
+
+def test_a_sequence_is_written_anew(tmp_path: Path) -> None:
+    for frames in (3, 2):
+        write_sequence(tmp_path / "cat", render("cat", SCRIPTS["cat"], frames, (96, 64)), kind="mask")
+    assert len(list((tmp_path / "cat" / "color").iterdir())) == 2
+
+
+def test_another_workspace_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "vot2018").mkdir()
+    (tmp_path / "vot2018" / "config.yaml").write_text("registry: []\nstack: vot2018/shortterm\n")
+    assert draw(tmp_path, 2, names=("cat",)) == 1
+    assert "is a workspace of the stack 'vot2018/shortterm'; name another folder" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "vot2018").iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("target", ["demo", "clean"])
+def test_make_deletes_only_the_two_workspaces(tmp_path: Path, target: str) -> None:
+    words = ["make", "--dry-run", target, f"DEMO={tmp_path}", f"VENV={tmp_path / 'venv'}"]
+    done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    deleted = [word for line in re.findall(r"^rm (.*)", done.stdout, re.M) for word in line.split()]
+    assert str(tmp_path) not in deleted and {f"{tmp_path}/vot2018", f"{tmp_path}/vot2020"} <= set(deleted)
 
 
 def test_anchors_lead_away_from_the_nearer_end_and_avoid_empty_frames() -> None:

@@ -85,7 +85,8 @@ class Study:
 
         self.options, self.environ, self.load, self.weights = options, environ, load, weights
         self.rows = choose_rows(options.rows, weights)
-        self.settings = {name: text for name, text in tracker_settings(environ).items() if name != "DMB_LOG"}
+        # with the model: `environ` holds the one that was chosen, and every weights file is of it
+        self.settings = tracker_settings(environ, without=("DMB_WEIGHTS", "DMB_LOG"))
         self.names = choose_vot(options.vot, options.vot_sequences)
         self.masks: list[str] = []
         if options.masks is not None:

@@ -93,12 +93,20 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def tracker_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings as environment variables of the TraX process; its weights are given apart."""
+def tracker_settings(
+    environ: Mapping[str, str], without: Sequence[str] = ("DMB_WEIGHTS", "DMB_MODEL")
+) -> dict[str, str]:
+    """The settings as environment variables of the TraX process.
+
+    Args:
+        environ: the environment.
+        without: what is left out. The weights are given apart, and they tell their model: the one in the environment
+            need not be it, since --model goes before it.
+    """
     from tracker.settings import VARIABLES
 
     chosen = {variable.name: environ.get(variable.name, "").strip() for variable in VARIABLES}
-    return {name: text for name, text in chosen.items() if text and name != "DMB_WEIGHTS"}
+    return {name: text for name, text in chosen.items() if text and name not in without}
 
 
 def evaluated(facts: Mapping[str, Any]) -> str:

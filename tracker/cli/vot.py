@@ -7,13 +7,19 @@ toolkit is GPLv3 and run as a process of its own.
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from types import FrameType
+
+from tracker.cli.ending import command
 
 ANALYSIS = ("analysis", "analyse", "analyze")
 REPORTS = ("html", "latex", "plots")  # formats that only `vot report` knows
 GLOBAL_OPTIONS_WITH_VALUE = ("--registry",)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _command_index(arguments: Sequence[str]) -> int | None:
@@ -50,10 +56,58 @@ def translate(arguments: Sequence[str]) -> list[list[str]]:
     return [[*before, "analysis", *rest], [*before, "report", *rest, "--format", chosen]]
 
 
+def _in_foreground() -> bool:
+    """Whether this process is in the foreground of a terminal, whose Ctrl-C reaches the toolkit as well."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run the toolkit, and wait for it to end by itself whatever signal comes: it has trackers to end.
+
+    Returns:
+        Its exit code; 128 + N where signal N has killed it.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: Ctrl-C, or SIGTERM or a closed terminal, once the toolkit has ended.
+    """
+    process: subprocess.Popen[bytes] | None = None
+    received: list[int] = []
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if process is not None and (number != signal.SIGINT or not _in_foreground()):
+            process.send_signal(number)
+
+    # one that is ignored stays so, here and in the toolkit: under nohup, a closed terminal ends nothing
+    numbers = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, pass_on) for number in numbers}
+    try:
+        process = subprocess.Popen([sys.executable, "-m", "vot", *words])
+        for number in received:  # that came while the process was started
+            process.send_signal(number)
+        code = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
+    return code if code >= 0 else 128 - code
+
+
+@command("dmb vot")
 def main(arguments: Sequence[str]) -> int:
     """Run the toolkit; returns the exit code of the first run that fails, else 0."""
     for words in translate(arguments):
-        code = subprocess.run([sys.executable, "-m", "vot", *words], check=False).returncode
+        code = _run(words)
         if code:
             return code
     return 0
