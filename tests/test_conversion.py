@@ -134,6 +134,10 @@ def test_a_torchvision_resnet_becomes_a_trunk(tmp_path: Path, resnet: dict[str, 
         torch.testing.assert_close(encoder.res4[5].bn2.running_var, resnet["layer3.5.bn2.running_var"])
     with pytest.raises(WeightsError, match=r"trunk\.safetensors.*3x3.*1x1"):
         load_trunk(DMBNet(stride_on="1x1"), target)
+    twice = {name: torch.cat([tensor, tensor]) for name, tensor in load_file(target).items() if tensor.dim()}
+    save_file(twice, tmp_path / "wide.safetensors", {"stride_on": "3x3"})
+    with pytest.raises(WeightsError, match=r"wide\.safetensors' is no ResNet-50.* is 128.*expected 64.*; name a file"):
+        load_trunk(model, tmp_path / "wide.safetensors")
     found = describe(target)
     assert (found.kind, found.stride_on, found.verified, found.complaint) == (Kind.TRUNK, "3x3", True, "")
 

@@ -1,7 +1,7 @@
 """Runs the network on crops: devices, precision and array conversions end here.
 
 The tracker above deals in numpy arrays and image coordinates, the network below in tensors. One engine can serve
-any number of trackers; it holds no state of a sequence.
+any number of trackers; it holds no state of a sequence. With static shapes (on a GPU) one thread at a time may use it.
 """
 
 from __future__ import annotations
@@ -60,12 +60,17 @@ def cpu_has_bfloat16() -> bool:
     return any(bool(getattr(torch.cpu, name)()) for name in checks if hasattr(torch.cpu, name))
 
 
+def gpu_has_bfloat16(device: torch.device) -> bool:
+    """Whether the GPU multiplies bfloat16 in hardware; PyTorch's own answer counts emulation, which is slow."""
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
     """Choose the arithmetic: half precision on a GPU, bfloat16 on a CPU that has it, else float32."""
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if gpu_has_bfloat16(device) else torch.float16
     return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
 
 
@@ -158,7 +163,8 @@ class Engine:
         self._graphs = self._frame = None
         self.model.to(self.device)
         torch.cuda.empty_cache()  # of the parameters, for others on the GPU
-        self.dtype = resolve_precision("auto", self.device)
+        # half precision is the GPU's choice, float32 the user's
+        self.dtype = resolve_precision("float32" if self.dtype == torch.float32 else "auto", self.device)
 
     def _warn(self, what: str) -> None:
         """Say what is done about the full memory, and give back to it what is unused."""
@@ -196,8 +202,8 @@ class Engine:
         def step() -> Tensor:
             if self._graphs is None:
                 return self.normalise(crop.extract(image)[None])
-            begun = self._frame is not None and self._frame[0] is image
-            frame = self._frame[1] if self._frame is not None and begun else self._upload(image)
+            begun = self._frame
+            frame = begun[1] if begun is not None and begun[0] is image else self._upload(image)
             columns, rows = self._upload(np.array(crop.sampling(image.shape), np.float32))
             return self._call(f"crop of {crop.size}", cut, frame, columns, rows)[0]
 

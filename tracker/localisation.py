@@ -111,8 +111,8 @@ class Localiser:
     def locate(self, image: NDArray[np.uint8], centre: Point, size: Point) -> Located:
         """Find the target of `size` that was last at `centre`; what is found may be judged uncertain.
 
-        After some lost frames the regions around are searched too: a target that was hidden, or outside the picture,
-        comes back elsewhere.
+        After some lost frames the regions around are searched too, where a second crop is segmented (`recentre`): a
+        target that was hidden, or outside the picture, comes back elsewhere.
         """
         crop = self.region(centre, size)
         pixels = self.engine.pixels(image, crop)

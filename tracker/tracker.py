@@ -117,7 +117,7 @@ class DMB:
         image = check_image(image)
         self.engine.begin(image)
         parsed = parse_region(region, image.shape[:2])
-        self.frame_index = 0
+        self.frame_index = -1  # until all has succeeded: half a start is no state to track from
         self.view = None
         self.from_mask = parsed.kind == "mask"
         self.masks = masks or self.from_mask
@@ -134,6 +134,7 @@ class DMB:
         self.segmented_shape = self.shape
         self.angle = edge_angle(self.shape.polygon) if self.angle is None else self.angle
         self.initial_area = max(polygon_area(self.shape.polygon), 1.0)
+        self.frame_index = 0
         return self._result(1.0, segmented=True, decision=None, peak=self.centre)
 
     def track(self, image: NDArray[np.uint8]) -> Result:

@@ -57,10 +57,19 @@ def load_trunk(model: DMBNet, path: str | os.PathLike[str]) -> None:
             name = name.replace(theirs, ours)
         renamed[name] = tensor
     for encoder in (model.query_encoder, model.memory_encoder):
+        for name, ours in encoder.state_dict().items():
+            if name in renamed and renamed[name].shape != ours.shape:
+                theirs = " x ".join(map(str, renamed[name].shape))
+                raise WeightsError(
+                    f"trunk '{path}' is no ResNet-50 up to layer3 ({name} is {theirs}, expected "
+                    f"{' x '.join(map(str, ours.shape))}); name a file with one"
+                )
         missing, unexpected = encoder.load_state_dict(renamed, strict=False)
         missing = [
             name for name in missing if not name.startswith(("conv1_m", "conv1_o")) and "num_batches" not in name
         ]
         if missing or unexpected:
             first = (missing + unexpected)[0]
-            raise WeightsError(f"trunk '{path}' is no ResNet-50 up to layer3 (first mismatch: {first})")
+            raise WeightsError(
+                f"trunk '{path}' is no ResNet-50 up to layer3 (first mismatch: {first}); name a file with one"
+            )

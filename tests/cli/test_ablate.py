@@ -101,6 +101,14 @@ def test_an_interrupted_study_keeps_what_it_has(
     assert len(toolkit.jobs) == 2
 
 
+def test_another_stack_is_another_study(toolkit: Toolkit, call: list[str], tmp_path: Path) -> None:
+    assert main(call, environ={}) == 0
+    assert main([*call, "--stack", "demo_vot2018"], environ={}) == 0
+    assert [job.stack for job in toolkit.jobs] == ["dev.yaml"] * 2 + ["demo_vot2018.yaml"] * 2
+    assert len(set(toolkit.kept)) == 4
+    assert "reset-based, demo_vot2018.yaml" in (tmp_path / "out" / "ablation.md").read_text()
+
+
 def test_rows_with_weights_of_their_own_use_them(toolkit: Toolkit, call: list[str], tmp_path: Path) -> None:
     other = tmp_path / "concat.safetensors"
     save_weights(DMBNet(position="concat"), other)

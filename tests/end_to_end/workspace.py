@@ -149,7 +149,7 @@ class Workspace:
 
     def register(self, **settings: object) -> None:
         """Write trackers.ini; one thread, for several on a busy machine wait for each other."""
-        chosen = {"DMB_LOG": self.log, "DMB_DEVICE": "cpu", "DMB_THREADS": 1, "DMB_CROP_SIZE": 192} | settings
+        chosen = {"DMB_LOG": self.log, "DMB_DEVICE": "cpu", "DMB_THREADS": 1, "DMB_CROP_SIZE": 256} | settings
         lines = ["[DMB]", "label = DMB", "protocol = traxpython", "command = tracker.trax_server"]
         lines += [f"paths = {CHECKOUT}", f"timeout = {TIMEOUT}"]
         lines += [f"env_{name} = {value}" for name, value in chosen.items()]

@@ -73,7 +73,7 @@ class TestLongRuns:
 
     def test_ten_thousand_frames_with_the_compact_network(self, curve: Curve) -> None:
         curve.warm_up = 500
-        dmb = DMB(Engine(load_weights(model="compact")), TrackerConfig.named("compact"))
+        dmb = DMB(Engine(load_weights(model="compact")), TrackerConfig.of("compact"))
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             dmb.initialize(frame(0, *LARGE), TARGET)

@@ -221,7 +221,8 @@ def breakdown(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> dict[str, 
 
     So their sum is more than a frame takes otherwise: there the host works ahead of the GPU.
     """
-    synchronise = torch.cuda.synchronize if dmb.engine.device.type == "cuda" else lambda: None
+    device = dmb.engine.device
+    synchronise = (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else (lambda: None)
     watch = Stopwatch(synchronise)
     last = min(len(clip.frames), first + BREAKDOWN_FRAMES)
     dmb.initialize(clip.image(0), clip.box if from_box else clip.mask)

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from tracker.tracker import DMB
 
 PROG = "dmb ablate"
+STACKS = ("dev", "demo_vot2018")  # of vot_workspace/stacks, reset-based, one repetition
 DESCRIPTION = """\
 The rows of the paper's Table VIII and the curve of its Fig. 14, measured with your weights.
 
-Every row is a reset-based evaluation by the VOT toolkit (vot_workspace/stacks/dev.yaml): expected average overlap,
+Every row is a reset-based evaluation by the VOT toolkit (vot_workspace/stacks): expected average overlap,
 accuracy, failures. With --masks each row is also tracked on sequences with masks, from the first box: J&F. Results are
 written to the output folder after every row (ablation.md, ablation.csv, ablation.png), and the same command goes on
 where it was interrupted. Two rows need weights of their own, see --concat-weights and --response-weights; without them
@@ -42,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--vot", type=Path, required=True, metavar="DIR",
                         help="workspace, folder or tar file of sequences in the VOT format")
     data.add_argument("--vot-sequences", nargs="+", metavar="NAME", help="of them, those to use (default: all)")
+    data.add_argument("--stack", choices=STACKS, default=STACKS[0],
+                      help=f"bounds of the EAO: {STACKS[0]} has 50-250 frames; {STACKS[1]} 15-40, for the demo's short "
+                      f"sequences (default: {STACKS[0]})")
     data.add_argument("--masks", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
     data.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows (default: all; --list names them)")
@@ -120,6 +124,8 @@ class Study:
 
         settings = self.settings | dict(row.settings)
         facts = {"weights": self.checksums[row.weights], "settings": settings, "sequences": [source.name, *names]}
+        if self.options.stack != STACKS[0]:  # what was measured before there was a choice stays valid
+            facts["stack"] = self.options.stack
         return facts | self.machine | {"version": __version__}
 
     def _parts(self, row: Row) -> dict[str, dict[str, Any]]:
@@ -172,7 +178,8 @@ class Study:
         # a folder for each identity: what belongs to other weights or settings is never continued
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
         keep = self.options.output / "workspaces" / f"{row.name}-{digest}"
-        job = Job(self.options.vot, self.names, settings, weights, f"weights {identity['weights']}")
+        stack = f"{self.options.stack}.yaml"
+        job = Job(self.options.vot, self.names, settings, weights, f"weights {identity['weights']}", stack)
         found = evaluate_sequences(
             job, workers=self.options.workers, keep=keep, environ=self.environ, say=say
         )
@@ -200,8 +207,8 @@ class Study:
             *(f"weights{f' for {kind}' if kind else ''}: checksum {checksum[:12]}"
               for kind, checksum in self.checksums.items()),
             f"settings: {' '.join(f'{name}={text}' for name, text in self.settings.items()) or 'default'}",
-            f"reset-based, dev.yaml, one repetition, {len(self.names)} sequences of {self.options.vot.name}: "
-            + ", ".join(self.names),
+            f"reset-based, {self.options.stack}.yaml, one repetition, {len(self.names)} sequences of "
+            f"{self.options.vot.name}: " + ", ".join(self.names),
         ]  # fmt: skip
         if self.masks:
             lines.append(f"J&F from the first box, {self.options.masks.name}: {', '.join(self.masks)}")

@@ -102,7 +102,8 @@ def _compact_decoder(target: Decoder, source: Decoder, readout: Tensor) -> None:
     for block, larger in zip(_blocks(target), _blocks(source), strict=True):
         _compact_block(block, larger, stream)
     if target.merge is not None and source.merge is not None:
-        position = torch.tensor([source.merge.in_channels - 1])  # the spatial map, behind the stream
+        last = source.merge.in_channels - 1  # the spatial map, behind the stream
+        position = torch.tensor([last], device=stream.device)
         _copy(target.merge, source.merge, stream, torch.cat([stream, position]))
 
 

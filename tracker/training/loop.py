@@ -358,17 +358,18 @@ class Trainer:
         stage, _ = self.config.stage_at(self.step)
         self._enter(stage)
         self.optimizer.zero_grad(set_to_none=True)
-        parts = [self.train_part(next(material), part) for part in self.parts]
+        losses, ious, paddings = list[Tensor](), list[Tensor](), list[Tensor]()
+        for part in self.parts:  # of their batches only the last stays, to be shown
+            loss, iou, batch, logit = self.train_part(next(material), part)
+            losses, ious, paddings = [*losses, loss], [*ious, iou], [*paddings, batch.padding]
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
         self.optimizer.step()
         self.step += 1
         if self.average is not self.model:
             self._update_average()
-        loss = torch.stack([part[0] for part in parts]).mean()
-        ious = torch.cat([part[1] for part in parts], dim=1).nanmean(dim=1)
-        padding = torch.stack([part[2].padding for part in parts]).mean()
-        values = self.world.mean(torch.cat([torch.stack([loss, norm, padding]), ious]))
-        return Facts(values, self.config.rate * share, stage.size, stage.batch), parts[-1][2], parts[-1][3]
+        means = torch.stack([torch.stack(losses).mean(), norm, torch.stack(paddings).mean()])
+        values = self.world.mean(torch.cat([means, torch.cat(ious, dim=1).nanmean(dim=1)]))
+        return Facts(values, self.config.rate * share, stage.size, stage.batch), batch, logit
 
     def run(self, *, until: int | None = None, report_every: int = 20) -> None:
         """Train to the last step (or `until`); SIGTERM and Ctrl-C save and return."""

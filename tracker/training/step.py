@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tracker.network import DMBNet, QueryFeatures, Window
+from tracker.network.model import mask_logit
 from tracker.training.distillation import Teacher
 from tracker.training.losses import hard_iou, segmentation_loss
 from tracker.training.synthesis import Batch
@@ -73,7 +74,7 @@ class TrainingStep(nn.Module):
             query = QueryFeatures(*(part[:, frame - 1] for part in features))
             features8, coarse = model.decode_coarse(query, keys, values, batch.maps[:, frame])
             windows = draw_windows(batch.centres[:, frame], features8.shape[-1], config.window, rng)
-            refined = 2.0 * model.decoder.refine(cut(query.stride4, windows, 2), cut(features8, windows, 1)).diff(dim=1)
+            refined = mask_logit(model.decoder.refine(cut(query.stride4, windows, 2), cut(features8, windows, 1)))
             label = batch.labels[:, frame]
             loss = loss + segmentation_loss(refined.float(), cut(label, windows, 8))
             loss = loss + config.coarse_weight * segmentation_loss(coarse.float(), label)
