@@ -143,9 +143,14 @@ def test_a_cuda_graph_is_recorded_after_warming_up(monkeypatch: pytest.MonkeyPat
         yield
         events.append("end")
 
+    def stream(device: torch.device) -> object:
+        events.append("new stream")
+        return side
+
     monkeypatch.setattr(CudaGraph, "_pool", None)
+    monkeypatch.setattr(CudaGraph, "_streams", {})
     for name, replacement in {
-        "Stream": lambda device: side,
+        "Stream": stream,
         "current_stream": lambda device: usual,
         "stream": entered,
         "graph": recording,
@@ -172,8 +177,11 @@ def test_a_cuda_graph_is_recorded_after_warming_up(monkeypatch: pytest.MonkeyPat
         "leave side",
         "usual waits for side",
     ]
-    assert events == [*recorded, "replay"]
+    assert events == ["new stream", *recorded, "replay"]
     assert graph.inputs[0] is not x and graph.outputs[0].tolist() == [1, 1]
+    events.clear()
+    CudaGraph(function, (x,))
+    assert events == recorded, "one stream for all graphs, or they share no memory"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

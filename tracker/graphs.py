@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -38,7 +38,8 @@ class CudaGraph:
     """A CUDA graph of a function.
 
     All graphs of a process share one pool of memory: one graph's replay may overwrite what another has left, but
-    `Graphs` has copied that out by then.
+    `Graphs` has copied that out by then. The pool lends what was recorded on one stream only to the same stream, hence
+    one stream for all recordings of a device.
 
     Args:
         function: of tensors on one GPU. It launches the same kernels whatever their numbers, and waits for none.
@@ -49,13 +50,16 @@ class CudaGraph:
     """
 
     _pool: Any = None
+    _streams: ClassVar[dict[torch.device, torch.cuda.Stream]] = {}
 
     def __init__(self, function: Function, inputs: Sequence[Tensor]) -> None:
         self.inputs = tuple(tensor.clone() for tensor in inputs)
         device = self.inputs[0].device
         if CudaGraph._pool is None:
             CudaGraph._pool = torch.cuda.graph_pool_handle()
-        stream, usual = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+        if device not in CudaGraph._streams:
+            CudaGraph._streams[device] = torch.cuda.Stream(device)
+        stream, usual = CudaGraph._streams[device], torch.cuda.current_stream(device)
         stream.wait_stream(usual)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(stream):  # left for the usual stream also where the recording fails

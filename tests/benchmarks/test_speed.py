@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+import tracker.engine
 import tracker.network.model
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker.benchmarks.speed import (
@@ -27,7 +31,7 @@ from tracker.benchmarks.speed import (
     staged,
 )
 from tracker.engine import Engine
-from tracker.network import DMBNet
+from tracker.network import DMBNet, Window
 from tracker.network.fused import fuse
 from tracker.tracker import DMB
 from vot_workspace.demo import SCRIPTS, render
@@ -123,11 +127,42 @@ def test_the_plain_variant_answers_the_same() -> None:
     assert ours.model is network and plain.model is not network
 
 
+def test_what_is_refined_in_a_window_is_what_the_plain_variant_refines_everywhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Off the centre, so that rows and columns, or a window and its place, are not mistaken for one another."""
+    torch.manual_seed(0)
+    ours = Engine(DMBNet().eval().to(memory_format=torch.channels_last), precision="float32")
+    crop = np.random.default_rng(0).integers(0, 256, (1, 128, 128, 3)).astype(np.uint8)
+    query, zeros = ours.encode_query(ours.normalise(crop)), np.zeros((8, 8), np.float32)
+    keys, values = ours.encode_memory(ours.normalise(crop), np.ones((128, 128), np.float32))
+    everywhere = PlainEngine(ours).segment(query, keys, values, zeros)
+    monkeypatch.setattr(tracker.engine, "refinement_window", lambda probability: None)
+    coarse = ours.segment(query, keys, values, zeros)
+    window = Window(2, 7, 9, 8)  # top, left, height, width in cells of 8 pixels
+    monkeypatch.setattr(tracker.engine, "refinement_window", lambda probability: window)
+    found = ours.segment(query, keys, values, zeros)
+    seen = np.zeros_like(found, np.bool_)
+    seen[16:88, 56:120] = True
+    inner = np.zeros_like(seen)
+    inner[16 + 24 : 88 - 24, 56 + 24 : 120 - 24] = True  # the rest is within the refinement's reach of the window's edge
+    assert np.abs(everywhere - coarse)[inner].max() > 0.01, "the refinement changes something"
+    np.testing.assert_allclose(found[inner], everywhere[inner], atol=1e-3)
+    np.testing.assert_array_equal(found[~seen], coarse[~seen])
+
+
 def test_arithmetic_is_counted(clip: Clip) -> None:
     work = count_work(DMB(tiny_engine(), CONFIG), clip, first=1, from_box=False)
     assert work.operations > 0 and work.bytes > 0
     assert matrix_throughput(torch.device("cpu"), torch.float32, repetitions=1) > 0
     assert peak_memory(torch.device("cpu"))["host"] > 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell it")
+def test_memory_is_that_of_this_program_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`getrusage` of a program that was started by a larger one tells the larger one's."""
+    monkeypatch.setattr(resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=10**12))
+    assert 50 < peak_memory(torch.device("cpu"))["host"] < 10**6
 
 
 def test_fused_convolutions_are_counted_as_the_plain_ones() -> None:

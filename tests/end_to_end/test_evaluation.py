@@ -112,6 +112,10 @@ class Workspace:
         ignored = ("logs/", "__pycache__/")
         return {name: path.read_bytes() for name, path in names.items() if not name.startswith(ignored)}
 
+    def results(self) -> dict[str, bytes]:
+        """Of these, the results."""
+        return {name: content for name, content in self.files().items() if name.startswith("results/")}
+
     def times(self) -> dict[str, int]:
         found = self.folder.rglob("*_time.value")
         return {str(path.relative_to(self.folder)): path.stat().st_mtime_ns for path in found}

@@ -45,9 +45,9 @@ def is_clockwise_from_top_left(polygon: np.ndarray) -> bool:
 
 
 # The ellipse's axes are longer than a rectangle's sides: by sqrt(16 / 12). One pixel on each of two sides of the
-# smallest rectangle here is an overlap of 0.84.
+# smallest rectangle here is an overlap of 0.84. Moments hardly see the angle of a near square: 0.890 at 40 x 35 pixels.
 @pytest.mark.parametrize(
-    ("method", "least"), [("min_area", 0.87), ("moments", 0.86), ("ellipse", 0.7), ("greedy", 0.84), ("optimise", 0.84)]
+    ("method", "least"), [("min_area", 0.87), ("moments", 0.88), ("ellipse", 0.7), ("greedy", 0.84), ("optimise", 0.84)]
 )
 @settings(max_examples=40, deadline=None)
 @given(width=st.floats(40, 120), height=st.floats(15, 35), angle=st.floats(-90, 90))

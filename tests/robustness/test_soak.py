@@ -18,7 +18,7 @@ from tests.robustness.pictures import SHAPE, TARGET, Image, frame, target_mask
 from tests.robustness.soak import STATM, Curve, Sample, bars
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker import DMB, load_weights
-from tracker.config import TrackerConfig
+from tracker.config import ModelName, TrackerConfig
 from tracker.engine import Engine
 
 LARGE = (240, 320)  # height, width of the full network's frames
@@ -71,23 +71,14 @@ class TestLongRuns:
         follow(dmb, curve, 10_000, [frame(index) for index in range(1, 41)])
         curve.assert_flat()
 
-    def test_ten_thousand_frames_with_the_compact_network(self, curve: Curve) -> None:
-        curve.warm_up = 500
-        dmb = DMB(Engine(load_weights(model="compact")), TrackerConfig.of("compact"))
+    @pytest.mark.parametrize(("model", "frames", "warm_up"), [("compact", 10_000, 500), ("full", 500, 100)])
+    def test_the_real_network(self, curve: Curve, model: ModelName, frames: int, warm_up: int) -> None:
+        curve.name, curve.warm_up = f"{model}_network", warm_up  # the memory is full, and every kernel has run
+        dmb = DMB(Engine(load_weights(model=model)), TrackerConfig.of(model))
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             dmb.initialize(frame(0, *LARGE), TARGET)
-            follow(dmb, curve, 10_000, [frame(index, *LARGE) for index in range(1, 41)])
-        assert len(dmb.appearance.frames) == dmb.config.appearance.max_frames
-        curve.assert_flat()
-
-    def test_five_hundred_frames_with_the_full_network(self, curve: Curve) -> None:
-        curve.warm_up = 100  # the appearance memory is full, and every kernel has run
-        dmb = DMB(Engine(load_weights()), TrackerConfig())
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)
-            dmb.initialize(frame(0, *LARGE), TARGET)
-            follow(dmb, curve, 500, [frame(index, *LARGE) for index in range(1, 41)])
+            follow(dmb, curve, frames, [frame(index, *LARGE) for index in range(1, 41)])
         assert len(dmb.appearance.frames) == dmb.config.appearance.max_frames
         curve.assert_flat()
 

@@ -32,10 +32,6 @@ def finish(process: subprocess.Popen[str]) -> str:
     return " ".join(output.split())
 
 
-def results(workspace: Workspace) -> dict[str, bytes]:
-    return {name: content for name, content in workspace.files().items() if name.startswith("results/")}
-
-
 def hurry(workspace: Workspace) -> None:
     """Let the toolkit wait for an answer for `TIMEOUT` seconds only."""
     registry = workspace.folder / "trackers.ini"
@@ -47,7 +43,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The results of an evaluation without faults."""
     workspace = Workspace(tmp_path_factory.mktemp("undisturbed") / "workspace", ("unsupervised",))
     finish(evaluate(workspace))
-    return results(workspace)
+    return workspace.results()
 
 
 @pytest.mark.parametrize("fault", ["killed", "late"])
@@ -66,7 +62,7 @@ def test_what_was_finished_stays_and_the_same_command_goes_on(
     output = finish(process)
     assert "encountered an error" in output, output
     assert (f"did not reply in {TIMEOUT} seconds" in output) == (fault == "late"), output
-    kept = results(workspace)
+    kept = workspace.results()
     assert before in workspace.times() and kept.items() <= undisturbed.items()
     started = workspace.initialisations()
     stamp = workspace.times()[before]
@@ -74,7 +70,7 @@ def test_what_was_finished_stays_and_the_same_command_goes_on(
     workspace.hold.unlink()
     output = finish(evaluate(workspace))
     assert "encountered an error" not in output, output
-    assert results(workspace) == undisturbed
+    assert workspace.results() == undisturbed
     assert workspace.times()[before] == stamp  # not computed twice
     finished = sum(name.endswith("_time.value") for name in workspace.times())
     assert workspace.initialisations() == started + finished - 1
@@ -90,4 +86,4 @@ def test_a_start_may_take_longer_than_the_timeout(tmp_path: Path, undisturbed: d
     module.write_text(module.read_text().replace(LOADS, slow))
     output = finish(evaluate(workspace))
     assert "encountered an error" not in output, output
-    assert results(workspace) == undisturbed
+    assert workspace.results() == undisturbed

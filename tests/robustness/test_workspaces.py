@@ -29,8 +29,5 @@ def test_the_toolkit_may_run_beside_it(tmp_path: Path) -> None:
     assert toolkit.returncode == 0 and "encountered an error" not in told, told
     assert "error" not in output
 
-    def results(workspace: Workspace) -> dict[str, bytes]:
-        return {name: content for name, content in workspace.files().items() if name.startswith("results/")}
-
-    assert results(both) == results(alone) and len(both.times()) == len(alone.times()) == 6
+    assert both.results() == alone.results() and len(both.times()) == len(alone.times()) == 6
     assert not list(both.folder.glob("results/**/.*"))
