@@ -50,18 +50,18 @@ def coloured() -> Iterator[Annotated]:
 
 @pytest.fixture(scope="module")
 def clip() -> Clip:
-    return Clip.of(coloured())
+    return Clip.of(coloured(), "square")
 
 
 def test_the_clip_is_what_was_drawn() -> None:
-    clip = Clip.of(render("cat", SCRIPTS["cat"], 6, (160, 120)))
+    clip = Clip.of(render("cat", SCRIPTS["cat"], 6, (160, 120)), "cat")
     first = next(render("cat", SCRIPTS["cat"], 6, (160, 120)))
     assert len(clip.frames) == 6 and np.array_equal(clip.mask, first.mask)
     assert np.abs(clip.image(0).astype(float) - first.image).mean() < 6
     x, y, width, height = (int(value) for value in clip.box)
     assert clip.mask[y : y + height, x : x + width].sum() == clip.mask.sum()
     with pytest.raises(ValueError, match="no frames"):
-        Clip.of(iter(()))
+        Clip.of(iter(()), "none")
 
 
 def test_an_inner_stage_stops_the_outer_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def test_what_is_refined_in_a_window_is_what_the_plain_variant_refines_everywher
     seen = np.zeros_like(found, np.bool_)
     seen[16:88, 56:120] = True
     inner = np.zeros_like(seen)
-    inner[16 + 24 : 88 - 24, 56 + 24 : 120 - 24] = True  # the rest is within the refinement's reach of the window's edge
+    inner[16 + 24 : 88 - 24, 56 + 24 : 120 - 24] = True  # further than the refinement sees from its edge
     assert np.abs(everywhere - coarse)[inner].max() > 0.01, "the refinement changes something"
     np.testing.assert_allclose(found[inner], everywhere[inner], atol=1e-3)
     np.testing.assert_array_equal(found[~seen], coarse[~seen])

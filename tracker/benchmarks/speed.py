@@ -11,7 +11,7 @@ import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -35,6 +35,7 @@ from tracker.network import DMBNet, QueryFeatures
 from tracker.tracker import DMB
 
 if TYPE_CHECKING:
+    from tracker.benchmarks.sequences import LabelledFrame
     from vot_workspace.writer import Annotated
 
 STAGES = (
@@ -83,15 +84,17 @@ class Clip:
         frames: JPEG files.
         mask: H x W, of the first frame.
         box: x, y, w, h around it.
+        name: of the video.
     """
 
     frames: list[bytes]
     mask: NDArray[np.bool_]
     box: tuple[float, float, float, float]
+    name: str
 
     @classmethod
-    def of(cls, annotated: Iterator[Annotated]) -> Clip:
-        """Encode a generated sequence."""
+    def of(cls, annotated: Iterable[Annotated | LabelledFrame], name: str) -> Clip:
+        """Encode a sequence, of which the first mask is kept."""
         frames, mask = [], None
         for frame in annotated:
             mask = frame.mask if mask is None else mask
@@ -100,7 +103,7 @@ class Clip:
         if mask is None:
             raise ValueError("the clip has no frames")
         x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
-        return cls(frames, mask, (float(x), float(y), float(width), float(height)))
+        return cls(frames, mask, (float(x), float(y), float(width), float(height)), name)
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Decode a frame, H x W x 3 RGB."""

@@ -15,14 +15,14 @@ from tracker.cli.parsing import Parser
 from tracker.cli.validate import load_tracker, say
 
 if TYPE_CHECKING:
-    from tracker.benchmarks.speed import Times, Work
+    from tracker.benchmarks.speed import Clip, Times, Work
     from tracker.settings import Settings
     from tracker.tracker import DMB
 
 PROG = "dmb benchmark speed"
 DESCRIPTION = """\
 Times DMB on a clip that is drawn by the program itself (the demo's "cat"): milliseconds a frame and by stage, from the
-image's array to mask and rotated box; decoding the image is told apart.
+image's array to mask and rotated box; decoding the image is told apart. With --masks it is a real video.
 
 With --baseline the same frames also go through a plain variant in the same process, in turn with ours: float32, usual
 memory layout, the mask refined everywhere, every frame segmented and remembered, as the authors' release works; crops
@@ -35,6 +35,7 @@ Let nothing else run meanwhile. Settings come from the environment variables DMB
 `python -m tracker.trax_server --help`.
 """
 SEQUENCE = "cat"
+SIZE = (640, 480)
 MIN_FRAMES = 3
 
 
@@ -42,19 +43,46 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog=PROG, description=DESCRIPTION)
     parser.add_argument("--baseline", action="store_true", help="time the plain variant, too")
     clip = parser.add_argument_group("the clip")
-    clip.add_argument("--frames", type=int, default=100, metavar="N", help="length of the clip (default: 100)")
+    clip.add_argument("--frames", type=int, default=100, metavar="N",
+                      help="length of the clip, of a real video at most (default: 100)")
     clip.add_argument("--first", type=int, default=10, metavar="N", help="first frame that counts (default: 10)")
-    clip.add_argument("--size", type=int, nargs=2, default=(640, 480), metavar=("W", "H"),
-                      help="of the frames in pixels, 32 32 to 640 480 (default: 640 480)")
+    clip.add_argument("--size", type=int, nargs=2, metavar=("W", "H"),
+                      help="of the drawn frames in pixels, 32 32 to 640 480 (default: 640 480)")
+    clip.add_argument("--masks", type=Path, metavar="SOURCE",
+                      help="a real video instead: a folder or tar file of sequences that have a mask for every frame, "
+                      "SEQUENCE/00000.jpg or .webp with SEQUENCE/00000.png")
+    clip.add_argument("--sequence", metavar="NAME", help="of them, the one to track (default: the first)")
     clip.add_argument("--init", choices=("mask", "box"), default="mask", help="what to start from (default: mask)")
     add_model(parser)
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="write all numbers and conditions")
     return parser  # fmt: skip
 
 
+def _clip(options: argparse.Namespace) -> Clip:
+    """What is tracked: a sequence with masks, or the drawn one."""
+    from tracker.benchmarks.sequences import SequenceError, choose, open_sequences
+    from tracker.benchmarks.speed import Clip
+    from vot_workspace.demo import SCRIPTS, render
+
+    if options.masks is None:
+        size = (options.size or SIZE)[0], (options.size or SIZE)[1]
+        return Clip.of(render(SEQUENCE, SCRIPTS[SEQUENCE], options.frames, size), SEQUENCE)
+    with open_sequences(options.masks) as sequences:
+        names = None if options.sequence is None else [options.sequence]
+        chosen = choose(sequences, names, options.masks)[0]
+        clip = Clip.of(chosen.frames(options.frames), chosen.name)
+    if len(clip.frames) <= options.first:
+        raise SequenceError(
+            f"'{chosen.where}' has {len(clip.frames)} frames, and the first that counts is frame {options.first}; "
+            "lower --first, or name a longer sequence"
+        )
+    if not clip.mask.any():
+        raise SequenceError(f"the first mask of '{chosen.where}' is empty; there is nothing to track")
+    return clip
+
+
 def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable[[Settings], DMB]) -> None:
     from tracker.benchmarks.speed import (
-        Clip,
         PlainEngine,
         breakdown,
         count_work,
@@ -68,18 +96,18 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     from tracker.settings import from_environment
     from tracker.tracker import DMB
     from tracker.weights import find_weights, read_weights
-    from vot_workspace.demo import SCRIPTS, render
 
     settings = from_environment(environ, model_of(options))
     warn_of_settings(PROG, environ)
     weights = find_weights(settings.weights, model=settings.model)
     dmb = load(settings)
     facts = conditions(settings, weights, read_weights(weights)[1]["checksum"])
-    size, from_box = (options.size[0], options.size[1]), options.init == "box"
+    clip, from_box = _clip(options), options.init == "box"
+    count, size = len(clip.frames), clip.mask.shape[::-1]
     checksum = facts["weights"]["checksum"][:12]
     say("{} {}, {device}, {precision}, threads {threads}".format(weights.name, checksum, **facts))
-    say(f"{options.frames} frames of {size[0]} x {size[1]}, measured from {options.first} on, from the {options.init}")
-    clip = Clip.of(render(SEQUENCE, SCRIPTS[SEQUENCE], options.frames, size))
+    counted = f"measured from {options.first} on, from the {options.init}"
+    say(f"{clip.name}: {count} frames of {size[0]} x {size[1]}, {counted}")
     trackers = {"dmb": dmb}
     if options.baseline:
         trackers["plain"] = DMB(PlainEngine(dmb.engine), plain_config(dmb.config))
@@ -95,7 +123,13 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
         say(f"CUDA graphs: {graphs}" if graphs else "CUDA graphs: none, see the warning above")
     if options.output is not None:
         document = facts | {
-            "clip": {"frames": options.frames, "first": options.first, "size": list(size), "init": options.init},
+            "clip": {
+                "frames": count,
+                "first": options.first,
+                "size": list(size),
+                "init": options.init,
+                "sequence": clip.name,
+            },
             "initialise_ms": {name: times.initialise for name, times in measured.items()},
             "track_ms": {name: times.frames for name, times in measured.items()},
             "stages_ms": stages,
@@ -143,6 +177,10 @@ def main(
         parser.error(f"--frames is {options.frames}; it must be at least {MIN_FRAMES}")
     if not 1 <= options.first < options.frames:
         parser.error(f"--first is {options.first}; it must be from 1 to {options.frames - 1}, a frame of the clip")
-    if not (32 <= options.size[0] <= 640 and 32 <= options.size[1] <= 480):
+    if options.size is not None and not (32 <= options.size[0] <= 640 and 32 <= options.size[1] <= 480):
         parser.error("--size must be from 32 32 to 640 480")
+    if options.size is not None and options.masks is not None:
+        parser.error("--size is that of the drawn clip; leave it out with --masks")
+    if options.sequence is not None and options.masks is None:
+        parser.error("--sequence is one of --masks; give --masks, too")
     _run(options, environ, load)
