@@ -16,6 +16,7 @@ usage: dmb benchmark BENCHMARK ...
 
 benchmarks:
   agreement ...    whether the fast network's masks are those of the plain one
+  backends ...     the network on a CPU in the engine's way, beside torch.compile, ONNX Runtime and OpenVINO
   boxfit ...       how well, and how fast, rotated boxes are fitted to masks
   davis ...        J and F on DAVIS 2016 or 2017, with masks in the layout of a submission
   failures ...     where the tracker fails on sequences with masks, with pictures
@@ -36,6 +37,7 @@ def _boxes(name: str) -> Callable[..., int]:
 # a call imports the benchmark's module and gives its function, which takes arguments and returns the exit code
 BENCHMARKS: dict[str, Callable[[], Callable[..., int]]] = {
     "agreement": partial(resolve_name, "tracker.cli.benchmark_agreement:main"),
+    "backends": partial(resolve_name, "tracker.cli.benchmark_backends:main"),
     "boxfit": partial(resolve_name, "tracker.cli.benchmark_boxfit:main"),
     "davis": partial(resolve_name, "tracker.cli.benchmark_davis:main"),
     "failures": partial(resolve_name, "tracker.cli.benchmark_failures:main"),
