@@ -222,10 +222,11 @@ def test_frames_are_cropped_on_the_device(model: DMBNet, monkeypatch: pytest.Mon
 
 
 def test_speed_is_broken_down_with_graphs_too(model: DMBNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = Clip.of(render("cat", SCRIPTS["cat"], 5, (160, 120)))
+    clip = Clip.of(render("cat", SCRIPTS["cat"], 5, (160, 120)), "cat")
     dmb = DMB(Engine(model, precision="float32", static=True), CONFIG)
     stages = breakdown(dmb, clip, first=2, from_box=False)
-    assert all(stages[name] > 0 for name in ("crop", "query encoder", "memory read", "decoder", "memory write"))
+    stages_met = ("crop", "query encoder", "memory read", "decoder", "memory write")
+    assert all(min(stages.frames[name]) > 0 for name in stages_met)
     replay, counted = Recorder.replay, list[bool]()
 
     def watched(self: Recorder) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tracker import graphs
-from tracker.graphs import CudaGraph, Function, Graphs, Recorder
+from tracker.graphs import CudaRecorder, Function, Graphs, Recorder
 
 
 def double(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
@@ -147,8 +147,6 @@ def test_a_cuda_graph_is_recorded_after_warming_up(monkeypatch: pytest.MonkeyPat
         events.append("new stream")
         return side
 
-    monkeypatch.setattr(CudaGraph, "_pool", None)
-    monkeypatch.setattr(CudaGraph, "_streams", {})
     for name, replacement in {
         "Stream": stream,
         "current_stream": lambda device: usual,
@@ -164,7 +162,8 @@ def test_a_cuda_graph_is_recorded_after_warming_up(monkeypatch: pytest.MonkeyPat
         return (x + 1,)
 
     x = torch.zeros(2)
-    graph = CudaGraph(function, (x,))
+    record = CudaRecorder()
+    graph = record(function, (x,))
     graph.replay()
     runs = ["run"] * graphs.WARM_UPS
     recorded = [
@@ -180,14 +179,14 @@ def test_a_cuda_graph_is_recorded_after_warming_up(monkeypatch: pytest.MonkeyPat
     assert events == ["new stream", *recorded, "replay"]
     assert graph.inputs[0] is not x and graph.outputs[0].tolist() == [1, 1]
     events.clear()
-    CudaGraph(function, (x,))
+    record(function, (x,))
     assert events == recorded, "one stream for all graphs, or they share no memory"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 class TestOnAGPU:
     def test_replayed_answers_are_those_of_the_function(self) -> None:
-        through, layer = Graphs(CudaGraph), torch.nn.Conv2d(3, 8, 3).cuda()
+        through, layer = Graphs(CudaRecorder()), torch.nn.Conv2d(3, 8, 3).cuda()
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("error")
             for seed in range(3):
@@ -197,7 +196,7 @@ class TestOnAGPU:
         assert len(through) == 1
 
     def test_what_waits_for_the_gpu_is_called_without_a_graph(self) -> None:
-        through, x = Graphs(CudaGraph), torch.ones(2, device="cuda")
+        through, x = Graphs(CudaRecorder()), torch.ones(2, device="cuda")
         with pytest.warns(RuntimeWarning, match="cannot be recorded"):
             assert through.call("item", lambda x: (x * x.sum().item(),), x)[0].tolist() == [2, 2]
         assert torch.cuda.current_stream() == torch.cuda.default_stream()

@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.robustness import tiny
 from tracker import DMB, Result, localisation
 from tracker.benchmarks.similarity import overlap
-from tracker.config import CropConfig, GateConfig, PositionConfig, TrackerConfig
+from tracker.config import AppearanceConfig, CropConfig, GateConfig, PositionConfig, TrackerConfig
 from tracker.engine import Engine
 from tracker.geometry.region import RegionError
 from tracker.image import ImageError
@@ -262,6 +263,62 @@ def test_an_object_beside_the_peak_is_neither_answered_nor_remembered(engine: Co
     lost = dmb.track(scene(*PATH[1])[0])
     assert not lost.segmented
     assert overlap(lost.mask, scene(*PATH[1])[1]) > 0.3
+
+
+@pytest.mark.parametrize(
+    ("memory", "encoded"),
+    [
+        (AppearanceConfig(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+        (AppearanceConfig(last_frame=False), [0, 5, 10]),
+        (AppearanceConfig(sampling_interval=0, last_frame=False), [0]),
+        (AppearanceConfig(max_frames=1), [0]),
+    ],
+)
+def test_a_frame_is_encoded_for_the_memory_only_where_it_will_be_read(
+    engine: ColourEngine, memory: AppearanceConfig, encoded: list[int]
+) -> None:
+    encode, calls = engine.encode_memory, list[int]()
+    dmb = DMB(engine, replace(CONFIG, appearance=memory))
+
+    def spy(image: Tensor, mask: np.ndarray) -> tuple[Tensor, Tensor]:
+        calls.append(max(dmb.frame_index, 0))
+        return encode(image, mask)
+
+    engine.encode_memory = spy  # type: ignore[method-assign]
+    image, mask = scene(*PATH[0])
+    dmb.initialize(image, mask)
+    for _ in range(11):
+        assert dmb.track(image).segmented
+    assert calls == encoded
+    engine.sees = False
+    for _ in range(5):
+        assert not dmb.track(image).segmented
+    assert calls == encoded, "what was not segmented is not encoded"
+
+
+@pytest.mark.parametrize(("patience", "found"), [(3, True), (0, False)])
+def test_a_target_that_was_hidden_for_long_comes_back_outside_the_search_region(patience: int, found: bool) -> None:
+    def picture(x: int | None) -> tuple[np.ndarray, np.ndarray]:
+        mask = np.zeros((240, 320), np.bool_)
+        if x is not None:
+            mask[100:134, x : x + 34] = True
+        image = np.full((240, 320, 3), (20, 40, 30), np.uint8)
+        image[mask] = (230, 30, 20)
+        return image, mask
+
+    config = replace(tiny.CONFIG, crop=replace(tiny.CONFIG.crop, search_around_after=patience))
+    dmb = DMB(tiny.tiny_engine(), config)
+    dmb.initialize(*picture(60))
+    for x in range(61, 66):
+        assert overlap(dmb.track(picture(x)[0]).mask, picture(x)[1]) > 0.7
+    hidden = [dmb.track(picture(None)[0]) for _ in range(30)]
+    assert max(abs(result.centre[0] - 81.5) for result in hidden) < 34, "nothing to jump to"
+    assert all(result.confidence < 0.3 for result in hidden[3:])
+    distance = 115
+    assert distance > config.crop.factor * 34 / 2 + 34 / 2, "all of it is outside of the region around the last place"
+    image, mask = picture(65 + distance)
+    results = [dmb.track(image) for _ in range(4)]
+    assert (overlap(results[-1].mask, mask) > 0.7) == found
 
 
 def test_never_empty_never_infinite_on_black_and_resized_frames(engine: ColourEngine) -> None:

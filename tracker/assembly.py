@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import torch
 
 from tracker.config import TrackerConfig
@@ -24,6 +25,7 @@ def build_engine(settings: Settings) -> tuple[Engine, Path]:
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
+        cv2.setNumThreads(settings.threads)
     device = resolve_device(settings.device)
     weights = find_weights(settings.weights, model=settings.model)
     return Engine(load_weights(weights, device), precision=settings.precision), weights

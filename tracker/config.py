@@ -30,7 +30,8 @@ class CropConfig:
     recentre: bool = True  # segment a second, closer crop at the filter's peak (release); else the search region
     confirm_jump: float = 0.35  # a peak further off than this, in sqrt(w*h), is weighed against staying
     confirm_below: float = 4.0  # a peak more uncertain than this does not move the target away from a mask at hand
-    search_around_after: int = 3  # lost frames after which the regions around are searched, with recentre; 0: never
+    search_around_after: int = 3  # lost frames after which the regions around are searched, with recentre; 0: never.
+    # That is how the search grows: a region of three times the side at the same resolution, in up to nine pieces
     search_around_step: float = 0.6  # how far those are from the search region, in its sides
     max_size_change: float = 1.05  # the size may grow by this factor per frame, or shrink by its inverse (release)
     max_size_change_mask: float = 1.1  # the same when initialised from a mask (release)

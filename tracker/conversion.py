@@ -186,6 +186,8 @@ def _reason(error: Exception) -> str:
         return "it is a TorchScript program; save its state_dict instead"
     text = re.sub(r"^\[.*?\] \. ", "", text.rpartition("WeightsUnpickler error:")[2].strip())  # less "[... .cc:180]"
     first = text.splitlines()[0].split(". ")[0] if text else type(error).__name__
+    if isinstance(error, KeyError | UnicodeDecodeError):  # an opcode that does not exist, as in any text
+        first = "it is no file of torch.save"
     return f"{first}; name a file written by torch.save, or fetch it again"
 
 

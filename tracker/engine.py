@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracker.geometry.crop import Crop
-from tracker.graphs import CudaGraph, Function, Graphs, Recorder
+from tracker.graphs import CudaRecorder, Function, Graphs, Recorder
 from tracker.network import DMBNet, QueryFeatures, Window
 from tracker.network.fused import fuse
 from tracker.network.model import mask_logit
@@ -112,7 +112,7 @@ class Engine:
         on_gpu = self.device.type == "cuda"
         self._graphs: Graphs | None = None
         if on_gpu if static is None else static:
-            self._graphs = Graphs(CudaGraph) if on_gpu else Graphs(Recorder)
+            self._graphs = Graphs(CudaRecorder()) if on_gpu else Graphs(Recorder)
         self._frame: tuple[NDArray[np.uint8], Tensor] | None = None  # the last one begun, and where it was uploaded
 
     @property

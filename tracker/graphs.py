@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -37,42 +37,50 @@ class Graph(Protocol):
 class CudaGraph:
     """A CUDA graph of a function.
 
-    All graphs of a process share one pool of memory: one graph's replay may overwrite what another has left, but
-    `Graphs` has copied that out by then. The pool lends what was recorded on one stream only to the same stream, hence
-    one stream for all recordings of a device.
-
     Args:
         function: of tensors on one GPU. It launches the same kernels whatever their numbers, and waits for none.
         inputs: where shapes, types and memory layouts are taken from.
+        pool: the memory that it shares with others, see `torch.cuda.graph_pool_handle`.
+        stream: where it is recorded.
 
     Raises:
         RuntimeError: it cannot be recorded, because it waits for the GPU, for instance, or the memory is full.
     """
 
-    _pool: Any = None
-    _streams: ClassVar[dict[torch.device, torch.cuda.Stream]] = {}
-
-    def __init__(self, function: Function, inputs: Sequence[Tensor]) -> None:
+    def __init__(self, function: Function, inputs: Sequence[Tensor], pool: Any, stream: torch.cuda.Stream) -> None:
         self.inputs = tuple(tensor.clone() for tensor in inputs)
-        device = self.inputs[0].device
-        if CudaGraph._pool is None:
-            CudaGraph._pool = torch.cuda.graph_pool_handle()
-        if device not in CudaGraph._streams:
-            CudaGraph._streams[device] = torch.cuda.Stream(device)
-        stream, usual = CudaGraph._streams[device], torch.cuda.current_stream(device)
+        usual = torch.cuda.current_stream(self.inputs[0].device)
         stream.wait_stream(usual)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(stream):  # left for the usual stream also where the recording fails
             for _ in range(WARM_UPS):
                 function(*self.inputs)
             # other threads, of the program around, may go on calling CUDA
-            with torch.cuda.graph(self._graph, CudaGraph._pool, stream, capture_error_mode="thread_local"):
+            with torch.cuda.graph(self._graph, pool, stream, capture_error_mode="thread_local"):
                 self.outputs = function(*self.inputs)
         usual.wait_stream(stream)
 
     def replay(self) -> None:
         """As `Graph.replay`; returns before the GPU is done."""
         self._graph.replay()
+
+
+class CudaRecorder:
+    """Records CUDA graphs, all of one GPU, that share their memory.
+
+    One graph's replay may overwrite what another has left, but `Graphs` has copied that out by then. The memory of what
+    was recorded on one stream is lent to that stream alone, hence one stream for all.
+    """
+
+    def __init__(self) -> None:
+        self._pool: Any = None
+        self._stream: torch.cuda.Stream | None = None
+
+    def __call__(self, function: Function, inputs: Sequence[Tensor]) -> CudaGraph:
+        """As `CudaGraph`."""
+        if self._stream is None:
+            self._pool, self._stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream(inputs[0].device)
+        return CudaGraph(function, inputs, self._pool, self._stream)
 
 
 class Recorder:

@@ -44,6 +44,8 @@ class Settings:
         max_frames: most frames in the appearance memory.
         position: how the spatial map enters the decoder.
         spatial_map: what the spatial map shows.
+        search_around_after: lost frames after which the regions around are searched too; 0: never.
+        confirm_jump: a peak further off than this, in sqrt(w*h) of the target, is weighed against staying.
         filter: whether the correlation filter localises the target; without it the appearance memory works alone.
         correct_centre: whether the mask's centre corrects the filter's position.
         box2seg: whether a box or polygon is turned into a mask at initialisation.
@@ -66,6 +68,8 @@ class Settings:
     max_frames: int | None = None
     position: Encoding | None = None
     spatial_map: MapKind | None = None
+    search_around_after: int | None = None
+    confirm_jump: float | None = None
     filter: bool | None = None
     correct_centre: bool | None = None
     box2seg: bool | None = None
@@ -95,6 +99,8 @@ class Settings:
 # setting -> the part of `TrackerConfig` that it belongs to, and the parameter there
 PARAMETERS = {
     "recentre": ("crop", "recentre"),
+    "search_around_after": ("crop", "search_around_after"),
+    "confirm_jump": ("crop", "confirm_jump"),
     "gate": ("gate", "rule"),
     "sampling_interval": ("appearance", "sampling_interval"),
     "last_frame": ("appearance", "last_frame"),
@@ -145,6 +151,13 @@ def _integer(smallest: int, step: int = 1) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def _distance(text: str) -> float:
+    value = float(text)
+    if not value >= 0.0:
+        raise ValueError
+    return value
 
 
 def _switch(text: str) -> bool:
@@ -214,6 +227,20 @@ VARIABLES = (
         "position", *_choice(Encoding), help="how the spatial map enters the decoder (default: as the weights want it)"
     ),
     Variable("spatial_map", *_choice(MapKind), help="what the spatial map shows (default: as the weights want it)"),
+    Variable(
+        "search_around_after",
+        _integer(0),
+        "a whole number from 0",
+        f"lost frames after which the regions around are searched too; 0: never (default: "
+        f"{defaults_of('crop', 'search_around_after')})",
+    ),
+    Variable(
+        "confirm_jump",
+        _distance,
+        "a number from 0, or inf",
+        "the target jumps further than this, in its own sizes, only where the surer mask is; inf: always (default: "
+        f"{defaults_of('crop', 'confirm_jump')})",
+    ),
     Variable("filter", _switch, "on or off", "localise by the filter; off: by the appearance memory alone, ungated"),
     Variable("correct_centre", _switch, "on or off", "the mask's centre corrects the filter's position (default: on)"),
     Variable("box2seg", _switch, "on or off", "turn a box into a mask at initialisation"),

@@ -117,20 +117,27 @@ def load_dmb(settings: Settings) -> Model:
 def warm_up(engine: Engine, config: TrackerConfig) -> None:
     """Track a bright square for a few frames, so that no client's frame pays for set-up.
 
-    A GPU gets kernels and graphs for the very sizes that follow. A CPU gains nothing by that, and small crops
-    run every part of the tracker in less time.
+    A GPU gets kernels and graphs for the crops that follow, with and without masks, and for a full memory; only the
+    graph that cuts crops is made for each size of frames, at the first one. A CPU gains nothing by that, and small
+    crops run every part of the tracker in less time.
     """
     from tracker.tracker import DMB
 
     if engine.device.type == "cpu":
         sizes = {name: min(getattr(config.crop, name), WARM_UP_SIZE) for name in ("size", "segment_size", "box_size")}
         config = replace(config, crop=replace(config.crop, **sizes))
+    frames = 2
+    forms: tuple[bool, ...] = (True,)
+    if engine.device.type != "cpu":
+        config = replace(config, appearance=replace(config.appearance, sampling_interval=1))
+        frames, forms = config.appearance.max_frames, (True, False)
     tracker = DMB(engine, config)
     frame = np.random.default_rng(0).integers(0, 128, (120, 160, 3)).astype(np.uint8)
     frame[40:80, 60:100] = 255
-    tracker.initialize(frame, (60.0, 40.0, 40.0, 40.0))
-    for _ in range(2):
-        tracker.track(frame)
+    for masks in forms:
+        tracker.initialize(frame, (60.0, 40.0, 40.0, 40.0), masks=masks)
+        for _ in range(frames):
+            tracker.track(frame)
 
 
 def sentence(error: Exception, log: Log) -> str:

@@ -17,7 +17,8 @@ from tracker.onnx_export import ExportError
 @pytest.fixture(scope="module")
 def setup() -> Iterator[Setup]:
     torch.manual_seed(0)
-    with prepared(DMBNet().eval().requires_grad_(False), torch.float32, size=64, frames=2) as found:
+    network: DMBNet = DMBNet().eval().requires_grad_(False).to(memory_format=torch.channels_last)  # as it is loaded
+    with prepared(network, torch.float32, size=64, frames=2) as found:
         yield found
 
 
@@ -72,6 +73,11 @@ def test_what_does_not_work_is_left_out_with_its_reason(setup: Setup, monkeypatc
     assert rows["absent"].line() == "  absent         not measured: the package no_such_package is not installed"
     assert rows["broken"].line() == "  broken         not measured: no kernel for it"
     assert " ms (" in rows[OURS].line()
+
+
+def test_no_pass_pays_for_another_layout(setup: Setup) -> None:
+    for part in PARTS:
+        assert all(array.flags.c_contiguous for array in setup.arrays(part).values())
 
 
 @pytest.mark.usefixtures("quick")

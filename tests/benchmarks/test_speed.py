@@ -100,8 +100,12 @@ def test_every_variant_sees_every_frame(clip: Clip) -> None:
 def test_all_stages_are_met(clip: Clip) -> None:
     dmb = DMB(tiny_engine(), plain_config(CONFIG))
     stages = breakdown(dmb, clip, first=1, from_box=True)
-    assert tuple(stages) == STAGES
-    assert [name for name in STAGES if not stages[name] > 0] == ["memory read"], "the tiny network reads its own way"
+    assert tuple(stages.frames) == tuple(stages.initialise) == STAGES
+    assert {len(values) for values in stages.frames.values()} == {5}
+    never = ["memory read"]  # the tiny network reads its own way
+    assert [name for name in STAGES if not min(stages.frames[name]) > 0] == never
+    assert [name for name in STAGES if not stages.initialise[name] > 0] == never
+    assert [line.split("  ")[1].strip() for line in stages.lines()] == list(STAGES)
     assert "segment" not in vars(dmb.engine), "nothing is timed afterwards"
     watch, rows = Stopwatch(), torch.rand(1, 4, 3)
     with staged(dmb, watch):

@@ -44,7 +44,8 @@ class Toolkit:
         self.jobs.append(job)
         self.kept.append(keep)
         scores = {"EAO": 0.5 - 0.01 * len(self.jobs), "accuracy": 0.6, "failures per sequence": 0.1}
-        return evaluation.Evaluation(Table("baseline", {"DMB": scores}), {}, {}, None)
+        failures, lengths = {"one": 1, "two": 0}, {"one": 20, "two": 30}
+        return evaluation.Evaluation(Table("baseline", {"DMB": scores}), failures, lengths, None)
 
 
 @pytest.fixture
@@ -74,7 +75,8 @@ def test_rows_are_measured_once_and_written(
     assert "did you mean DMB_GATE" in printed.err
     assert printed.out.splitlines()[-1].endswith("ablation.md, ablation.csv"), "one point of the curve is no plot"
     text = (tmp_path / "out" / "ablation.md").read_text()
-    assert "| everything (interval 5) | 0.490 |" in text and "-0.010" in text
+    assert "| everything (interval 5) | 0.490 | 0.600 | 0.100 | 2.000 |" in text, "one failure in 50 frames"
+    assert "-0.010" in text
     assert "spatial map concatenated" in text.rpartition("Not measured:")[2]
     assert "one, two" in text and "DMB_THREADS=1" in text and "somewhere" not in text
     assert main(call, environ=environ) == 0
@@ -85,7 +87,10 @@ def test_rows_are_measured_once_and_written(
     assert (tmp_path / "out" / "ablation.png").is_file()
     toolkit.jobs.pop()
     toolkit.kept.pop()
+    capsys.readouterr()
     assert main(call, environ={"DMB_THREADS": "2"}) == 0
+    told = capsys.readouterr().out
+    assert "row 1 of 2, full: everything (interval 5); measured again, since another set of settings was used" in told
     assert len(toolkit.jobs) == 4 and len(set(toolkit.kept)) == 4, "other settings are another study"
 
 

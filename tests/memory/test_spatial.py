@@ -356,8 +356,12 @@ def test_bad_input_is_refused(memory: SpatialMemory) -> None:
         memory.localise(features[:, :, :8, :8])
     with pytest.raises(ValueError, match="not finite"):
         memory.localise(features * math.nan)
-    with pytest.raises(ValueError, match="no target can have the size"):
+    with pytest.raises(ValueError, match="no target can have the centre"):
         memory.remember(features, (math.nan, 1.0), SIZE)
+    with pytest.raises(ValueError, match="not finite"):
+        memory.remember(features * math.nan, MIDDLE, SIZE)
+    with pytest.raises(ValueError, match="centres that are finite"):
+        memory.initialise(features, centres * math.nan, SIZE)
     with pytest.raises(ValueError, match="no target can have the size"):
         memory.remember(features, MIDDLE, (0.0, 2.0))
     with pytest.raises(ValueError, match="centres S x 2"):
@@ -368,6 +372,18 @@ def test_bad_input_is_refused(memory: SpatialMemory) -> None:
         memory.initialise(features[:, :5], centres, SIZE)
     with pytest.raises(ValueError, match="not finite"):
         memory.initialise(features * math.inf, centres, SIZE)
+
+
+def test_what_was_localised_in_is_not_judged_again(memory: SpatialMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU the answer would have to be waited for."""
+    judged: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "all", lambda tensor: judged.append(tensor) or torch.tensor(True))
+    features = scene(MIDDLE)
+    memory.localise(features)
+    memory.remember(features, MIDDLE, SIZE)
+    assert not judged
+    memory.remember(features.clone(), MIDDLE, SIZE)
+    assert len(judged) == 1
 
 
 def test_low_rank_features_start_a_filter_too() -> None:

@@ -16,6 +16,7 @@ class Verdict(NamedTuple):
     remember_filter: bool
     follow_size: bool
     correct_centre: bool
+    average: float = math.nan  # what U was compared with, where an equation says
 
 
 # Eq. 9. A slip of the print: the maximum is taken over V_S,t, the label; the peak is that of the map R_S,t.
@@ -58,10 +59,11 @@ def paper(
     verdicts = []
     for t, value in enumerate(values):
         queue = [earlier for earlier in values[:t] if earlier <= limit][-length:]
-        preserved = decide(value, average(queue, length), limit)
+        mean = average(queue, length)
+        preserved = decide(value, mean, limit)
         shown = preserved or every_frame
         resized = preserved or (every_frame and value <= lost_above)
-        verdicts.append(Verdict(value, shown, preserved, preserved, resized, shown))
+        verdicts.append(Verdict(value, shown, preserved, preserved, resized, shown, mean))
     return verdicts
 
 

@@ -30,6 +30,8 @@ def assert_judged(config: GateConfig, peaks: list[float], expected: list[gate.Ve
     for t, (peak, verdict) in enumerate(zip(peaks, expected, strict=True)):
         decision = judge.judge(peak)
         assert decision.uncertainty == pytest.approx(verdict.uncertainty, rel=1e-5, abs=1e-5), t
+        if not math.isnan(verdict.average):
+            assert decision.average == pytest.approx(verdict.average, rel=1e-5, abs=1e-5), t
         for flag in FLAGS:
             assert getattr(decision, flag) == getattr(verdict, flag), (t, peak, flag, decision.reason)
 

@@ -11,7 +11,7 @@ from tests.restatement.comparison import assert_close
 from tests.restatement.layers import Array
 from tracker.config import AppearanceConfig
 from tracker.memory.appearance import AppearanceMemory
-from tracker.network.reader import read_memory, to_rows
+from tracker.network.reader import pad_memory, read_memory, to_rows
 
 VALUE_CHANNELS = 3
 
@@ -34,8 +34,10 @@ def test_reader(count: int) -> None:
     for part in (2, 3):
         by_frame = [torch.from_numpy(np.stack([sample[part][k] for sample in samples])) for k in range(count)]
         rows.append(torch.cat([to_rows(frame) for frame in by_frame], 1))
-    readout = read_memory(queries, query_values, rows[0], rows[1])
-    assert_close(readout, np.stack([reader.read(*sample) for sample in samples]))
+    expected = np.stack([reader.read(*sample) for sample in samples])
+    assert_close(read_memory(queries, query_values, rows[0], rows[1]), expected)
+    padded = pad_memory(rows[0], rows[1], rows[0].shape[1] + 5)  # the shapes that a GPU has
+    assert_close(read_memory(queries, query_values, *padded), expected)
 
 
 def test_affinities_are_neither_uniform_nor_a_choice_of_one() -> None:

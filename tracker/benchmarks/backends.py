@@ -2,7 +2,8 @@
 
 The engine's way (`tracker.network.fused`) needs no compiler and no further package. Whether one of them would be faster
 depends on the machine, so it is measured on it: PyTorch as it is written, with autocast, with `torch.compile`; the ONNX
-files of `tracker.onnx_export` in ONNX Runtime and OpenVINO. All parts are refined everywhere and read as many frames.
+files of `tracker.onnx_export` in ONNX Runtime and OpenVINO. All refine the mask everywhere, and read as many frames;
+those of PyTorch also compute the coarse mask, which the ONNX files lack (one small convolution).
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Setup:
     def arrays(self, part: str) -> dict[str, np.ndarray[Any, Any]]:
         """What the part's ONNX file takes."""
         names = next(found.inputs for found in parts_of(self.model) if found.name == part)
-        return {name: self.inputs[name].numpy() for name in names}
+        return {name: np.ascontiguousarray(self.inputs[name].numpy()) for name in names}
 
 
 @dataclass(frozen=True)
@@ -93,38 +94,38 @@ class Row:
         return f"  {self.name:14s} {middle:8.1f} ms ({spread}), differs by {self.difference:.4f}"
 
 
-def _of_network(network: DMBNet, setup: Setup, part: str, dtype: torch.dtype) -> Run:
-    """A pass of a part through PyTorch."""
-    layout = torch.channels_last if dtype != torch.float32 else torch.contiguous_format
+def _of_network(network: DMBNet, setup: Setup, part: str, dtype: torch.dtype, layout: torch.memory_format) -> Run:
+    """A pass of a part through PyTorch, on inputs of the layout that the network is in."""
     given = {
         name: tensor.to(dtype, memory_format=layout) if tensor.ndim == 4 else tensor.to(dtype)
         for name, tensor in setup.inputs.items()
     }
-    image = network.normalise(setup.inputs["image"]).to(dtype, memory_format=layout)
+    image = setup.inputs["image"].contiguous(memory_format=layout)
     none = image.new_zeros(0)
     features = QueryFeatures(given["query"], given["value"], given["stride4"], given["stride8"], none)
 
     def encode() -> Sequence[Tensor]:
-        return tuple(network.encode_query(image))
+        return tuple(network.encode_query(network.normalise(image).to(dtype)))
 
     def decode() -> Sequence[Tensor]:
         logit = network.segment(features, given["keys"], given["values"], given["spatial_map"])
         return (torch.sigmoid(logit),)
 
-    return encode if part == "query_encoder" else decode
+    return encode if part == PARTS[0] else decode
 
 
 def _plain(setup: Setup, part: str) -> Run:
-    return _of_network(setup.model, setup, part, torch.float32)
+    network: DMBNet = deepcopy(setup.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return _of_network(network, setup, part, torch.float32, torch.contiguous_format)
 
 
 def _ours(setup: Setup, part: str) -> Run:
-    return _of_network(fuse(setup.model, setup.dtype), setup, part, setup.dtype)
+    return _of_network(fuse(setup.model, setup.dtype), setup, part, setup.dtype, torch.channels_last)
 
 
 def _autocast(setup: Setup, part: str, change: Callable[[Run], Run] = lambda run: run) -> Run:
     network: DMBNet = deepcopy(setup.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = change(_of_network(network, setup, part, torch.float32))
+    run = change(_of_network(network, setup, part, torch.float32, torch.channels_last))
 
     def cast() -> Sequence[Tensor]:
         with torch.autocast("cpu", setup.dtype, enabled=setup.dtype != torch.float32):
@@ -149,6 +150,7 @@ def _onnx_runtime(setup: Setup, part: str) -> Run:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads would disturb who comes next
     session = onnxruntime.InferenceSession(setup.file(part), options, providers=["CPUExecutionProvider"])
     arrays = setup.arrays(part)
     return lambda: session.run(None, arrays)
@@ -209,7 +211,8 @@ def _first(make: Callable[[Setup, str], Run], setup: Setup, part: str) -> tuple[
         for _ in range(WARM_UPS):
             answers = run()
     except ImportError as error:
-        raise UnavailableError(f"the package {error.name} is not installed") from error
+        reason = f"the package {error.name} is not installed" if error.name else str(error)
+        raise UnavailableError(reason) from error
     except UnavailableError:
         raise
     except Exception as error:  # compilers and runtimes have their own kinds
@@ -221,15 +224,15 @@ def _first(make: Callable[[Setup, str], Run], setup: Setup, part: str) -> tuple[
 def measure(setup: Setup, part: str, repetitions: int) -> list[Row]:
     """Time all back ends in turn, pass by pass, so that whatever else the machine does slows all of them."""
     runs, reasons, differences = dict[str, Run](), dict[str, str](), dict[str, float]()
-    wanted: Sequence[Any] = ()
+    first, wanted = next(iter(BACK_ENDS)), None
     for name, make in BACK_ENDS.items():
         try:
             runs[name], answers = _first(make, setup, part)
         except UnavailableError as error:
             reasons[name] = str(error)
             continue
-        wanted = wanted or answers
-        differences[name] = _difference(answers, wanted)
+        wanted = answers if name == first else wanted
+        differences[name] = float("nan") if wanted is None else _difference(answers, wanted)
     spent = {name: list[float]() for name in runs}
     for _ in range(repetitions):
         for name, run in runs.items():

@@ -43,7 +43,7 @@ STAGES = (
 )  # fmt: skip
 BREAKDOWN_FRAMES = 20  # most frames that are timed stage by stage
 COUNTED_FRAMES = 5  # frames whose arithmetic and bytes are counted
-MATRIX = 2048  # side of the matrices whose product tells what the machine can do
+MATRIX = {"cpu": 2048, "cuda": 8192}  # side of the matrices whose product tells what the machine can do
 
 
 class PlainEngine(Engine):
@@ -167,7 +167,7 @@ def staged(dmb: DMB, watch: Stopwatch) -> Iterator[None]:
         *((dmb.engine, name, "crop") for name in ("begin", "pixels", "normalise")),
         (dmb.engine, "encode_query", "query encoder"),
         (dmb.engine, "filter_features", "query encoder"),
-        *((dmb.localiser.memory, name, "filter") for name in ("localise", "remember", "maybe_update")),
+        *((dmb.localiser.memory, name, "filter") for name in ("initialise", "localise", "remember", "maybe_update")),
         (tracker.network.model, "read_memory", "memory read"),
         (dmb.engine, "_read", "memory read"),  # with static shapes
         (dmb.engine, "segment", "decoder"),
@@ -204,6 +204,7 @@ class Times:
 def measure(trackers: Mapping[str, DMB], clip: Clip, *, first: int, from_box: bool) -> dict[str, Times]:
     """Track a clip with several trackers in turn, frame by frame; frames before `first` are not measured."""
     region = clip.box if from_box else clip.mask
+    devices = {dmb.engine.device for dmb in trackers.values() if dmb.engine.device.type == "cuda"}
     begun, spent = {}, {name: list[float]() for name in trackers}
     for index in range(len(clip.frames)):
         image = clip.image(index)
@@ -213,7 +214,9 @@ def measure(trackers: Mapping[str, DMB], clip: Clip, *, first: int, from_box: bo
                 dmb.initialize(image, region)
             else:
                 dmb.track(image)
-            passed = 1000 * (time.perf_counter() - start)  # answers are on the host, so the device is done
+            for device in devices:  # the answer is on the host, but what is remembered may still be on its way
+                torch.cuda.synchronize(device)
+            passed = 1000 * (time.perf_counter() - start)
             if index == 0:
                 begun[name] = passed
             elif index >= first:
@@ -221,8 +224,28 @@ def measure(trackers: Mapping[str, DMB], clip: Clip, *, first: int, from_box: bo
     return {name: Times(begun[name], spent[name]) for name in trackers}
 
 
-def breakdown(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> dict[str, float]:
-    """Milliseconds a frame by stage, means over frames after `first`; with a GPU each stage waits until it is done.
+@dataclass(frozen=True)
+class Stages:
+    """Milliseconds by stage: of the initialisation, and of every frame that was measured."""
+
+    initialise: dict[str, float]
+    frames: dict[str, list[float]]
+
+    def lines(self) -> list[str]:
+        """A line for each stage."""
+        total = sum(float(np.median(values)) for values in self.frames.values())
+        lines = []
+        for stage, values in self.frames.items():
+            low, middle, high = np.percentile(values, (10, 50, 90))
+            lines.append(
+                f"  {stage:14s} {middle:8.1f} ms  {100 * middle / total:4.0f}%  ({low:.1f} to {high:.1f})"
+                f"  {self.initialise[stage]:8.1f} ms"
+            )
+        return lines
+
+
+def breakdown(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> Stages:
+    """Time the initialisation and the frames from `first` on by stage; with a GPU each stage waits until it is done.
 
     So their sum is more than a frame takes otherwise: there the host works ahead of the GPU.
     """
@@ -230,16 +253,20 @@ def breakdown(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> dict[str, 
     synchronise = (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else (lambda: None)
     watch = Stopwatch(synchronise)
     last = min(len(clip.frames), first + BREAKDOWN_FRAMES)
-    dmb.initialize(clip.image(0), clip.box if from_box else clip.mask)
+    spent = []
     with staged(dmb, watch):
-        for index in range(1, last):
-            if index == first:
-                watch.seconds.clear()
+        for index in range(last):
+            watch.seconds.clear()
             with watch.stage("image decode"):
                 image = clip.image(index)
             with watch.stage("other"):
-                dmb.track(image)
-    return {stage: 1000 * watch.seconds[stage] / (last - max(first, 1)) for stage in STAGES}
+                if index:
+                    dmb.track(image)
+                else:
+                    dmb.initialize(image, clip.box if from_box else clip.mask)
+            spent.append({stage: 1000 * watch.seconds[stage] for stage in STAGES})
+    frames = {stage: [values[stage] for values in spent[max(first, 1) :]] for stage in STAGES}
+    return Stages(spent[0], frames)
 
 
 class ByteCounter(TorchDispatchMode):
@@ -299,14 +326,15 @@ def count_work(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> Work:
 
 def matrix_throughput(device: torch.device, dtype: torch.dtype, repetitions: int = 5) -> float:
     """Floating-point operations a second of a large matrix product: what the machine does at best."""
-    left = torch.randn(MATRIX, MATRIX, device=device).to(dtype)
+    side = MATRIX[device.type]
+    left = torch.randn(side, side, device=device).to(dtype)
     best = float("inf")
     for _ in range(repetitions):
         start = time.perf_counter()
         product = left @ left
         float(product[0, 0])  # waits for the device
         best = min(best, time.perf_counter() - start)
-    return float(2 * MATRIX**3 / best)
+    return float(2 * side**3 / best)
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:

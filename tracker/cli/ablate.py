@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tracker.tracker import DMB
 
 PROG = "dmb ablate"
+CALLED = {"settings": "set of settings", "sequences": "set of sequences", "weights": "weights file"}  # in a sentence
 STACKS = ("dev", "demo_vot2018")  # of vot_workspace/stacks, reset-based, one repetition
 DESCRIPTION = """\
 The rows of the paper's Table VIII and the curve of its Fig. 14, measured with your weights.
@@ -111,7 +112,9 @@ class Study:
                 continue
             scores = self._scores(row)
             if scores is None:
-                say(f"{where}: {row.title}")
+                differing = self._differing(row)
+                again = f"; measured again, since another {', another '.join(differing)} was used" if differing else ""
+                say(f"{where}: {row.title}{again}")
                 self._measure(row)
                 scores = self._scores(row) or {}
                 self._report()
@@ -137,16 +140,25 @@ class Study:
 
     def _stored(self, row: Row) -> dict[str, Any]:
         """What earlier runs have measured under the same conditions: by part, a date and scores."""
+        document, parts = self._document(row), self._parts(row).items()
+        return {part: document[part] for part, identity in parts if document.get(part, {}).get("identity") == identity}
+
+    def _document(self, row: Row) -> dict[str, dict[str, Any]]:
+        """What earlier runs have measured of a row, whatever the conditions."""
         try:
-            document = json.loads(Path(self.options.output, f"{row.name}.json").read_text(encoding="utf-8"))
-            parts = self._parts(row).items()
-            return {
-                part: document[part]
-                for part, identity in parts
-                if document.get(part, {}).get("identity") == identity
-            }
-        except (FileNotFoundError, ValueError, AttributeError):
+            found = json.loads(Path(self.options.output, f"{row.name}.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
             return {}
+        return found if isinstance(found, dict) and all(isinstance(part, dict) for part in found.values()) else {}
+
+    def _differing(self, row: Row) -> list[str]:
+        """By which of its conditions an earlier measurement of a row is not what is asked for."""
+        document, names = self._document(row), dict[str, None]()
+        for part, identity in self._parts(row).items():
+            earlier = document.get(part, {}).get("identity", identity)
+            others = (name for name in (*identity, *earlier) if identity.get(name) != earlier.get(name))
+            names |= {CALLED.get(name, name): None for name in others}
+        return list(names)
 
     def _scores(self, row: Row) -> dict[str, Any] | None:
         """The scores of a row that is measured completely."""
@@ -172,6 +184,7 @@ class Study:
                 write_document(Path(self.options.output, f"{row.name}.json"), document)
 
     def _vot(self, row: Row, settings: Mapping[str, str], weights: Path) -> dict[str, float]:
+        from tracker.benchmarks.ablation import ROBUSTNESS
         from vot_workspace.evaluation import Job, evaluate_sequences
 
         identity = self._identity(row, self.options.vot, self.names)
@@ -183,7 +196,8 @@ class Study:
         found = evaluate_sequences(
             job, workers=self.options.workers, keep=keep, environ=self.environ, say=say
         )
-        return dict(found.scores)
+        frames = sum(found.lengths.values())
+        return {**found.scores, ROBUSTNESS: 100.0 * sum(found.failures.values()) / frames}
 
     def _masks(self, row: Row, settings: Mapping[str, str], weights: Path) -> dict[str, float]:
         from tracker.benchmarks.sequences import choose, open_sequences

@@ -15,7 +15,7 @@ from tracker.cli.parsing import Parser
 from tracker.cli.validate import load_tracker, say
 
 if TYPE_CHECKING:
-    from tracker.benchmarks.speed import Clip, Times, Work
+    from tracker.benchmarks.speed import Clip, Stages, Times, Work
     from tracker.settings import Settings
     from tracker.tracker import DMB
 
@@ -132,7 +132,8 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
             },
             "initialise_ms": {name: times.initialise for name, times in measured.items()},
             "track_ms": {name: times.frames for name, times in measured.items()},
-            "stages_ms": stages,
+            "stages_ms": stages.frames,
+            "initialise_stages_ms": stages.initialise,
             "operations": work.operations,
             "bytes": work.bytes,
             "matrix_operations_per_second": throughput,
@@ -146,20 +147,18 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
 
 def _lines(
     measured: Mapping[str, Times],
-    stages: Mapping[str, float],
+    stages: Stages,
     work: Work,
     throughput: float,
     memory: Mapping[str, float],
 ) -> list[str]:
     """Everything but the ratio as text."""
-    total = sum(stages.values())
     reached = work.operations / (measured["dmb"].median / 1000)
-    shares = [f"  {name:14s} {value:8.1f} ms  {100 * value / total:4.0f}%" for name, value in stages.items()]
     held = ", ".join(f"{name} {value:.0f} MB" for name, value in memory.items())
     return [
         *(f"{name}: {times.line()}" for name, times in measured.items()),
-        "stages of dmb, mean:",
-        *shares,
+        "stages of dmb: median of a frame, its share, 10% to 90%; of the initialisation:",
+        *stages.lines(),
         f"arithmetic {work.operations / 1e9:.1f} GFLOP and {work.bytes / 1e9:.2f} GB a frame; "
         f"{reached / 1e9:.0f} GFLOP/s, {100 * reached / throughput:.0f}% of what a large matrix product reaches here",
         f"most memory held: {held}",

@@ -39,6 +39,9 @@ from tracker.optimization import gauss_newton
 SUBSPACE = 192
 
 
+NOT_FINITE = "the filter received features that are not finite; run the network in float32 (DMB_PRECISION=float32)"
+
+
 class FeaturesError(ValueError):
     """The network's features hold what is no number; the message says what to do."""
 
@@ -94,6 +97,7 @@ class SpatialMemory:
         self._target_size: Pair = (0.0, 0.0)
         self._grid = 0
         self._upsampling = self._window = torch.empty(0)
+        self._finite: Tensor | None = None  # features that were found to be finite
 
     @torch.inference_mode()
     def initialise(self, features: Tensor, centres: Tensor | NDArray[np.float64], target_size: Pair) -> None:
@@ -118,8 +122,12 @@ class SpatialMemory:
             )
             raise ValueError(f"{count} samples of {features.shape[1]} channels do not fit {limits}")
         features = _normalise(features)
+        if not torch.isfinite(features).all():
+            raise FeaturesError(NOT_FINITE)
         self._grid = features.shape[3]
         self._prepare_upsampling(features)
+        if not torch.isfinite(torch.as_tensor(centres)).all():
+            raise ValueError("the filter needs centres that are finite")
         labels = self._labels(torch.as_tensor(centres).to(features), target_size)
         subspace, start = _principal_subspace(features, config.projection_channels)
         inside = features if subspace is None else _project(subspace, features)
@@ -149,6 +157,9 @@ class SpatialMemory:
         config = self.config
         scores = self._window * (self._upsampling @ self.score(features)[0] @ self._upsampling.T)
         seen = scores.cpu().numpy()  # once: on a GPU every number that is asked for waits for the device
+        if not np.isfinite(seen).all():
+            raise FeaturesError(NOT_FINITE)
+        self._finite = features
         row, column = divmod(int(seen.argmax()), seen.shape[1])
         peak = float(seen[row, column])
         reach = 0.5 * config.distractor_distance * config.upsampling
@@ -185,7 +196,14 @@ class SpatialMemory:
             hard_negative: the frame shows a distractor and weighs more.
         """
         config, keys = self.config, self._keys(features)
-        label = self._labels(keys.new_tensor([centre]), target_size)
+        # what was localised in is known, and need not be waited for on a GPU
+        if features is not self._finite and not torch.isfinite(keys).all():
+            raise FeaturesError(NOT_FINITE)
+        if not all(map(math.isfinite, centre)):
+            raise ValueError(f"no target can have the centre {centre}")
+        label = self._labels(torch.tensor([centre], dtype=keys.dtype), target_size)
+        if keys.is_cuda:  # unpinned, the copy would wait for all that the GPU was given before
+            label = label.pin_memory().to(keys.device, non_blocking=True)
         rate = config.hard_negative_learning_rate if hard_negative else config.learning_rate
         self.samples.add(keys[0], label[0], rate)
 
@@ -231,8 +249,8 @@ class SpatialMemory:
         self._prepare_upsampling(self.filter)
 
     def _labels(self, centres: Tensor, target_size: Pair) -> Tensor:
-        if not (torch.isfinite(centres).all() and min(target_size) > 0.0 and max(target_size) < math.inf):
-            raise ValueError(f"no target can have the size {target_size} or the centre {centres[0].tolist()}")
+        if not (min(target_size) > 0.0 and max(target_size) < math.inf):
+            raise ValueError(f"no target can have the size {target_size}")
         self._target_size = target_size
         return gaussian_labels(centres, target_size, self._grid, self.config)
 
@@ -261,13 +279,13 @@ class SpatialMemory:
 
 
 def _normalise(features: Tensor) -> Tensor:
-    """Divide every sample by its root mean square over C x H x W, in float32 or float64."""
+    """Divide every sample by its root mean square over C x H x W, in float32 or float64.
+
+    Of a sample with an infinite number or one that is none, all become such: whoever looks at any of them knows.
+    """
     features = features if features.dtype == torch.float64 else features.float()
     scale: Tensor = torch.linalg.vector_norm(features.flatten(1), dim=1) / math.sqrt(features[0].numel())
-    if not torch.isfinite(scale).all():
-        raise FeaturesError(
-            "the filter received features that are not finite; run the network in float32 (DMB_PRECISION=float32)"
-        )
+    scale = torch.where(torch.isfinite(scale), scale, math.nan)
     return features / scale.clamp(min=1e-12)[:, None, None, None]
 
 
