@@ -46,6 +46,7 @@ class Settings:
         spatial_map: what the spatial map shows.
         search_around_after: lost frames after which the regions around are searched too; 0: never.
         confirm_jump: a peak further off than this, in sqrt(w*h) of the target, is weighed against staying.
+        segment_lost: whether frames in which the filter has lost the target are segmented where only boxes are wanted.
         filter: whether the correlation filter localises the target; without it the appearance memory works alone.
         correct_centre: whether the mask's centre corrects the filter's position.
         box2seg: whether a box or polygon is turned into a mask at initialisation.
@@ -70,6 +71,7 @@ class Settings:
     spatial_map: MapKind | None = None
     search_around_after: int | None = None
     confirm_jump: float | None = None
+    segment_lost: bool | None = None
     filter: bool | None = None
     correct_centre: bool | None = None
     box2seg: bool | None = None
@@ -101,6 +103,7 @@ PARAMETERS = {
     "recentre": ("crop", "recentre"),
     "search_around_after": ("crop", "search_around_after"),
     "confirm_jump": ("crop", "confirm_jump"),
+    "segment_lost": ("gate", "segment_lost"),
     "gate": ("gate", "rule"),
     "sampling_interval": ("appearance", "sampling_interval"),
     "last_frame": ("appearance", "last_frame"),
@@ -240,6 +243,12 @@ VARIABLES = (
         "a number from 0, or inf",
         "the target jumps further than this, in its own sizes, only where the surer mask is; inf: always (default: "
         f"{defaults_of('crop', 'confirm_jump')})",
+    ),
+    Variable(
+        "segment_lost",
+        _switch,
+        "on or off",
+        "where only boxes are wanted, segment also the frames in which the filter has lost the target (default: on)",
     ),
     Variable("filter", _switch, "on or off", "localise by the filter; off: by the appearance memory alone, ungated"),
     Variable("correct_centre", _switch, "on or off", "the mask's centre corrects the filter's position (default: on)"),

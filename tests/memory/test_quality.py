@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tracker.config import GateConfig, GateRule
 from tracker.memory.quality import Decision, QualityGate
 
-PAPER = GateConfig(rule="paper", queue_length=3, max_uncertainty=10.0)
+PAPER = GateConfig(rule="paper", queue_length=3, max_uncertainty=10.0, segment_lost=False)
 RELATIVE = GateConfig(rule="relative", queue_length=3, trusted_frames=2)
 
 
@@ -74,6 +74,18 @@ def test_the_size_stays_while_the_target_is_lost() -> None:
     assert gate.judge(1.0 / 9.0).follow_size, "what eq. 11 preserves is followed"
 
 
+def test_a_lost_target_is_looked_for_and_nothing_is_learned() -> None:
+    for looks in (True, False):
+        gate = QualityGate(GateConfig(rule="paper", lost_above=4.0, segment_lost=looks))
+        decisions = [gate.judge(1.0 / uncertainty) for uncertainty in (1.0, 3.9, 4.1, 20.0, math.inf)]
+        assert [decision.segment for decision in decisions] == [True, False, looks, looks, looks]
+        told = "; the target is lost and looked for" if looks else ""
+        assert decisions[2].reason == f"uncertainty not below the average{told}"
+        assert [decision.correct_centre for decision in decisions] == [True, False, looks, looks, looks]
+        for decision in decisions[1:]:
+            assert not (decision.remember_appearance or decision.remember_filter or decision.follow_size)
+
+
 @pytest.mark.parametrize("rule", ["paper", "relative", "off"])
 def test_no_decision_corrects_the_centre_where_that_is_switched_off(rule: GateRule) -> None:
     for corrects in (True, False):
@@ -114,7 +126,7 @@ def test_relative_rule_trusts_until_a_first_peak_is_accepted() -> None:
 @pytest.mark.parametrize("peak", [0.0, -1.0, math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("rule", ["paper", "relative", "off"])
 def test_a_peak_that_is_none_is_infinitely_uncertain(rule: GateRule, peak: float) -> None:
-    gate = QualityGate(GateConfig(rule=rule))
+    gate = QualityGate(GateConfig(rule=rule, segment_lost=False))
     gate.judge(0.5)
     decision = gate.judge(peak)
     assert decision.uncertainty == math.inf
@@ -133,7 +145,7 @@ def test_off_accepts_everything() -> None:
     ("rule", "answers"), [("paper", [1, 0, 0, 0, 1]), ("relative", [1, 1, 0, 0, 1]), ("off", [1, 1, 1, 1, 1])]
 )
 def test_where_every_frame_must_show_a_mask_each_is_segmented(rule: GateRule, answers: list[int]) -> None:
-    gate = QualityGate(GateConfig(rule=rule))
+    gate = QualityGate(GateConfig(rule=rule, segment_lost=False))
     gate.reset(every_frame=True)
     gate.judge(0.5)
     assert accepted(gate.judge(0.0)) == [bool(answer) for answer in answers]

@@ -43,7 +43,7 @@ def test_paper(seed: int, length: int, every_frame: bool) -> None:
     peaks = sequence(seed)
     expected = gate.paper(peaks, length, 10.0, every_frame)
     assert 0.05 < np.mean([verdict.remember_appearance for verdict in expected]) < 0.8
-    assert_judged(GateConfig(rule="paper", queue_length=length), peaks, expected, every_frame)
+    assert_judged(GateConfig(rule="paper", queue_length=length, segment_lost=False), peaks, expected, every_frame)
 
 
 @pytest.mark.parametrize("length", [3, 25])
@@ -68,7 +68,8 @@ def test_paper_at_its_limits() -> None:
     expected = gate.paper(peaks, length, limit, False)
     assert expected[0].segment, "an empty queue bounds nothing, and the limit itself is allowed"
     assert not expected[1].segment, "U = U_avg is not below it"
-    assert_judged(GateConfig(rule="paper", queue_length=length, max_uncertainty=limit), peaks, expected, False)
+    config = GateConfig(rule="paper", queue_length=length, max_uncertainty=limit, segment_lost=False)
+    assert_judged(config, peaks, expected, False)
 
 
 @pytest.mark.parametrize("every_frame", [False, True])

@@ -72,6 +72,7 @@ ROWS: tuple[Row, ...] = (
     Row("filter_off", "no filter and no gate: appearance memory alone", {"DMB_FILTER": "off"}),
     Row("search_off", "lost target not searched around", {"DMB_SEARCH_AROUND_AFTER": "0"}),
     Row("confirm_off", "far peaks of the filter always followed", {"DMB_CONFIRM_JUMP": "inf"}),
+    Row("segment_lost_off", "lost frames not segmented", {"DMB_SEGMENT_LOST": "off"}),
     Row("interval_0", "interval 0: first frame only", _interval(0), table=False, interval=0),
     Row("interval_1", "interval 1", _interval(1), table=False, interval=1),
     Row("interval_15", "interval 15", _interval(15), table=False, interval=15),

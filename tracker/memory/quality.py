@@ -59,6 +59,8 @@ class QualityGate:
       queued, eq. 10 says nothing and U_avg is their plain mean.
     - With an empty queue, in the first tracked frame, only `max_uncertainty` decides.
     - U equal to U_avg, which eq. 11 leaves out, is not preserved.
+    - Not the paper's: a frame above `lost_above` is segmented, though neither memory learns from it and the size stays
+      (`segment_lost`). There the filter's peak is noise, and what the appearance memory sees is all that is known.
 
     "relative": the authors' release. U = mean of the last `queue_length` accepted peaks / this peak, and 0 in
     the first `trusted_frames` frames or while no peak has been accepted. Below `remember_below` the peak
@@ -127,7 +129,10 @@ class QualityGate:
             preserved, reason = False, "uncertainty not below the average"
         if uncertainty <= config.max_uncertainty:
             queue.append(uncertainty)
-        segment = preserved or self._every_frame
+        lost = config.segment_lost and uncertainty > config.lost_above
+        segment = preserved or self._every_frame or lost
+        if lost and not preserved:
+            reason += "; the target is lost and looked for"
         correct = segment and config.correct_centre
         resize = preserved or (self._every_frame and uncertainty <= config.lost_above)
         return Decision(uncertainty, segment, preserved, preserved, resize, correct, reason, average)
