@@ -156,11 +156,11 @@ class TrackerConfig:
         return cls(**MODEL_CONFIGS[model])  # type: ignore[arg-type]
 
 
-# what each model has otherwise than the defaults above: smaller crops and a shorter memory, for CPUs
+# what each model has otherwise than the defaults above: a smaller crop for masks and a shorter memory, for CPUs
 MODEL_CONFIGS: dict[ModelName, dict[str, object]] = {
     "full": {},
     "compact": {
-        "crop": CropConfig(size=192, segment_factor=3.2, segment_size=288, box_size=192),
+        "crop": CropConfig(segment_factor=3.2, segment_size=288),
         "appearance": AppearanceConfig(max_frames=6),
     },
 }

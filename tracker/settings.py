@@ -198,7 +198,7 @@ VARIABLES = (
     Variable(
         "model",
         *_choice(ModelName),
-        help="full: the paper's network; compact: a smaller one with smaller crops, for CPUs (default: full)",
+        help="full: the paper's network; compact: a smaller one with smaller masks, for CPUs (default: full)",
     ),
     Variable("weights", str, "a file", "weights file (default: the project's own)"),
     Variable("threads", _integer(1), "a whole number from 1", "CPU threads (default: PyTorch's choice)"),

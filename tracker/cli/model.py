@@ -11,7 +11,7 @@ from tracker.config import MODEL_NAMES
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add --weights and --model."""
     parser.add_argument("--weights", metavar="FILE", help="weights file (default: DMB_WEIGHTS, or the project's own)")
-    what = "the project's own weights: of the paper's network, or of a smaller one with smaller crops, for CPUs"
+    what = "the project's own weights: of the paper's network, or of a smaller one with smaller masks, for CPUs"
     parser.add_argument("--model", choices=MODEL_NAMES, help=f"{what} (default: DMB_MODEL, or full)")
 
 
