@@ -94,7 +94,7 @@ def test_the_tracker_config_gets_what_was_chosen_and_keeps_the_rest() -> None:
 def test_a_model_brings_its_configuration_and_choices_change_it() -> None:
     full, compact = (Settings(model=name).tracker_config() for name in MODEL_NAMES)
     assert full == TrackerConfig() and compact == TrackerConfig.of("compact")
-    assert compact.crop.segment_size < full.crop.segment_size and compact.crop.size < full.crop.size
+    assert compact.crop.segment_size < full.crop.segment_size and compact.crop.size == full.crop.size
     assert compact.gate == full.gate and compact.filter == full.filter
     chosen = Settings(max_frames=2, crop_size=64).tracker_config(compact)
     assert (chosen.appearance.max_frames, chosen.crop.segment_size, chosen.crop.size) == (2, 64, 64)

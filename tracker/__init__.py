@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tracker.videos import track_videos
     from tracker.weights import load_weights
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["DMB", "GOT10kTracker", "Result", "StateFileError", "__version__", "load_weights", "track_videos"]
 
 # public name -> its module

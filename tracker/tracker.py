@@ -167,8 +167,9 @@ class DMB:
                 self.centre = shape.centre
             if decision.follow_size:
                 self._follow_size(shape, may_grow=not view.leaks)
-            self.shape = self.segmented_shape = shape
-            self.angle = edge_angle(shape.polygon)
+            self.shape = shape
+            if decision.trust:
+                self.segmented_shape, self.angle = shape, edge_angle(shape.polygon)
             if decision.remember_appearance and not view.leaks and self.appearance.wants(self.frame_index):
                 remembered = np.where(self._near(shape.mask, view.crop), view.probability, np.float32(0.0))
                 self.appearance.commit(*self.engine.encode_memory(view.pixels, remembered), self.frame_index)
@@ -325,8 +326,8 @@ class DMB:
         return np.asarray(cv2.dilate(crop.mask_to_crop(mask), kernel) > 0.0)
 
     def _plausible(self, shape: Shape) -> bool:
-        """Whether the mask's area changed by less than the limit since the last frame (release)."""
-        before, now = max(float(self.shape.mask.sum()), 1.0), float(shape.mask.sum())
+        """Whether the mask's area changed by less than the limit since it was last segmented and trusted (release)."""
+        before, now = max(float(self.segmented_shape.mask.sum()), 1.0), float(shape.mask.sum())
         return abs(now - before) < self.config.gate.max_area_change * before
 
     def _follow_size(self, shape: Shape, *, may_grow: bool = True) -> None:

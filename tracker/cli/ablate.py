@@ -149,7 +149,9 @@ class Study:
             found = json.loads(Path(self.options.output, f"{row.name}.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return {}
-        return found if isinstance(found, dict) and all(isinstance(part, dict) for part in found.values()) else {}
+        parts = found.values() if isinstance(found, dict) else [None]
+        whole = all(isinstance(part, dict) and isinstance(part.get("identity"), dict) for part in parts)
+        return found if whole else {}
 
     def _differing(self, row: Row) -> list[str]:
         """By which of its conditions an earlier measurement of a row is not what is asked for."""

@@ -21,7 +21,8 @@ class Decision:
 
     Attributes:
         uncertainty: U >= 0; infinite where the peak is not positive or not finite.
-        segment: run the decoder and believe its mask.
+        segment: run the decoder and answer its mask.
+        trust: the mask may stand for the target's shape in later frames that are not segmented.
         remember_appearance: the frame may enter the appearance memory.
         remember_filter: the frame may enter the filter's sample memory.
         follow_size: the target's size may follow the mask.
@@ -40,6 +41,7 @@ class Decision:
     correct_centre: bool
     reason: str
     average: float = math.nan
+    trust: bool = True
 
 
 class QualityGate:
@@ -49,7 +51,7 @@ class QualityGate:
 
     "paper": eqs. 9-11 as printed. U = 1 / peak. A frame is preserved, that is segmented and remembered, iff U
     is below U_avg and not above `max_uncertainty`; "removed directly" is read as not segmented, not
-    remembered. What the paper leaves open is read so:
+    remembered, with the last exception below. What the paper leaves open is read so:
 
     - The queue holds the uncertainty of every judged frame, preserved or not: were it only preserved ones,
       each below the mean before it, the mean would sink until nothing passes. Frames above `max_uncertainty`
@@ -59,8 +61,10 @@ class QualityGate:
       queued, eq. 10 says nothing and U_avg is their plain mean.
     - With an empty queue, in the first tracked frame, only `max_uncertainty` decides.
     - U equal to U_avg, which eq. 11 leaves out, is not preserved.
-    - Not the paper's: a frame above `lost_above` is segmented, though neither memory learns from it and the size stays
-      (`segment_lost`). There the filter's peak is noise, and what the appearance memory sees is all that is known.
+    - Not the paper's: a frame above `lost_above` that is not preserved is segmented all the same (`segment_lost`). There
+      the filter's peak is noise, and what the appearance memory sees is all that is known of where the target is.
+      Neither memory learns from such a frame, and size and shape stay. So more is segmented above `lost_above` than
+      between U_avg and it.
 
     "relative": the authors' release. U = mean of the last `queue_length` accepted peaks / this peak, and 0 in
     the first `trusted_frames` frames or while no peak has been accepted. Below `remember_below` the peak
@@ -129,13 +133,13 @@ class QualityGate:
             preserved, reason = False, "uncertainty not below the average"
         if uncertainty <= config.max_uncertainty:
             queue.append(uncertainty)
-        lost = config.segment_lost and uncertainty > config.lost_above
-        segment = preserved or self._every_frame or lost
-        if lost and not preserved:
+        shown = preserved or self._every_frame
+        segment = shown or (config.segment_lost and uncertainty > config.lost_above)
+        if segment and not shown:
             reason += "; the target is lost and looked for"
         correct = segment and config.correct_centre
         resize = preserved or (self._every_frame and uncertainty <= config.lost_above)
-        return Decision(uncertainty, segment, preserved, preserved, resize, correct, reason, average)
+        return Decision(uncertainty, segment, preserved, preserved, resize, correct, reason, average, shown)
 
     def _judge_relative(self, peak: float, valid: bool) -> Decision:
         config, queue = self.config, self._queue

@@ -157,7 +157,7 @@ class SpatialMemory:
         config = self.config
         scores = self._window * (self._upsampling @ self.score(features)[0] @ self._upsampling.T)
         seen = scores.cpu().numpy()  # once: on a GPU every number that is asked for waits for the device
-        if not np.isfinite(seen).all():
+        if not np.isfinite(seen).all() and not torch.isfinite(features).all():  # asked on the device only then
             raise FeaturesError(NOT_FINITE)
         self._finite = features
         row, column = divmod(int(seen.argmax()), seen.shape[1])
