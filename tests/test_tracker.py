@@ -7,6 +7,7 @@ the gate and all geometry are the real ones.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -116,6 +117,32 @@ def test_the_papers_rule_answers_the_moved_shape_where_it_does_not_segment(engin
         assert now.confidence <= FAILED_CONFIDENCE
         sides = [np.linalg.norm(np.diff(result.polygon[:3], axis=0), axis=1) for result in (before, now)]
         assert sides[0] == pytest.approx(sides[1], abs=1e-6)
+
+
+def test_the_mask_of_a_lost_frame_moves_the_target_and_nothing_else(
+    engine: ColourEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uncertainties = iter([1.0, 6.0, 3.9, 3.9, 0.9])  # certain, lost, two that are neither, certain
+    judge = QualityGate.judge
+    monkeypatch.setattr(QualityGate, "judge", lambda gate, peak: judge(gate, 1.0 / next(uncertainties)))
+    dmb = DMB(engine, replace(CONFIG, gate=GateConfig(rule="paper")))
+    image = scene(*PATH[0])[0]
+    dmb.initialize(image, POLYGON, masks=False)
+    whole = dmb.track(image)
+    before = dmb.size, dmb.angle, dmb.appearance.frames, len(dmb.localiser.memory.samples.stored()[0])
+    strip = image.copy()
+    strip[:, : int(whole.polygon[:, 0].mean()) + 5] = 90  # only the right end of the target is to be seen
+    lost = dmb.track(strip)
+    assert lost.segmented and lost.mask.sum() < 0.5 * whole.mask.sum()
+    assert lost.decision is not None and "looked for" in lost.decision.reason and lost.confidence < 0.25
+    assert dmb.centre[0] > whole.polygon[:, 0].mean() + 3
+    after = dmb.size, dmb.angle, dmb.appearance.frames, len(dmb.localiser.memory.samples.stored()[0])
+    assert after == before
+    dmb.save(tmp_path / "state.safetensors")
+    for follower in (DMB.load(tmp_path / "state.safetensors", engine), dmb):
+        moved = follower.track(image)
+        assert not moved.segmented and moved.mask.sum() == pytest.approx(whole.mask.sum(), rel=0.05)
+    assert overlap(dmb.track(image).mask, whole.mask) > 0.9
 
 
 def test_a_target_that_crept_out_of_sight_comes_back_whole(

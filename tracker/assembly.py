@@ -14,7 +14,7 @@ from tracker.weights import find_weights, load_weights
 
 
 def build_engine(settings: Settings) -> tuple[Engine, Path]:
-    """Load the network that `settings` ask for.
+    """Load the network that `settings` ask for. A number of threads counts for the whole process.
 
     Returns:
         The engine, and the file its weights came from.

@@ -89,7 +89,7 @@ class GateConfig:
     queue_length: int = 25  # L of eq. 10 (release)
     max_uncertainty: float = 10.0  # the threshold of eq. 11; under "relative" the frame is not segmented above it
     lost_above: float = 4.0  # a peak with 1/peak above this has lost the target: under "paper" its size stays
-    segment_lost: bool = True  # under "paper" a frame above `lost_above` is segmented: the filter knows nothing then
+    segment_lost: bool = True  # paper: where boxes are wanted, what eq. 11 removes is segmented above `lost_above`
     remember_below: float = 3.0  # relative: below it the peak enters the mean and the sample the filter (release)
     resize_below: float = 3.5  # relative: below it the size may follow the mask (release)
     trusted_frames: int = 4  # relative: the first tracked frames count as certain, the mean being empty (release)

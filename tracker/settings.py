@@ -34,7 +34,7 @@ class Settings:
         precision: arithmetic of the network.
         model: "full" or "compact": which of the project's own weights are used; a named file must be of that model.
         weights: a weights file; None for the project's own.
-        threads: CPU threads; None leaves PyTorch's choice.
+        threads: CPU threads of PyTorch and of OpenCV, for the whole process; None leaves their own choices.
         gate: rule of the quality gate.
         crop_size: side of the crop that is segmented where masks are wanted, as the network sees it, pixels, a multiple
             of 16; the search region, and the crop where only boxes are wanted, become no larger than it.
@@ -44,9 +44,11 @@ class Settings:
         max_frames: most frames in the appearance memory.
         position: how the spatial map enters the decoder.
         spatial_map: what the spatial map shows.
-        search_around_after: lost frames after which the regions around are searched too; 0: never.
-        confirm_jump: a peak further off than this, in sqrt(w*h) of the target, is weighed against staying.
+        search_around_after: lost frames after which the regions around are searched too; 0: never. With `recentre`.
+        confirm_jump: a peak further off than this, in sqrt(w*h) of the target, is weighed against staying. With
+            `recentre`.
         segment_lost: whether frames in which the filter has lost the target are segmented where only boxes are wanted.
+            Under the gate's rule "paper".
         filter: whether the correlation filter localises the target; without it the appearance memory works alone.
         correct_centre: whether the mask's centre corrects the filter's position.
         box2seg: whether a box or polygon is turned into a mask at initialisation.
@@ -201,7 +203,7 @@ VARIABLES = (
         help="full: the paper's network; compact: a smaller one with smaller masks, for CPUs (default: full)",
     ),
     Variable("weights", str, "a file", "weights file (default: the project's own)"),
-    Variable("threads", _integer(1), "a whole number from 1", "CPU threads (default: PyTorch's choice)"),
+    Variable("threads", _integer(1), "a whole number from 1", "CPU threads (default: PyTorch's and OpenCV's choice)"),
     Variable("gate", *_choice(GateRule), help="rule by which frames enter the memories; off: all do (default: paper)"),
     Variable(
         "crop_size",

@@ -95,7 +95,7 @@ class DMB:
         self.angle: float | None = None  # of the last rotated box, degrees
         self.max_gap = self.config.mask.max_gap  # between the target's parts; what a first mask shows is allowed
         self.shape = Shape.empty()
-        self.segmented_shape = Shape.empty()  # the last one that was segmented; moves start from it, so none adds up
+        self.segmented_shape = Shape.empty()  # the last one segmented and trusted; moves start from it, so none adds up
         self.initial_area = 1.0  # of the rotated box in the first frame, in units of `initial_size`'s product
         self.initial_size: Point = (0.0, 0.0)
         self.view: View | None = None  # where the last mask was segmented; None in the first frame and for moved shapes
@@ -108,7 +108,8 @@ class DMB:
             region: box (x, y, w, h), polygon (n x 2) or mask (H x W), see `parse_region`.
             masks: masks are wanted, so every frame is segmented, at the full size of the closer crop. False where only
                 boxes will be read, after a box or a polygon: then the crop is smaller, and a frame that eq. 11 removes
-                shows the last shape, moved; that drifts less, and the boxes of VOT2014 fit better.
+                shows the last shape, moved, unless the filter has lost the target (`GateConfig.segment_lost`). On
+                VOT2014 that loses fewer targets than to segment every frame.
 
         Raises:
             ImageError: unusable image.

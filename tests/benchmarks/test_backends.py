@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def test_the_compiler_answers_the_same(setup: Setup, part: str, monkeypatch: pyt
     kept = {name: BACK_ENDS[name] for name in ("plain", "torch.compile")}
     monkeypatch.setattr(backends, "BACK_ENDS", kept)
     compiled = measure(setup, part, repetitions=1)[1]
-    assert compiled.difference < 1e-3 or "compiler" in compiled.reason.lower(), compiled
+    if not compiled.milliseconds and shutil.which("c++") is None:
+        pytest.skip(compiled.reason)
+    assert compiled.difference < 1e-3, compiled
 
 
 @pytest.mark.usefixtures("quick")
@@ -92,9 +95,10 @@ def test_without_onnx_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_files_are_gone_afterwards() -> None:
+    pytest.importorskip("onnx")
     with prepared(DMBNet().eval(), torch.float32, size=64, frames=1) as setup:
         folder = setup.files
-        assert sorted(path.name for path in folder.iterdir())[0] == "decoder.onnx"
+        assert "decoder.onnx" in {path.name for path in folder.iterdir()}
     assert not Path(folder).exists()
 
 

@@ -49,11 +49,12 @@ def decide(value: float, mean: float, limit: float) -> bool:
 
 
 def paper(
-    peaks: Sequence[float], length: int, limit: float, every_frame: bool, lost_above: float = 4.0
+    peaks: Sequence[float], length: int, limit: float, every_frame: bool, looks: bool, lost_above: float = 4.0
 ) -> list[Verdict]:
     """Eqs. 9-11 for all frames; frames above the limit do not enter the queue, all others do.
 
-    Where every frame is to show a mask, which is not the paper's, the size follows it up to `lost_above`.
+    Where every frame is to show a mask, which is not the paper's, the size follows it up to `lost_above`. Nor is it the
+    paper's that above this a mask is looked for all the same (`looks`), to find the centre.
     """
     values = [uncertainty(peak) for peak in peaks]
     verdicts = []
@@ -61,7 +62,7 @@ def paper(
         queue = [earlier for earlier in values[:t] if earlier <= limit][-length:]
         mean = average(queue, length)
         preserved = decide(value, mean, limit)
-        shown = preserved or every_frame
+        shown = preserved or every_frame or (looks and value > lost_above)
         resized = preserved or (every_frame and value <= lost_above)
         verdicts.append(Verdict(value, shown, preserved, preserved, resized, shown, mean))
     return verdicts

@@ -36,14 +36,15 @@ def assert_judged(config: GateConfig, peaks: list[float], expected: list[gate.Ve
             assert getattr(decision, flag) == getattr(verdict, flag), (t, peak, flag, decision.reason)
 
 
+@pytest.mark.parametrize("looks", [False, True])
 @pytest.mark.parametrize("every_frame", [False, True])
 @pytest.mark.parametrize("length", [3, 25])
 @pytest.mark.parametrize("seed", range(5))
-def test_paper(seed: int, length: int, every_frame: bool) -> None:
+def test_paper(seed: int, length: int, every_frame: bool, looks: bool) -> None:
     peaks = sequence(seed)
-    expected = gate.paper(peaks, length, 10.0, every_frame)
+    expected = gate.paper(peaks, length, 10.0, every_frame, looks)
     assert 0.05 < np.mean([verdict.remember_appearance for verdict in expected]) < 0.8
-    assert_judged(GateConfig(rule="paper", queue_length=length, segment_lost=False), peaks, expected, every_frame)
+    assert_judged(GateConfig(rule="paper", queue_length=length, segment_lost=looks), peaks, expected, every_frame)
 
 
 @pytest.mark.parametrize("length", [3, 25])
@@ -65,7 +66,7 @@ def test_paper_at_its_limits() -> None:
     """Powers of two, so that nothing is rounded: U equal to the mean, and equal to the limit."""
     limit, length = 8.0, 4
     peaks = [1 / 8, 1 / 8, 1 / 4, 1 / 4, 1 / 16, 1 / 8, 1 / 2, 1 / 4, 1 / 4, 1 / 4, 1 / 4, 1 / 3, 1 / 2, 1 / 2]
-    expected = gate.paper(peaks, length, limit, False)
+    expected = gate.paper(peaks, length, limit, False, False)
     assert expected[0].segment, "an empty queue bounds nothing, and the limit itself is allowed"
     assert not expected[1].segment, "U = U_avg is not below it"
     config = GateConfig(rule="paper", queue_length=length, max_uncertainty=limit, segment_lost=False)

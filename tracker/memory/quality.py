@@ -61,10 +61,10 @@ class QualityGate:
       queued, eq. 10 says nothing and U_avg is their plain mean.
     - With an empty queue, in the first tracked frame, only `max_uncertainty` decides.
     - U equal to U_avg, which eq. 11 leaves out, is not preserved.
-    - Not the paper's: a frame above `lost_above` that is not preserved is segmented all the same (`segment_lost`). There
-      the filter's peak is noise, and what the appearance memory sees is all that is known of where the target is.
-      Neither memory learns from such a frame, and size and shape stay. So more is segmented above `lost_above` than
-      between U_avg and it.
+    - Not the paper's: a frame above `lost_above` that is not preserved is segmented all the same (`segment_lost`).
+      There the filter's peak is noise, and what the appearance memory sees is all that is known of where the target
+      is. Neither memory learns from such a frame, and size and shape stay. So more is segmented above `lost_above`
+      than between U_avg and it.
 
     "relative": the authors' release. U = mean of the last `queue_length` accepted peaks / this peak, and 0 in
     the first `trusted_frames` frames or while no peak has been accepted. Below `remember_below` the peak
