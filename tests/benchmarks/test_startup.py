@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -53,14 +54,15 @@ def test_being_ready_is_all_that_comes_before_the_greeting() -> None:
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_only_a_gpu_is_warmed_up_at_full_size(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_gpu_is_warmed_up_at_full_size_with_a_full_memory(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[TrackerConfig] = []
     calls: list[str] = []
 
     def make(_engine: object, config: TrackerConfig) -> SimpleNamespace:
         used.append(config)
         return SimpleNamespace(
-            initialize=lambda image, region: calls.append("initialize"), track=lambda image: calls.append("track")
+            initialize=lambda image, region, *, masks: calls.append("masks" if masks else "boxes"),
+            track=lambda image: calls.append("track"),
         )
 
     monkeypatch.setattr(tracker.tracker, "DMB", make)
@@ -68,8 +70,10 @@ def test_only_a_gpu_is_warmed_up_at_full_size(device: str, monkeypatch: pytest.M
     warm_up(SimpleNamespace(device=torch.device(device)), config)  # type: ignore[arg-type]
     crop = used[0].crop
     if device == "cuda":
-        assert used == [config]
+        assert used == [replace(config, appearance=replace(config.appearance, sampling_interval=1))]
+        tracked = config.appearance.max_frames * ["track"]
+        assert calls == ["masks", *tracked, "boxes", *tracked]
     else:
         assert crop.size == crop.segment_size == crop.box_size == WARM_UP_SIZE < config.crop.size
         assert used[0].filter == config.filter and used[0].gate == config.gate
-    assert calls == ["initialize", "track", "track"]
+        assert calls == ["masks", "track", "track"]
