@@ -193,6 +193,7 @@ def test_all_errors_of_the_packages_are_mendable() -> None:
     import vot_workspace
 
     inner = {
+        "tracker.benchmarks.backends:UnavailableError",  # becomes a row that says so
         "tracker.benchmarks.davis_run:_StoppedError",  # never leaves its module
         "vot_workspace.opencv_baseline:BaselineError",  # of a process of its own
         "vot_workspace.scores:ScoresError",  # becomes EvaluationError or ResultsError
