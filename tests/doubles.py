@@ -27,6 +27,7 @@ class Answer:
     polygon: NDArray[np.float64]
     box: tuple[float, float, float, float]
     confidence: float
+    segmented: bool = False
 
 
 class StillTracker:

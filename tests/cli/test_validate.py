@@ -210,7 +210,7 @@ def test_an_empty_first_mask_and_a_bad_setting_are_one_sentence(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "give --masks, --vot or both"),
+        ([], "give --masks, --vot or --tracking"),
         (["--masks", "a", "--init", "none"], "--init: 'none' is not possible; use one of: mask, box, both"),
         (["--vot", "a", "--frames", "5"], "--frames has no effect without --masks"),
         (["--masks", "a", "--keep", "b"], "--keep has no effect without --vot"),
@@ -242,3 +242,27 @@ def test_sigterm_unwinds_the_stack(masks: Path, command: Callable[..., int], mon
         command("--masks", masks)
     assert stop.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_tracking_is_scored_and_compared_with_a_saved_run(
+    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "tracking"
+    for name, step in (("slow", 0), ("fast", 9)):
+        (folder / name / "color").mkdir(parents=True)
+        for number in range(12):
+            cv2.imwrite(str(folder / name / "color" / f"{number + 1:08d}.jpg"), np.full((*SHAPE, 3), 90, np.uint8))
+        (folder / name / "groundtruth.txt").write_text("".join(f"{n * step % 40},5,12,12\n" for n in range(12)))
+    runs, document = tmp_path / "runs.json", tmp_path / "scores.json"
+    fast = ("--tracking", str(folder), "--strides", "1", "2")
+    assert command(*fast, "--runs", str(runs), "--output", str(document)) == 0
+    said = capsys.readouterr().out
+    assert "failures: fast" in said and "slow /2 from 0" in said and "scores EAO" in said
+    found = json.loads(document.read_text())["tracking"]
+    assert found["failures"]["slow"] == 0 < found["failures"]["fast"]
+    assert found["scores"]["accuracy"]["low"] <= found["scores"]["accuracy"]["value"]
+    assert command(*fast, "--against", str(runs)) == 0
+    said = capsys.readouterr().out
+    assert "difference failures per 1000 frames   0.000 [0.000, 0.000]\n" in said
+    assert command("--tracking", str(folder), "--strides", "4", "--against", str(runs)) == 1
+    assert "lacks sequence" in capsys.readouterr().err

@@ -33,6 +33,7 @@ MENDABLE = (
     "tracker.benchmarks.sequences:SequenceError",
     "tracker.benchmarks.startup:StartupError",
     "tracker.benchmarks.tracked_masks:MaskCacheError",
+    "tracker.benchmarks.tracking:TrackingDataError",
     "tracker.engine:DeviceError",
     "tracker.geometry.region:RegionError",
     "tracker.media.frames:SourceError",

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,11 @@ Scores of a weights file.
 With --masks: region similarity J and boundary similarity F on sequences with a mask for every frame
 (SEQUENCE/00000.jpg or .webp with SEQUENCE/00000.png, in a folder or a tar file), started from the first mask and from
 its box, and what Box2Seg makes of that box. With --vot: expected average overlap, accuracy and failures of the VOT
-toolkit's reset-based evaluation (vot_workspace/stacks/dev.yaml). Give one of them or both.
+toolkit's reset-based evaluation (vot_workspace/stacks/dev.yaml). With --tracking: the same protocol in this program,
+without the toolkit, also at faster motion (every 2nd or 4th frame) and from later starts, each number with its
+interval over sequences, and against a saved run. Give one of them or several.
+
+A first answer in minutes: --tracking DIR --strides 4. The whole: --strides 1 2 4.
 
 Settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
 """
@@ -53,25 +57,40 @@ def _parser() -> argparse.ArgumentParser:
     experiment = "resets: start again after a failure, as VOT2013 to VOT2019 do; multistart: start every 50 frames, as "
     experiment += "VOT2020 does; takes about four times as long, and chance moves the EAO less (default: resets)"
     vot.add_argument("--experiment", choices=("resets", "multistart"), help=experiment)
-    vot.add_argument("--workers", type=int, metavar="N", help="evaluate in N processes (default: 1)")
     vot.add_argument("--keep", type=Path, metavar="DIR", help="keep the workspace here; an evaluation goes on in it")
+    tracking = parser.add_argument_group("reset-based, without the toolkit")
+    tracking.add_argument("--tracking", type=Path, metavar="DIR", help="folder of sequences in the VOT format")
+    which = "of them, those to track (default: all)"
+    tracking.add_argument("--tracking-sequences", nargs="+", metavar="NAME", help=which)
+    tracking.add_argument("--strides", type=int, nargs="+", metavar="N", help="track every N-th frame (default: 1)")
+    tracking.add_argument("--starts", type=int, metavar="K", help="start at K places of each first half (default: 1)")
+    tracking.add_argument("--runs", type=Path, metavar="FILE.json", help="write every overlap, to compare with")
+    tracking.add_argument("--against", type=Path, metavar="FILE.json", help="compare with such a file by sequence")
+    parser.add_argument("--workers", type=int, metavar="N", help="--vot and --tracking in N processes (default: 1)")
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="write all numbers and conditions")
     return parser
 
 
 def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End the process with code 2 where options are missing, have no effect or no sense."""
-    if options.masks is None and options.vot is None:
-        parser.error("give --masks, --vot or both")
-    belonging = {"masks": ("sequences", "init", "frames"), "vot": ("vot_sequences", "experiment", "workers", "keep")}
+    if options.masks is None and options.vot is None and options.tracking is None:
+        parser.error("give --masks, --vot or --tracking")
+    belonging = {
+        "masks": ("sequences", "init", "frames"),
+        "vot": ("vot_sequences", "experiment", "keep"),
+        "tracking": ("tracking_sequences", "strides", "starts", "runs", "against"),
+    }
     for needed, names in belonging.items():
         for name in names:
             if getattr(options, needed) is None and getattr(options, name) is not None:
                 parser.error(f"--{name.replace('_', '-')} has no effect without --{needed}")
-    for name, smallest in (("frames", 2), ("workers", 1)):
-        value = getattr(options, name)
-        if value is not None and value < smallest:
-            parser.error(f"--{name} is {value}; it must be at least {smallest}")
+    if options.workers is not None and options.vot is None and options.tracking is None:
+        parser.error("--workers has no effect without --vot or --tracking")
+    for name, smallest in (("frames", 2), ("workers", 1), ("starts", 1), ("strides", 1)):
+        given = getattr(options, name)
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None and value < smallest:
+                parser.error(f"--{name.replace('_', '-')} is {value}; it must be at least {smallest}")
 
 
 def load_tracker(settings: Settings) -> DMB:
@@ -159,11 +178,51 @@ def _vot(options: argparse.Namespace, job: Job, environ: Mapping[str, str], thre
     return facts | {"threads_per_worker": found.threads or threads, "sequences": rows, "scores": found.scores}
 
 
+def _tracking(
+    options: argparse.Namespace, settings: Settings, load: Callable[[Settings], DMB], names: list[str]
+) -> dict[str, Any]:
+    """The reset-based part without the toolkit; prints, and returns what goes into the JSON file."""
+    from tracker.benchmarks.tracking import TrackingDataError, read_runs, run_all, write_runs
+    from tracker.metrics.resets import Table
+
+    strides, starts = sorted(set(options.strides or [1])), options.starts or 1
+    before = None if options.against is None else read_runs(options.against)
+    alone = replace(settings, threads=1)
+    runs = run_all(
+        options.tracking, names, alone, load, strides=strides, starts=starts, workers=options.workers or 1, say=say
+    )
+    if options.runs is not None:
+        write_runs(options.runs, runs)
+    table = Table(runs)
+    lost = [f"{name} {count}" for name, count in table.failures.items() if count]
+    say(f"{sum(table.failures.values())} failures: {', '.join(lost) or 'none'}")
+    found = {"scores": table.intervals()}
+    if before is not None:
+        keys = {run.key for run in runs}
+        missing = keys - {run.key for run in before}
+        if missing:
+            name, stride, first = sorted(missing)[0]
+            raise TrackingDataError(
+                f"'{options.against}' lacks sequence '{name}' at stride {stride} from frame {first}; compare with a "
+                "run of the same --strides, --starts and sequences"
+            )
+        found["difference"] = table.against(Table([run for run in before if run.key in keys]))
+    for title, scores in found.items():
+        for name, interval in scores.items():
+            mark = "  decided" if title == "difference" and interval.decided else ""
+            say(f"{title} {name:26s} {interval}{mark}")
+    return {
+        "source": options.tracking.name, "strides": strides, "starts": starts, "failures": table.failures,
+        **{title: {name: asdict(interval) for name, interval in scores.items()} for title, scores in found.items()},
+    }  # fmt: skip
+
+
 def _validate(
     options: argparse.Namespace, load: Callable[[Settings], DMB], environ: Mapping[str, str]
 ) -> None:
     """Check everything that can be checked at once, then measure."""
     from tracker.benchmarks.sequences import choose, open_sequences
+    from tracker.benchmarks.tracking import TrackingDataError
     from tracker.benchmarks.validation import conditions, write_document
     from tracker.settings import from_environment
     from tracker.weights import find_weights, read_weights
@@ -178,6 +237,9 @@ def _validate(
         with open_sequences(options.masks) as sequences:
             choose(sequences, options.sequences, options.masks)
     names = choose_vot(options.vot, options.vot_sequences) if options.vot is not None else []
+    tracking_names = choose_vot(options.tracking, options.tracking_sequences) if options.tracking is not None else []
+    if options.tracking is not None and not options.tracking.is_dir():
+        raise TrackingDataError(f"--tracking is '{options.tracking}', a file; unpack it and name the folder")
     weights = find_weights(settings.weights, model=settings.model)
     read_weights(weights)  # here, so that a complaint names this file and not the copy
     with copied(weights) as copy:
@@ -190,6 +252,8 @@ def _validate(
             document["masks"] = _masks(options, settings, load)
             if options.output is not None:
                 write_document(options.output, document)  # at once: what follows takes long
+        if options.tracking is not None:
+            document["tracking"] = _tracking(options, settings, load, tracking_names)
         if options.vot is not None:
             stack = MULTISTART if options.experiment == "multistart" else STACK
             job = Job(options.vot, names, tracker_settings(environ), copy, evaluated(document), stack)
