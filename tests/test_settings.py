@@ -44,7 +44,6 @@ def test_all_values_are_read() -> None:
             "DMB_FILTER": "off",
             "DMB_CORRECT_CENTRE": "no",
             "DMB_BOX2SEG": "off",
-            "DMB_BOX_FIT": "greedy",
             "DMB_ANSWER": "mask",
             "DMB_MULTIOBJECT": "no",
             "DMB_LOG": "/tmp/dmb.log",
@@ -67,7 +66,6 @@ def test_all_values_are_read() -> None:
         filter=False,
         correct_centre=False,
         box2seg=False,
-        box_fit="greedy",
         answer="mask",
         multiobject=False,
         log="/tmp/dmb.log",
@@ -75,7 +73,6 @@ def test_all_values_are_read() -> None:
     config = settings.tracker_config()
     assert config.position == PositionConfig("concat", "response")
     assert not (config.appearance.last_frame or config.filter.enabled or config.gate.correct_centre)
-    assert config.box_fit.method == "greedy"
 
 
 def test_the_tracker_config_gets_what_was_chosen_and_keeps_the_rest() -> None:

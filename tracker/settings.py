@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
-from tracker.config import MODEL_NAMES, BoxFitMethod, Encoding, GateRule, MapKind, ModelName, TrackerConfig
+from tracker.config import MODEL_NAMES, Encoding, GateRule, MapKind, ModelName, TrackerConfig
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Answer = Literal["auto", "rectangle", "polygon", "mask"]
@@ -52,7 +52,6 @@ class Settings:
         filter: whether the correlation filter localises the target; without it the appearance memory works alone.
         correct_centre: whether the mask's centre corrects the filter's position.
         box2seg: whether a box or polygon is turned into a mask at initialisation.
-        box_fit: how a mask becomes a rotated box.
         answer: kind of region that is answered; "auto" for the kind of the initialisation.
         multiobject: whether several objects at once are offered to the client.
         log: a file to which the TraX process appends its log lines.
@@ -77,7 +76,6 @@ class Settings:
     filter: bool | None = None
     correct_centre: bool | None = None
     box2seg: bool | None = None
-    box_fit: BoxFitMethod | None = None
     answer: Answer = "auto"
     multiobject: bool = True
     log: str | None = None
@@ -115,7 +113,6 @@ PARAMETERS = {
     "filter": ("filter", "enabled"),
     "correct_centre": ("gate", "correct_centre"),
     "box2seg": ("box2seg", "enabled"),
-    "box_fit": ("box_fit", "method"),
 }
 
 
@@ -255,7 +252,6 @@ VARIABLES = (
     Variable("filter", _switch, "on or off", "localise by the filter; off: by the appearance memory alone, ungated"),
     Variable("correct_centre", _switch, "on or off", "the mask's centre corrects the filter's position (default: on)"),
     Variable("box2seg", _switch, "on or off", "turn a box into a mask at initialisation"),
-    Variable("box_fit", *_choice(BoxFitMethod), help="how a mask becomes a rotated box (default: optimise)"),
     Variable("answer", *_choice(Answer), help="kind of region answered (default: auto, as initialised)"),
     Variable("multiobject", _switch, "on or off", "offer the client several objects at once (default: on)"),
     Variable("log", _absolute, "an absolute path (the toolkit starts trackers elsewhere)", "file for log"),

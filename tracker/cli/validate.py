@@ -164,7 +164,7 @@ def _validate(
 ) -> None:
     """Check everything that can be checked at once, then measure."""
     from tracker.benchmarks.sequences import choose, open_sequences
-    from tracker.benchmarks.validation import conditions, write_document
+    from tracker.benchmarks.validation import conditions, records, write_document
     from tracker.settings import from_environment
     from tracker.weights import find_weights, read_weights
     from vot_workspace.dataset import choose as choose_vot
@@ -189,13 +189,14 @@ def _validate(
         if options.masks is not None:
             document["masks"] = _masks(options, settings, load)
             if options.output is not None:
-                write_document(options.output, document)  # at once: what follows takes long
+                # at once: what follows takes long
+                write_document(options.output, document | {"records": records(document)})
         if options.vot is not None:
             stack = MULTISTART if options.experiment == "multistart" else STACK
             job = Job(options.vot, names, tracker_settings(environ), copy, evaluated(document), stack)
             document["vot"] = _vot(options, job, environ, document["threads"])
     if options.output is not None:
-        write_document(options.output, document)
+        write_document(options.output, document | {"records": records(document)})
 
 
 @command(PROG)
