@@ -21,7 +21,7 @@ LEAST_MEAN, LEAST = 0.97, 0.85  # overlap of all crops, of one; docs/BENCHMARKS.
 
 
 class WitnessEngine(Engine):
-    """Answers as `Engine` does in bfloat16, and puts every question to a plain engine too, whose answers are only compared.
+    """Answers as `Engine` does in bfloat16, and asks a plain engine too, whose answers are only compared.
 
     The plain one gets the crop's pixels, the spatial map and the memory's rows of the fast one; it makes its own query
     features of them, in float32.

@@ -28,7 +28,8 @@ def build_engine(settings: Settings) -> tuple[Engine, Path]:
         cv2.setNumThreads(settings.threads)
     device = resolve_device(settings.device)
     weights = find_weights(settings.weights, model=settings.model)
-    return Engine(load_weights(weights, device), precision=settings.precision), weights
+    engine = Engine(load_weights(weights, device), precision=settings.precision, graphs=settings.graphs)
+    return engine, weights
 
 
 def build_config(settings: Settings, engine: Engine) -> TrackerConfig:

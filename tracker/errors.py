@@ -8,3 +8,24 @@ class UserError(ValueError):
 
     Commands end with this message as one sentence and no traceback.
     """
+
+
+class DeviceError(UserError):
+    """The wanted device is not there; the message says what to choose instead."""
+
+
+FULL = (
+    "choose another device (DMB_DEVICE), a smaller crop (DMB_CROP_SIZE) or fewer remembered frames (DMB_MAX_FRAMES), "
+    "or end other programs"
+)
+
+
+class DeviceFullError(UserError):
+    """The memory of a device is full.
+
+    Args:
+        device: its name.
+    """
+
+    def __init__(self, device: object = "the device") -> None:
+        super().__init__(f"the memory of {device} is full; {FULL}")

@@ -32,6 +32,7 @@ class Settings:
     Attributes:
         device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:<n>".
         precision: arithmetic of the network.
+        graphs: on a GPU, run through recorded CUDA graphs with crops made there, after a comparison with the plain way.
         model: "full" or "compact": which of the project's own weights are used; a named file must be of that model.
         weights: a weights file; None for the project's own.
         threads: CPU threads of PyTorch and of OpenCV, for the whole process; None leaves their own choices.
@@ -59,6 +60,7 @@ class Settings:
 
     device: str = "auto"
     precision: Precision = "auto"
+    graphs: bool = False
     model: ModelName | None = None
     weights: str | None = None
     threads: int | None = None
@@ -194,6 +196,7 @@ def defaults_of(part: str, parameter: str) -> str:
 VARIABLES = (
     Variable("device", _device, "auto, cpu, cuda or cuda:<number>", "where the network runs (default: auto)"),
     Variable("precision", *_choice(Precision), help="arithmetic of the network (default: auto)"),
+    Variable("graphs", _switch, "on or off", "on a GPU: CUDA graphs, compared with the plain way (default: off)"),
     Variable(
         "model",
         *_choice(ModelName),

@@ -117,9 +117,9 @@ def load_dmb(settings: Settings) -> Model:
 def warm_up(engine: Engine, config: TrackerConfig) -> None:
     """Track a bright square for a few frames, so that no client's frame pays for set-up.
 
-    A GPU gets kernels and graphs for the crops that follow, with and without masks, and for a full memory; only the
-    graph that cuts crops is made for each size of frames, at the first one. A CPU gains nothing by that, and small
-    crops run every part of the tracker in less time.
+    A GPU gets kernels, and graphs where they are on, for the crops that follow, with and without masks, and for a full
+    memory; only the graph that cuts crops is made for each size of frames, at the first one. A CPU gains nothing by
+    that, and small crops run every part of the tracker in less time.
     """
     from tracker.tracker import DMB
 

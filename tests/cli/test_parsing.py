@@ -15,6 +15,7 @@ from tests.conftest import clean_environment
 from tracker.cli import ending
 from tracker.cli.main import COMMANDS, main
 from tracker.cli.parsing import Parser, reflow
+from tracker.errors import DeviceFullError
 
 OTHERS = ("vot", "train")  # the toolkit's command line, and one with a parser of its own
 
@@ -179,7 +180,8 @@ def test_every_mendable_exception_exists_and_is_told() -> None:
         kind = resolve_name(place)
         assert ending.explained(kind("what to do")) == "what to do"
     assert ending.explained(FileNotFoundError(2, "No such file", "x")) == "[Errno 2] No such file: 'x'"
-    assert ending.explained(MemoryError()) == ending.explained(RuntimeError("CUDA out of memory")) == ending.FULL
+    full = ending.explained(RuntimeError("CUDA out of memory"))
+    assert full == ending.explained(MemoryError()) == str(DeviceFullError())
     assert ending.explained(RuntimeError("a defect")) is None
 
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from tracker.benchmarks.davis import DavisSequence
 from tracker.benchmarks.davis_masks import DavisError, read_ids
-from tracker.benchmarks.sequences import VOID
 from tracker.benchmarks.record import TRACKER, record
+from tracker.benchmarks.sequences import VOID
 from tracker.benchmarks.similarity import boundary_similarity, overlap
 from tracker.benchmarks.validation import write_document
 from tracker.files import replace_file

@@ -202,7 +202,7 @@ def records(document: Mapping[str, Any]) -> list[dict[str, Any]]:
             found.append(record(document, data, means))
     if vot:
         data = f"{vot['source']}, {len(vot['sequences'])} sequences, {vot['stack']}"
-        found.append(record(document | {"threads": vot["threads_per_worker"]}, data, vot["scores"]))
+        found.append(record({**document, "threads": vot["threads_per_worker"]}, data, vot["scores"]))
     return found
 
 

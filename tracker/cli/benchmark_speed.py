@@ -82,6 +82,7 @@ def _clip(options: argparse.Namespace) -> Clip:
 
 
 def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable[[Settings], DMB]) -> None:
+    from tracker.benchmarks.record import record
     from tracker.benchmarks.speed import (
         PlainEngine,
         breakdown,
@@ -91,7 +92,6 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
         peak_memory,
         plain_config,
     )
-    from tracker.benchmarks.record import record
     from tracker.benchmarks.validation import conditions
     from tracker.files import replace_file
     from tracker.settings import from_environment

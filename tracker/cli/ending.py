@@ -31,7 +31,8 @@ MENDABLE = (
     "tracker.benchmarks.davis_masks:DavisError",
     "tracker.benchmarks.record:RecordsError",
     "tracker.benchmarks.sequences:SequenceError",
-    "tracker.engine:DeviceError",
+    "tracker.errors:DeviceError",
+    "tracker.errors:DeviceFullError",
     "tracker.geometry.region:RegionError",
     "tracker.media.frames:SourceError",
     "tracker.memory.spatial:FeaturesError",
@@ -45,10 +46,6 @@ MENDABLE = (
     "vot_workspace.dataset:DatasetError",
     "vot_workspace.toolkit:EvaluationError",
     "vot_workspace.writer:WorkspaceError",
-)
-FULL = (
-    "out of memory; choose another device (DMB_DEVICE), a smaller crop (DMB_CROP_SIZE) or fewer remembered frames "
-    "(DMB_MAX_FRAMES), or end other programs"
 )
 P = ParamSpec("P")
 
@@ -82,7 +79,9 @@ def explained(error: Exception) -> str | None:
         return str(error)
     engine = modules.get("tracker.engine")
     if isinstance(error, MemoryError) or (engine is not None and engine.is_full(error)):
-        return FULL
+        from tracker.errors import DeviceFullError
+
+        return str(DeviceFullError())
     return None
 
 

@@ -10,8 +10,8 @@ from tracker.cli.ending import command
 from tracker.cli.parsing import Parser
 
 DESCRIPTION = """\
-Put what other commands have measured into one table (Markdown): scores, date, commit, checksum of the weights, hardware,
-precision, and settings that are not the default.
+Put what other commands have measured into one table (Markdown): scores, date, commit, checksum of the weights,
+hardware, precision, and settings that are not the default.
 
 A SOURCE is a JSON file or a folder that `dmb validate`, `dmb ablate`, `dmb benchmark` or `dmb score` has written, or an
 analyzed workspace of the VOT toolkit (vot analysis --format json). The paper's own numbers are in docs/RESULTS.md.

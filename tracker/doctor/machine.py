@@ -60,7 +60,8 @@ def torch(surroundings: Surroundings) -> Iterator[Finding]:
 
 def _device(module: Any, chosen: Settings) -> Iterator[Finding]:
     """Is the device there, does it compute, and in which arithmetic?"""
-    from tracker.engine import DeviceError, cpu_has_bfloat16, resolve_device, resolve_precision
+    from tracker.engine import cpu_has_bfloat16, resolve_device, resolve_precision
+    from tracker.errors import DeviceError
 
     try:
         device = resolve_device(chosen.device)
@@ -80,7 +81,7 @@ def _device(module: Any, chosen: Settings) -> Iterator[Finding]:
     hidden = chosen.device == "auto" and (DRIVER.exists() or shutil.which("nvidia-smi") is not None)
     if hidden:
         kind = "CPUs only" if module.version.cuda is None else f"CUDA {module.version.cuda}"
-        text = f"an NVIDIA driver is here, but this PyTorch (built for {kind}) finds no GPU: DMB runs on the CPU, {dtype}"
+        text = f"cpu, {dtype}: an NVIDIA driver is here, but this PyTorch (built for {kind}) finds no GPU"
         yield Finding("device", "note", text, pip("--force-reinstall", f"torch>={LEAST_TORCH}"))
     elif dtype == "bfloat16" and not cpu_has_bfloat16():
         text = "DMB_PRECISION is bfloat16, which this CPU only emulates: many times slower than float32"

@@ -73,7 +73,7 @@ def self_test(surroundings: Surroundings) -> Iterator[Finding]:
     """Track the clip, if the network can be loaded at all."""
     try:
         from tracker.assembly import build_config, build_engine
-        from tracker.engine import DeviceError
+        from tracker.errors import DeviceError
         from tracker.tracker import DMB
         from tracker.weights import WeightsError
         from vot_workspace.demo import SCRIPTS, render
