@@ -1,6 +1,8 @@
-"""What users can mend: the base of all errors whose message is for them."""
+"""What users can mend: the base of all errors whose message is for them, and what they are told."""
 
 from __future__ import annotations
+
+import sys
 
 
 class UserError(ValueError):
@@ -29,3 +31,13 @@ class DeviceFullError(UserError):
 
     def __init__(self, device: object = "the device") -> None:
         super().__init__(f"the memory of {device} is full; {FULL}")
+
+
+def explained(error: Exception) -> str | None:
+    """What the user is told of an exception; None for one that is a defect of ours."""
+    if isinstance(error, UserError | OSError):
+        return str(error)
+    engine = sys.modules.get("tracker.engine")  # only what was imported can have filled a device
+    if isinstance(error, MemoryError) or (engine is not None and engine.is_full(error)):
+        return str(DeviceFullError())
+    return None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
 from tracker.config import MODEL_NAMES, Encoding, GateRule, MapKind, ModelName, TrackerConfig
+from tracker.errors import UserError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Answer = Literal["auto", "rectangle", "polygon", "mask"]
@@ -21,7 +22,7 @@ PREFIX = "DMB_"
 CROP_STEP = 16  # stride of the attention grid, which must divide the crop
 
 
-class SettingsError(ValueError):
+class SettingsError(UserError):
     """A setting has a value that is not allowed; the message names both and what is allowed."""
 
 

@@ -16,11 +16,12 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tracker import signals
+from tracker.errors import explained
 from tracker.settings import VARIABLES, Settings, SettingsError, complaints, from_environment
 
 if TYPE_CHECKING:
@@ -57,14 +58,6 @@ class Model:
 
 
 Load = Callable[[Settings], Model]
-
-
-class Stopped(BaseException):
-    """A signal asked the process to end. No Exception, so that nothing on the way up mistakes it for one."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
 
 
 class Log:
@@ -141,11 +134,10 @@ def warm_up(engine: Engine, config: TrackerConfig) -> None:
 
 
 def sentence(error: Exception, log: Log) -> str:
-    """What the user is told; for an error that is not this project's, the log gets the traceback too."""
-    if type(error).__module__.startswith("tracker."):
-        return str(error)
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return "out of memory; choose another DMB_DEVICE, or lower DMB_CROP_SIZE or DMB_MAX_FRAMES"
+    """What the user is told; for one that nobody can mend but us, the log gets the traceback too."""
+    known = explained(error)
+    if known is not None:
+        return known
     log.write("".join(traceback.format_exception(error)))
     return f"unexpected {type(error).__name__}: {error}; the traceback is in the log, please report it"
 
@@ -182,7 +174,7 @@ def serve(settings: Settings, load: Load, log: Log, failure: str | None = None) 
     reason = None
     try:
         session.run()
-    except Stopped as stop:
+    except signals.Stopped as stop:
         reason = str(stop)
         raise
     except Exception as error:
@@ -220,10 +212,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    raise Stopped(number)
-
-
 def main(
     arguments: Sequence[str] | None = None, *, load: Load = load_dmb, environ: Mapping[str, str] = os.environ
 ) -> int:
@@ -244,8 +232,7 @@ def main(
         print(ABOUT, end="")
         return USAGE
     log = Log()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
+    signals.install(signals.stop, (signal.SIGTERM, signal.SIGINT))
     try:
         failure, settings = None, Settings()
         try:
@@ -261,7 +248,7 @@ def main(
             return check(settings, load, log)
         log.write(f"error: {failure}")
         return FAILURE
-    except Stopped as stop:
+    except signals.Stopped as stop:
         log.write(str(stop))
         return 128 + stop.number
 

@@ -206,10 +206,10 @@ _worker: _Worker | None = None  # of this process
 
 
 def _set_up(run: Run, stop: Event, frames: Synchronized[int]) -> None:
-    import signal
+    from tracker.signals import ignore_ctrl_c
 
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main one tells when to stop
+    ignore_ctrl_c()
     _worker = _Worker(run, stop, frames)
 
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tracker.media.frames import Frame
-    from tracker.media.interruption import Interruption
     from tracker.media.outputs import Outputs
     from tracker.media.progress import Progress
     from tracker.media.targets import Given, Target
     from tracker.media.truth import Truth
     from tracker.settings import Settings
+    from tracker.signals import Interruption
     from tracker.tracker import DMB, Result
 
     Load = Callable[[Settings], Callable[[], DMB]]
@@ -353,9 +353,9 @@ def main(
 ) -> int:
     """Track; `load` makes what makes trackers."""
     options, chosen = _options(arguments)
-    from tracker.media.interruption import Interrupted, Interruption
     from tracker.media.progress import Progress
     from tracker.settings import complaints, from_environment
+    from tracker.signals import Interruption, Stopped
 
     settings = from_environment(environ, chosen)
     progress, run = Progress(prog=PROG), None
@@ -365,6 +365,6 @@ def main(
         with Interruption() as interruption:
             run = Run(options, settings, load, progress, interruption)
             return _attempt(run)
-    except Interrupted as stop:
+    except Stopped as stop:
         print(f"{PROG}: {stop}: {run.summary() if run else 'nothing was written'}", file=sys.stderr)
         return 128 + stop.number
