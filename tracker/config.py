@@ -15,6 +15,7 @@ MODEL_NAMES: tuple[ModelName, ...] = get_args(ModelName)
 GateRule = Literal["paper", "relative", "off"]
 Encoding = Literal["add", "concat", "none"]
 MapKind = Literal["distance", "response"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)

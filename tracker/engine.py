@@ -9,13 +9,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tracker.config import Precision
 from tracker.errors import DeviceError, DeviceFullError
 from tracker.geometry.crop import Crop
 from tracker.graphs import CudaRecorder, Function, Graphs, Recorder
@@ -24,8 +24,6 @@ from tracker.network.fused import fuse
 from tracker.network.model import mask_logit
 from tracker.network.reader import pad_memory, read_memory
 from tracker.resampling import resample
-
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 WINDOW_THRESHOLD = 0.25  # coarse probability above which a cell is worth refining
 WINDOW_MARGIN = 3  # cells of stride 8 around them; the refinement's receptive field

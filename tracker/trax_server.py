@@ -96,15 +96,16 @@ def load_dmb(settings: Settings) -> Model:
     """
     import torch
 
-    from tracker.assembly import build_config, build_engine
-    from tracker.tracker import DMB
+    from tracker.assembly import load_trackers
+    from tracker.weights import find_weights
 
-    engine, weights = build_engine(settings)
-    config = build_config(settings, engine)
-    warm_up(engine, config)
+    create = load_trackers(settings)
+    dmb = create()
+    engine, weights = dmb.engine, find_weights(settings.weights, model=settings.model)
+    warm_up(engine, dmb.config)
     precision = str(engine.dtype).removeprefix("torch.")
     threads = torch.get_num_threads()
-    return Model(lambda: DMB(engine, config), f"{weights}, {engine.device}, {precision}, {threads} threads")
+    return Model(create, f"{weights}, {engine.device}, {precision}, {threads} threads")
 
 
 def warm_up(engine: Engine, config: TrackerConfig) -> None:
@@ -207,8 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--check", action="store_true", help="load the weights, track a little, report, end")
     for variable in VARIABLES:
-        text = f"{variable.help}; {variable.allowed} [{variable.name}]"
-        parser.add_argument(variable.option, metavar="VALUE", help=text)
+        parser.add_argument(variable.option, metavar="VALUE", help=variable.help.replace("%", "%%"))
     return parser
 
 

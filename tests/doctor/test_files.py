@@ -143,5 +143,5 @@ def test_without_torch_the_rest_of_a_registry_is_looked_at(small: Path, monkeypa
 
 def test_a_misspelt_setting_is_a_note(small: Path) -> None:
     found = only(entries(small, "env_DMB_DEVISE = cpu\n"))
-    assert found.status == "note" and "DMB_DEVISE is no setting of DMB and has no effect" in found.text
+    assert found.status == "note" and "DMB_DEVISE is not a setting of DMB and has no effect" in found.text
     assert "did you mean DMB_DEVICE?" in found.text and found.remedy.endswith("trackers.ini")

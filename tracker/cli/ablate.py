@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.assembly import load_tracker
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, chosen_environment
 from tracker.cli.parsing import Parser
-from tracker.cli.validate import copied, load_tracker, say, tracker_settings
+from tracker.cli.validate import copied, say, tracker_settings
 
 if TYPE_CHECKING:
     from tracker.benchmarks.ablation import Row

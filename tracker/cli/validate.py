@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.assembly import load_tracker
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, model_of
 from tracker.cli.parsing import Parser
@@ -72,20 +73,6 @@ def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -
         value = getattr(options, name)
         if value is not None and value < smallest:
             parser.error(f"--{name} is {value}; it must be at least {smallest}")
-
-
-def load_tracker(settings: Settings) -> DMB:
-    """Load the weights and make a tracker.
-
-    Raises:
-        WeightsError: no usable weights file.
-        DeviceError: no such device.
-    """
-    from tracker.assembly import build_config, build_engine
-    from tracker.tracker import DMB
-
-    engine = build_engine(settings)[0]
-    return DMB(engine, build_config(settings, engine))
 
 
 def say(line: str) -> None:
