@@ -9,7 +9,7 @@ import cv2
 import pytest
 import torch
 
-from tracker.assembly import build_engine
+from tracker.assembly import load_tracker
 from tracker.settings import Settings
 
 
@@ -27,5 +27,5 @@ def test_threads_are_those_of_pytorch_and_of_opencv(weights_file: Path) -> None:
     torch.set_num_threads(2)
     cv2.setNumThreads(2)
     chosen = Settings(weights=str(weights_file), device="cpu", threads=1)
-    build_engine(chosen)
+    load_tracker(chosen)
     assert torch.get_num_threads() == cv2.getNumThreads() == 1

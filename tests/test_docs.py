@@ -28,8 +28,8 @@ from tests.documents import (
     markdown,
     read_blocks,
 )
+from tests.parsers import whole_parser
 from tracker.cli import workspace
-from tracker.cli.completion import whole_parser
 from tracker.cli.main import COMMANDS
 
 PLAINLY = {r"\bcuda\b": "a GPU", r"\bdmb track \d+\b": "a camera"}  # what a command needs whatever its comment says

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tracker.engine import DeviceError, Engine, is_full, refinement_window, resolve_device, resolve_precision
+from tracker.engine import Engine, is_full, refinement_window, resolve_device, resolve_precision
+from tracker.errors import DeviceError
 from tracker.network import DMBNet, QueryFeatures, Window
 
 

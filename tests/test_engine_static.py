@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 from tracker.benchmarks.speed import Clip, breakdown, count_work
 from tracker.config import AppearanceConfig, CropConfig, FilterConfig, GateConfig, TrackerConfig
 from tracker.engine import FRAMES_STEP, Engine
+from tracker.errors import DeviceFullError
 from tracker.geometry.crop import Crop
 from tracker.graphs import Graphs, Recorder
 from tracker.network import Architecture, DMBNet, QueryFeatures
@@ -39,7 +40,7 @@ def model() -> DMBNet:
 
 @pytest.fixture
 def static(model: DMBNet) -> Engine:
-    return Engine(model, precision="float32", static=True)
+    return Engine(model, precision="float32", graphs=True)
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (64, 64)) -> NDArray[np.uint8]:
@@ -62,9 +63,9 @@ def whole(engine: Engine, features: QueryFeatures, keys: Tensor, values: Tensor,
     return torch.sigmoid(logit)[0, 0].numpy()
 
 
-def test_a_cpu_runs_its_own_way_unless_told_otherwise(model: DMBNet) -> None:
-    assert Engine(model).graphs is None and Engine(model, static=False).graphs is None
-    assert Engine(model, static=True).graphs == 0
+def test_the_plain_way_is_the_usual_one(model: DMBNet) -> None:
+    assert Engine(model).graphs is None and Engine(model).graphs is None
+    assert Engine(model, graphs=True).graphs == 0
 
 
 @pytest.mark.parametrize("frames", [1, FRAMES_STEP - 1, FRAMES_STEP, FRAMES_STEP + 1, 2 * FRAMES_STEP + 1])
@@ -79,7 +80,7 @@ def test_a_padded_memory_gives_the_same_masks(static: Engine, frames: int) -> No
 
 def test_so_do_networks_that_do_not_predict_coarsely(model: DMBNet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "coarse_prediction", False)
-    static = Engine(model, precision="float32", static=True)
+    static = Engine(model, precision="float32", graphs=True)
     features, (keys, values) = static.encode_query(static.normalise(picture(99)[None])), remembered(static, 2)
     zeros = np.zeros((4, 4), np.float32)
     expected = Engine(model, precision="float32").segment(features, keys, values, zeros)
@@ -98,7 +99,7 @@ def test_a_growing_memory_needs_few_graphs(static: Engine) -> None:
 
 
 def test_every_step_answers_as_without_graphs_and_keeps_its_answer(model: DMBNet, static: Engine) -> None:
-    plain, mask = Engine(model, precision="float32", static=False), np.ones((64, 64), np.float32)
+    plain, mask = Engine(model, precision="float32"), np.ones((64, 64), np.float32)
     answers: list[list[list[Tensor]]] = []
     for engine in (plain, static):
         images = [engine.normalise(picture(seed)[None]) for seed in range(2)]
@@ -116,7 +117,7 @@ def test_every_step_answers_as_without_graphs_and_keeps_its_answer(model: DMBNet
 
 @pytest.mark.parametrize("side", [20.0, 200.0])
 def test_crops_are_those_of_opencv(model: DMBNet, static: Engine, side: float) -> None:
-    plain = Engine(model, precision="float32", static=False)
+    plain = Engine(model, precision="float32")
     image, crop = picture(size=(90, 120)), Crop((50.3, 40.8), side, 64)
     image.setflags(write=False)  # as arrays from files are
     with warnings.catch_warnings():
@@ -156,9 +157,7 @@ def run(engine: Engine) -> list[Any]:
 
 
 @pytest.mark.parametrize("step", ["crop of 64", "encode_query", "encode_memory", "filter_features", "read", "decode"])
-def test_where_the_memory_is_full_graphs_go_first(
-    model: DMBNet, static: Engine, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
+def test_a_full_memory_is_one_sentence(static: Engine, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     call = Graphs.call
 
     def full(self: Graphs, name: str, *arguments: Any) -> Any:
@@ -167,21 +166,52 @@ def test_where_the_memory_is_full_graphs_go_first(
         return call(self, name, *arguments)
 
     monkeypatch.setattr(Graphs, "call", full)
-    static._can_move = True  # a CPU that passes for a GPU
-    with pytest.warns(RuntimeWarning, match="full; the tracker goes on without CUDA graphs, slower; lower DMB_MAX"):
+    with pytest.raises(DeviceFullError, match=r"the memory of cpu is full; choose another device .*DMB_MAX_FRAMES"):
+        run(static)
+
+
+@pytest.mark.parametrize("step", ["crop of 64", "encode_query", "encode_memory", "filter_features", "read", "decode"])
+def test_a_graph_that_answers_otherwise_is_given_up(
+    model: DMBNet, static: Engine, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    call = Graphs.call
+
+    def wrong(self: Graphs, name: str, *arguments: Any) -> Any:
+        answers = call(self, name, *arguments)
+        return tuple(1.1 * answer for answer in answers) if name == step else answers
+
+    monkeypatch.setattr(Graphs, "call", wrong)
+    with pytest.warns(RuntimeWarning, match=f"plain way \\('{step}' differs by 0.1"):
         answers = run(static)
-    assert static.graphs is None and static._can_move and static._frames_read is None
+    assert static.graphs is None
     for answer, expected in zip(answers, run(Engine(model, precision="float32")), strict=True):
         assert np.abs(np.asarray(answer) - np.asarray(expected)).max() < 0.05
 
 
-def test_the_cpu_needs_no_graphs(model: DMBNet, static: Engine) -> None:
-    run(static)
-    with pytest.warns(RuntimeWarning, match="goes on on the CPU"):
-        static._move_to_cpu()
-    assert static.graphs is None
-    static.dtype = torch.float32
-    for answer, expected in zip(run(static), run(Engine(model, precision="float32")), strict=True):
+def test_crops_and_masks_are_compared_with_the_plain_ones(
+    static: Engine, monkeypatch: pytest.MonkeyPatch, model: DMBNet
+) -> None:
+    monkeypatch.setattr("tracker.engine.resample", lambda frame, columns, rows, size: torch.zeros(1, 3, size, size))
+    with pytest.warns(RuntimeWarning, match=r"plain way \(a normalized crop differs by \d"):
+        answers = run(static)
+    for answer, expected in zip(answers, run(Engine(model, precision="float32")), strict=True):
+        assert np.array_equal(np.asarray(answer), np.asarray(expected))
+    other, plain = Engine(model, precision="float32", graphs=True), np.zeros((64, 64), np.float32)
+    monkeypatch.undo()
+    monkeypatch.setattr(Engine, "_segment", lambda *arguments: plain)
+    with pytest.warns(RuntimeWarning, match=r"plain way \(probabilities of a mask differ by 0"):
+        answers = run(other)
+    assert other.graphs is None and answers[-1] is plain
+
+
+def test_every_step_is_compared_once(static: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = run(static)
+        monkeypatch.setattr(Engine, "_segment", lambda *arguments: pytest.fail("in the plain way"))
+        monkeypatch.setattr(Crop, "extract", lambda *arguments: pytest.fail("cropped on the host"))
+        second = run(static)
+    for answer, expected in zip(first, second, strict=True):
         assert np.array_equal(np.asarray(answer), np.asarray(expected))
 
 
@@ -199,7 +229,7 @@ def follow(engine: Engine, frames: int) -> list[NDArray]:
 
 def test_a_video_is_tracked_the_same_with_graphs_and_without(model: DMBNet) -> None:
     frames = FRAMES_STEP + 2  # the memory outgrows its first length
-    engine, direct = (Engine(model, precision="float32", static=True) for _ in range(2))
+    engine, direct = (Engine(model, precision="float32", graphs=True) for _ in range(2))
     through, graphs = follow(engine, frames), engine.graphs
     with direct.without_graphs():
         expected = follow(direct, frames)
@@ -211,7 +241,7 @@ def test_a_video_is_tracked_the_same_with_graphs_and_without(model: DMBNet) -> N
 
 def test_frames_are_cropped_on_the_device(model: DMBNet, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = [frame.image for frame in render("cat", SCRIPTS["cat"], 3, (160, 120))]
-    uploads, dmb = list[tuple[int, ...]](), DMB(Engine(model, precision="float32", static=True), CONFIG)
+    uploads, dmb = list[tuple[int, ...]](), DMB(Engine(model, precision="float32", graphs=True), CONFIG)
     dmb.initialize(clip[0], (50.0, 40.0, 30.0, 30.0))
     upload = dmb.engine._upload
     monkeypatch.setattr(dmb.engine, "_upload", lambda array: uploads.append(array.shape) or upload(array))
@@ -223,7 +253,7 @@ def test_frames_are_cropped_on_the_device(model: DMBNet, monkeypatch: pytest.Mon
 
 def test_speed_is_broken_down_with_graphs_too(model: DMBNet, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = Clip.of(render("cat", SCRIPTS["cat"], 5, (160, 120)), "cat")
-    dmb = DMB(Engine(model, precision="float32", static=True), CONFIG)
+    dmb = DMB(Engine(model, precision="float32", graphs=True), CONFIG)
     stages = breakdown(dmb, clip, first=2, from_box=False)
     stages_met = ("crop", "query encoder", "memory read", "decoder", "memory write")
     assert all(min(stages.frames[name]) > 0 for name in stages_met)
@@ -249,6 +279,6 @@ def test_on_a_gpu_the_answers_are_those_of_the_cpu(model: DMBNet, precision: Any
         answers = [run(on_gpu) for _ in range(2)][-1]
     assert on_gpu.graphs == 6
     tolerance = 0.02 if precision == "float32" else 0.1
-    for answer, expected in zip(answers, run(Engine(model, precision="float32", static=True)), strict=True):
+    for answer, expected in zip(answers, run(Engine(model, precision="float32", graphs=True)), strict=True):
         got = answer.cpu().float().numpy() if isinstance(answer, Tensor) else answer
         assert np.abs(got - np.asarray(expected)).mean() < tolerance

@@ -1,4 +1,4 @@
-"""A start that fails leaves no tracker that answers; precision on GPUs and after a move to the CPU."""
+"""A start that fails leaves no tracker that answers; precision on GPUs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from tests.robustness.pictures import TARGET, frame
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker import DMB
-from tracker.engine import Engine, resolve_precision
+from tracker.engine import resolve_precision
 from tracker.tracker import StateError
 
 
@@ -42,17 +42,3 @@ def test_gpus_that_only_emulate_bfloat16_take_float16(
     monkeypatch.setattr(torch.version, "hip", None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda other: asked.append(other) or capability)
     assert resolve_precision("auto", device) == dtype and asked == [device]
-
-
-@pytest.mark.parametrize(
-    ("dtype", "then"), [(torch.float32, torch.float32), (torch.float16, torch.bfloat16)], ids=["float32", "half"]
-)
-def test_float32_stays_float32_where_the_network_moves_to_the_cpu(
-    dtype: torch.dtype, then: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tracker.engine.cpu_has_bfloat16", lambda: True)
-    engine = Engine(tiny_engine().model, precision="float32")
-    engine.dtype = dtype
-    with pytest.warns(RuntimeWarning, match="goes on on the CPU"):
-        engine._move_to_cpu()
-    assert engine.dtype == then

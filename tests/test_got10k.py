@@ -77,7 +77,7 @@ def test_mistakes_get_a_sentence(tmp_path: Path) -> None:
 
 
 def test_without_a_model_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracker.videos.build_engine", lambda settings: (tiny_engine(), None))
+    monkeypatch.setattr("tracker.videos.load_tracker", lambda settings: DMB(tiny_engine(), settings.tracker_config()))
     monkeypatch.setenv("DMB_MAX_FRAMES", "3")
     assert GOT10kTracker().dmb.config.appearance.max_frames == 3
     assert GOT10kTracker(None, CONFIG).dmb.config is CONFIG

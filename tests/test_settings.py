@@ -9,7 +9,21 @@ from pathlib import Path
 import pytest
 
 from tracker.config import MODEL_NAMES, PositionConfig, TrackerConfig
-from tracker.settings import PARAMETERS, VARIABLES, Settings, SettingsError, complaints, from_environment
+from tracker.settings import (
+    BEGIN,
+    DOCUMENT,
+    REGISTRY,
+    VARIABLES,
+    Settings,
+    SettingsError,
+    complaints,
+    document,
+    from_environment,
+    main,
+    registry,
+)
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -19,9 +33,10 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 
 
 def test_every_field_has_its_variable_and_option() -> None:
-    assert [variable.field for variable in VARIABLES] == [field.name for field in fields(Settings)]
+    for variable, field in zip(VARIABLES, fields(Settings), strict=True):
+        assert variable.name == f"DMB_{field.name.upper()}" and variable.field == field.name
+        assert variable.default, "nothing is said of the default"
     by_field = {variable.field: variable for variable in VARIABLES}
-    assert by_field["crop_size"].name == "DMB_CROP_SIZE"
     assert by_field["crop_size"].option == "--crop-size"
 
 
@@ -44,7 +59,6 @@ def test_all_values_are_read() -> None:
             "DMB_FILTER": "off",
             "DMB_CORRECT_CENTRE": "no",
             "DMB_BOX2SEG": "off",
-            "DMB_BOX_FIT": "greedy",
             "DMB_ANSWER": "mask",
             "DMB_MULTIOBJECT": "no",
             "DMB_LOG": "/tmp/dmb.log",
@@ -67,7 +81,6 @@ def test_all_values_are_read() -> None:
         filter=False,
         correct_centre=False,
         box2seg=False,
-        box_fit="greedy",
         answer="mask",
         multiobject=False,
         log="/tmp/dmb.log",
@@ -75,7 +88,6 @@ def test_all_values_are_read() -> None:
     config = settings.tracker_config()
     assert config.position == PositionConfig("concat", "response")
     assert not (config.appearance.last_frame or config.filter.enabled or config.gate.correct_centre)
-    assert config.box_fit.method == "greedy"
 
 
 def test_the_tracker_config_gets_what_was_chosen_and_keeps_the_rest() -> None:
@@ -99,16 +111,36 @@ def test_a_model_brings_its_configuration_and_choices_change_it() -> None:
     chosen = Settings(max_frames=2, crop_size=64).tracker_config(compact)
     assert (chosen.appearance.max_frames, chosen.crop.segment_size, chosen.crop.size) == (2, 64, 64)
     assert chosen.crop.segment_factor == compact.crop.segment_factor
-    for field, (part, parameter) in {**PARAMETERS, "crop_size": ("crop", "segment_size")}.items():
+    texts = {variable.field: variable.help for variable in VARIABLES}
+    for field, part, parameter in (("crop_size", "crop", "segment_size"), ("max_frames", "appearance", "max_frames")):
         usual, other = (getattr(getattr(config, part), parameter) for config in (full, compact))
-        (help_text,) = [variable.help for variable in VARIABLES if variable.field == field]
-        assert usual == other or f"default: {usual}; compact model: {other}" in help_text, field
+        assert usual != other and f"default: {usual}; compact model: {other}" in texts[field]
+
+
+def test_every_parameter_is_set_where_it_is_declared() -> None:
+    for variable in VARIABLES:
+        if not variable.parameter:
+            continue
+        part, parameter = variable.parameter.split(".")
+        usual = getattr(getattr(TrackerConfig(), part), parameter)
+        texts = ("off", "on", "relative", "none", "response", "64", "7", "0.5")
+        for text in texts:
+            try:
+                settings = from_environment({variable.name: text})
+            except SettingsError:
+                continue
+            chosen = getattr(getattr(settings.tracker_config(), part), parameter)
+            assert chosen == getattr(settings, variable.field), variable.name
+            if chosen != usual:
+                break
+        else:
+            pytest.fail(f"no other value of {variable.name} was tried")
 
 
 def test_the_registry_has_the_compact_model() -> None:
-    registry = configparser.ConfigParser()
-    registry.read(Path(__file__).parent.parent / "trackers.ini")
-    full, compact = (dict(registry[name]) for name in ("DMB", "DMB-compact"))
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / REGISTRY)
+    full, compact = (dict(parser[name]) for name in ("DMB", "DMB-compact"))
     assert compact.pop("env_dmb_model") == "compact" and compact.pop("label") == "DMB-compact"
     assert compact == {name: value for name, value in full.items() if name != "label"}
 
@@ -159,12 +191,27 @@ def test_a_misspelt_variable_is_pointed_out() -> None:
 
 
 def test_the_registrys_commented_settings_can_be_uncommented() -> None:
-    text = (Path(__file__).parent.parent / "trackers.ini").read_text()
-    registry = configparser.ConfigParser()
-    registry.read_string(text.replace("\n;env_", "\nenv_"))
-    given = {name.upper().removeprefix("ENV_"): value for name, value in registry["DMB"].items() if name[:4] == "env_"}
+    parser = configparser.ConfigParser()
+    parser.read_string((ROOT / REGISTRY).read_text().replace("\n;env_", "\nenv_"))
+    given = {name.upper().removeprefix("ENV_"): value for name, value in parser["DMB"].items() if name[:4] == "env_"}
     assert len(given) == len(VARIABLES)
     settings = from_environment(given)
     as_trained = PositionConfig("add", "distance")  # what the project's weights want, by its name
     expected = replace(TrackerConfig(), position=as_trained)
     assert settings.tracker_config() == expected, "what the file shows is not the default"
+
+
+def test_document_and_registry_are_what_the_declarations_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (ROOT / DOCUMENT).read_text() == document(), "run: python -m tracker.settings --write"
+    text = (ROOT / REGISTRY).read_text()
+    assert text == registry(text), "run: python -m tracker.settings --write"
+    assert main([]) == 0 and capsys.readouterr().out == document()
+    before, rest = text.split(f"{BEGIN}\n")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / REGISTRY).write_text(f"{before}{BEGIN}\n;env_DMB_OLD = 1\n{rest}")
+    assert main(["--write"], tmp_path) == 0
+    assert (tmp_path / REGISTRY).read_text() == text and (tmp_path / DOCUMENT).read_text() == document()
+    with pytest.raises(ValueError, match="lacks the line"):
+        registry("[DMB]\n")

@@ -110,7 +110,7 @@ def test_without_a_model_the_environment_decides(monkeypatch: pytest.MonkeyPatch
 
 def test_the_trackers_part_of_the_environment_counts_without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = tiny_engine()
-    monkeypatch.setattr("tracker.videos.build_engine", lambda settings: (engine, Path(f"{settings.precision}")))
+    monkeypatch.setattr("tracker.videos.load_tracker", lambda settings: DMB(engine, settings.tracker_config()))
     monkeypatch.setenv("DMB_CROP_SIZE", "64")
     monkeypatch.setenv("DMB_MAX_FRAMES", "3")
     found, config = shared_engine(None)

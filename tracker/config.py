@@ -15,6 +15,7 @@ MODEL_NAMES: tuple[ModelName, ...] = get_args(ModelName)
 GateRule = Literal["paper", "relative", "off"]
 Encoding = Literal["add", "concat", "none"]
 MapKind = Literal["distance", "response"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
@@ -97,19 +98,13 @@ class GateConfig:
     max_area_change: float = 1.0  # ... if its area changed by less than this share (release)
 
 
-BoxFitMethod = Literal["min_area", "moments", "ellipse", "greedy", "optimise"]
-
-
 @dataclass(frozen=True)
 class BoxFitConfig:
     """From a mask to a rotated box."""
 
-    method: BoxFitMethod = "optimise"  # see docs/BOX_FITTING.md for what each one is and scores (release: greedy)
     round_below: float = 1.25  # a mask whose ellipse is less elongated than this keeps the last box's angle
-    background_weight: float = 0.25  # greedy, optimise: weight of background inside the box in the overlap (release)
-    min_coverage: float = 0.9  # greedy, optimise: share of the mask that must stay inside the box (release)
-    min_area_ratio: float = 0.1  # greedy: box against minimum-area rectangle; below this the latter is used (release)
-    max_area_ratio: float = 2.5  # ... and above this too (release)
+    background_weight: float = 0.25  # weight of background inside the box in the overlap (release)
+    min_coverage: float = 0.9  # share of the mask that must stay inside the box (release)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,22 @@
 """Runs the network on crops: devices, precision and array conversions end here.
 
 The tracker above deals in numpy arrays and image coordinates, the network below in tensors. One engine can serve
-any number of trackers; it holds no state of a sequence. With static shapes (on a GPU) one thread at a time may use it.
+any number of trackers; it holds no state of a sequence. With graphs one thread at a time may use it.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, TypeVar
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tracker.config import Precision
+from tracker.errors import DeviceError, DeviceFullError
 from tracker.geometry.crop import Crop
 from tracker.graphs import CudaRecorder, Function, Graphs, Recorder
 from tracker.network import DMBNet, QueryFeatures, Window
@@ -24,17 +25,13 @@ from tracker.network.model import mask_logit
 from tracker.network.reader import pad_memory, read_memory
 from tracker.resampling import resample
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
-
-Answer = TypeVar("Answer")
-
 WINDOW_THRESHOLD = 0.25  # coarse probability above which a cell is worth refining
 WINDOW_MARGIN = 3  # cells of stride 8 around them; the refinement's receptive field
-FRAMES_STEP = 5  # static shapes: remembered frames are padded to this number, or its double, and so on
-
-
-class DeviceError(ValueError):
-    """The wanted device is not there; the message says what to choose instead."""
+FRAMES_STEP = 5  # with graphs: remembered frames are padded to this number, or its double, and so on
+# how far answers of graphs may be from those of the plain way
+MOST_CROP = 0.035  # of a crop's pixel, normalized: two gray levels; OpenCV rounds, and 0.98 was measured
+MOST_STEP = 0.02  # of a step of the network, relative root mean square
+MOST_MASK = 0.02  # probability, mean
 
 
 def resolve_device(name: str) -> torch.device:
@@ -86,33 +83,30 @@ class Engine:
 
     What runs is a copy for inference, see `tracker.network.fused`; it is made at the first use.
 
-    There are two ways of running it. On a CPU arithmetic costs: only the remembered frames are read, and the mask is
-    refined only where the coarse prediction sees something. On a GPU waiting and launching cost. Shapes are static
-    there: the memory is padded, the mask refined everywhere, so that every step is one CUDA graph
-    (`tracker.graphs`); crops are made on the GPU (`tracker.resampling`) of a frame that is uploaded once.
+    The plain way: only the remembered frames are read, and the mask is refined only where the coarse prediction sees
+    something. With graphs, which are for GPUs, shapes are static: the memory is padded, the mask refined everywhere,
+    so that every step is one CUDA graph (`tracker.graphs`); crops are made on the GPU (`tracker.resampling`) of a
+    frame that is uploaded once. Each step is done in both ways at its first call. Where the answers differ, or a graph
+    cannot be recorded, graphs are given up with a warning (RuntimeWarning).
 
-    Where a GPU's memory is full the answers go on: first without graphs, in the CPU's way; then half of the remembered
-    frames are read, then half of those; where one alone does not fit, or anything else, the network moves to the CPU
-    and stays there. Each step is warned of (RuntimeWarning). Tensors that were made before may be on either device.
+    Where a GPU's memory is full, every method raises `DeviceFullError`.
 
     Args:
         model: the network, in evaluation mode, on its device. What becomes of its parameters after the first use is
             not seen.
         precision: arithmetic of convolutions and attention.
-        static: run with static shapes; None: on a GPU only. On a CPU a stand-in takes the graphs' place (for tests).
+        graphs: run through graphs. On a CPU a stand-in takes their place (for tests).
     """
 
-    def __init__(self, model: DMBNet, *, precision: Precision = "auto", static: bool | None = None) -> None:
+    def __init__(self, model: DMBNet, *, precision: Precision = "auto", graphs: bool = False) -> None:
         self.model = model
         self.device = next(model.parameters()).device
         self.dtype = resolve_precision(precision, self.device)
         self._network: DMBNet | None = None
-        self._can_move = self.device.type != "cpu"
-        self._frames_read: int | None = None  # of the appearance memory, at most; None: all
-        on_gpu = self.device.type == "cuda"
         self._graphs: Graphs | None = None
-        if on_gpu if static is None else static:
-            self._graphs = Graphs(CudaRecorder()) if on_gpu else Graphs(Recorder)
+        if graphs:
+            self._graphs = Graphs(CudaRecorder() if self.device.type == "cuda" else Recorder)
+        self._compared: set[str] = set()  # steps that were done in both ways
         self._frame: tuple[NDArray[np.uint8], Tensor] | None = None  # the last one begun, and where it was uploaded
 
     @property
@@ -136,41 +130,38 @@ class Engine:
 
     def _call(self, name: str, function: Function, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Call a function of tensors on `self.device`, as a graph where there are graphs; see `Graphs.call`."""
-        return function(*inputs) if self._graphs is None else self._graphs.call(name, function, *inputs)
+        if self._graphs is None:
+            return function(*inputs)
+        answers = self._graphs.call(name, function, *inputs)
+        if self._first(name):
+            plain = function(*inputs)
+            error = max(_difference(*pair) for pair in zip(answers, plain, strict=True))
+            if not error <= MOST_STEP:
+                self._give_up(f"'{name}' differs by {error:.3f}")
+                return plain
+        return answers
 
-    def _run(self, step: Callable[[], Answer]) -> Answer:
-        """Do a step that takes its tensors to `self.device`; where they do not fit, make room or do it on the CPU."""
-        while True:
-            try:
-                return step()
-            except RuntimeError as error:
-                if not (self._can_move and is_full(error)):
-                    raise
-            # outside the handler, whose traceback would keep tensors alive
-            if self._graphs is not None:
-                self._release_graphs()
-            else:
-                self._move_to_cpu()
+    def _first(self, name: str) -> bool:
+        """Whether a step is done for the first time, so that it is to be done in both ways."""
+        if name in self._compared or not self._graphs:
+            return False
+        self._compared.add(name)
+        return True
 
-    def _release_graphs(self) -> None:
+    def _give_up(self, difference: str) -> None:
         self._graphs = self._frame = None
-        self._warn("the tracker goes on without CUDA graphs, slower")
+        text = f"CUDA graphs answer otherwise than the plain way ({difference}); the tracker goes on without them"
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
 
-    def _move_to_cpu(self) -> None:
-        self._warn("the tracker goes on on the CPU, slower")
-        self._can_move, self._frames_read = False, None
-        self.device, self._network = torch.device("cpu"), None
-        self._graphs = self._frame = None
-        self.model.to(self.device)
-        torch.cuda.empty_cache()  # of the parameters, for others on the GPU
-        # half precision is the GPU's choice, float32 the user's
-        self.dtype = resolve_precision("float32" if self.dtype == torch.float32 else "auto", self.device)
-
-    def _warn(self, what: str) -> None:
-        """Say what is done about the full memory, and give back to it what is unused."""
-        remedy = "lower DMB_MAX_FRAMES or DMB_CROP_SIZE, or end other programs there"
-        warnings.warn(f"the memory of {self.device} is full; {what}; {remedy}", RuntimeWarning, stacklevel=2)
-        torch.cuda.empty_cache()  # nothing where there is no GPU
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        """Say what to do where the device's memory is full inside; raises DeviceFullError."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not is_full(error):
+                raise
+            raise DeviceFullError(self.device) from error
 
     def _upload(self, array: NDArray) -> Tensor:
         """Copy an array to the device; from pinned memory the host need not wait until it is there."""
@@ -182,52 +173,49 @@ class Engine:
     @torch.inference_mode()
     def begin(self, image: NDArray[np.uint8]) -> None:
         """Say which frame H x W x 3 the next crops are cut from, so that it is uploaded once; never needed."""
-
-        def step() -> None:
+        with self._memory():
             self._frame = None if self._graphs is None else (image, self._upload(image))
-
-        self._run(step)
 
     @torch.inference_mode()
     def pixels(self, image: NDArray[np.uint8], crop: Crop) -> Tensor:
-        """Cut a crop out of an image H x W x 3 (RGB) and normalise it, 1 x 3 x S x S.
+        """Cut a crop out of an image H x W x 3 (RGB) and normalize it, 1 x 3 x S x S.
 
-        With static shapes on the device, see `tracker.resampling`; otherwise by `Crop.extract`.
+        With graphs on the device, see `tracker.resampling`; otherwise by `Crop.extract`.
         """
+        with self._memory():
+            if self._graphs is not None:
+                answer = self._resampled(image, crop)
+                if not self._first("crop"):
+                    return answer
+                error = float((answer - self.normalise(crop.extract(image)[None])).abs().max())
+                if error <= MOST_CROP:
+                    return answer
+                self._give_up(f"a normalized crop differs by {error:.3f}")
+            return self.normalise(crop.extract(image)[None])
 
+    def _resampled(self, image: NDArray[np.uint8], crop: Crop) -> Tensor:
         def cut(frame: Tensor, columns: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
             normalised = self.model.normalise(resample(frame, columns, rows, crop.size))
             return (normalised.contiguous(memory_format=torch.channels_last),)
 
-        def step() -> Tensor:
-            if self._graphs is None:
-                return self.normalise(crop.extract(image)[None])
-            begun = self._frame
-            frame = begun[1] if begun is not None and begun[0] is image else self._upload(image)
-            columns, rows = self._upload(np.array(crop.sampling(image.shape), np.float32))
-            return self._call(f"crop of {crop.size}", cut, frame, columns, rows)[0]
-
-        return self._run(step)
+        begun = self._frame
+        frame = begun[1] if begun is not None and begun[0] is image else self._upload(image)
+        columns, rows = self._upload(np.array(crop.sampling(image.shape), np.float32))
+        return self._call(f"crop of {crop.size}", cut, frame, columns, rows)[0]
 
     @torch.inference_mode()
     def normalise(self, crops: NDArray[np.uint8]) -> Tensor:
         """Upload crops N x S x S x 3 (RGB) and normalise them to N x 3 x S x S."""
-
-        def step() -> Tensor:
+        with self._memory():
             tensor = self._upload(crops).permute(0, 3, 1, 2).float()
             return self.model.normalise(tensor).contiguous(memory_format=torch.channels_last)
-
-        return self._run(step)
 
     @torch.inference_mode()
     def encode_query(self, images: Tensor) -> QueryFeatures:
         """Run the query encoder on normalised crops N x 3 x S x S."""
-
-        def step() -> QueryFeatures:
+        with self._memory():
             network, inputs = self.network, images.to(self.device, self.dtype)
             return QueryFeatures(*self._call("encode_query", network.encode_query, inputs))
-
-        return self._run(step)
 
     @torch.inference_mode()
     def filter_features(self, images: Tensor, *, batch: int = 4) -> Tensor:
@@ -236,11 +224,9 @@ class Engine:
         def encode(part: Tensor) -> tuple[Tensor, ...]:
             return (self.network.query_encoder(part)[2].float(),)
 
-        def step() -> Tensor:
+        with self._memory():
             parts = [part.to(self.device, self.dtype) for part in images.split(batch)]
             return torch.cat([self._call("filter_features", encode, part)[0] for part in parts])
-
-        return self._run(step)
 
     @torch.inference_mode()
     def encode_memory(self, image: Tensor, mask: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
@@ -249,13 +235,10 @@ class Engine:
         Returns:
             Key and value rows, 1 x (h*w) x 128 and 1 x (h*w) x 512.
         """
-
-        def step() -> tuple[Tensor, Tensor]:
+        with self._memory():
             inputs = image.to(self.device, self.dtype), self._upload(mask)[None, None].to(self.dtype)
             key, value = self._call("encode_memory", self.network.encode_memory, *inputs)
             return key, value
-
-        return self._run(step)
 
     @torch.inference_mode()
     def segment(
@@ -263,8 +246,8 @@ class Engine:
     ) -> NDArray[np.float32]:
         """Predict the target's probability S x S on one crop.
 
-        Without static shapes the mask is refined only where the coarse prediction sees something; where it sees
-        nothing, its answer stands.
+        Without graphs the mask is refined only where the coarse prediction sees something; where it sees nothing, its
+        answer stands.
 
         Args:
             features: query features of the crop.
@@ -272,35 +255,24 @@ class Engine:
             values: 1 x M x 512.
             spatial_map: S/16 x S/16.
         """
-        cells = features.query.shape[-2] * features.query.shape[-1]
-        while self._can_move:
-            frames = min(keys.shape[1] // cells, self._frames_read or keys.shape[1])
-            try:
-                return self._segment(features, keys[:, : frames * cells], values[:, : frames * cells], spatial_map)
-            except RuntimeError as error:
-                if not is_full(error):
-                    raise
-                less = frames // 2
+        with self._memory():
+            # of another type where a state was saved in another precision
+            features = QueryFeatures(*(part.to(self.device, self.dtype) for part in features))
+            keys, values = keys.to(features.query), values.to(features.query)
+            positions = self._upload(spatial_map)[None, None].to(self.dtype)
             if self._graphs is not None:
-                self._release_graphs()
-                continue
-            if not less:
-                self._move_to_cpu()
-                break
-            self._frames_read = less  # the first frame is among them
-            self._warn(f"the tracker reads {less} of the remembered frames from now on")
-        return self._segment(features, keys, values, spatial_map)
+                answer = self._decode(features, self._read(features, keys, values), positions)
+                if not self._first("segment"):
+                    return answer
+                error = float(np.abs(answer - self._segment(features, keys, values, positions)).mean())
+                if error <= MOST_MASK:
+                    return answer
+                self._give_up(f"probabilities of a mask differ by {error:.3f}")
+            return self._segment(features, keys, values, positions)
 
-    def _segment(
-        self, features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    def _segment(self, features: QueryFeatures, keys: Tensor, values: Tensor, positions: Tensor) -> NDArray[np.float32]:
+        """The probability in the plain way."""
         network = self.network
-        # features and memory were made elsewhere, perhaps
-        features = QueryFeatures(*(part.to(self.device, self.dtype) for part in features))
-        keys, values = keys.to(features.query), values.to(features.query)
-        positions = self._upload(spatial_map)[None, None].to(self.dtype)
-        if self._graphs is not None:
-            return self._decode(features, self._read(features, keys, values), positions)
         if not network.coarse_prediction:
             return self._probability(network.segment(features, keys, values, positions))
         features8, coarse = network.decode_coarse(features, keys, values, positions)
@@ -336,6 +308,11 @@ class Engine:
     @staticmethod
     def _probability(logit: Tensor) -> NDArray[np.float32]:
         return torch.sigmoid(logit[0, 0].float()).cpu().numpy()
+
+
+def _difference(answer: Tensor, expected: Tensor) -> float:
+    """Relative root mean square of the difference."""
+    return float((answer - expected).float().norm() / (expected.float().norm() + 1e-6))
 
 
 def refinement_window(probability: NDArray[np.float32]) -> Window | None:

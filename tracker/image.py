@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.errors import UserError
 
-class ImageError(ValueError):
+
+class ImageError(UserError):
     """The image is no image that can be tracked in; the message says what is wrong with it."""
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tracker.config import TrackerConfig
+from tracker.errors import UserError
 from tracker.network import DMBNet, QueryFeatures
 from tracker.network.encoders import KEY_CHANNELS
 from tracker.network.model import STRIDE
@@ -28,7 +29,7 @@ EXAMPLE_FRAMES = 2  # remembered frames while tracing; the files take any number
 METADATA = "dmb."  # prefix of what the files say of themselves
 
 
-class ExportError(RuntimeError):
+class ExportError(UserError):
     """ONNX files cannot be made, or answer otherwise than PyTorch; the message says what to do."""
 
 

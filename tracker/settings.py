@@ -1,161 +1,57 @@
-"""What a user may choose from outside: environment variables DMB_*, and options of the same names by hand.
+"""What a user may choose from outside: environment variables DMB_*, and options of the same names.
 
-Why the environment: the toolkit's `traxpython` protocol starts `python -m tracker.trax_server` without any
-options, so what must be known before the first message travels as `env_DMB_DEVICE = cpu` in trackers.ini.
+Each setting is one entry of `Settings`; everything else follows from it: the variable, the option, the default (that of
+`TrackerConfig`), the help of the commands, docs/SETTINGS.md and the commented block of trackers.ini. After a change:
+
+    python -m tracker.settings --write
+
+Why the environment: the toolkit's `traxpython` protocol starts `python -m tracker.trax_server` without any options, so
+what must be known before the first message travels as `env_DMB_DEVICE = cpu` in trackers.ini.
 """
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import difflib
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast, get_args
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
 
-from tracker.config import MODEL_NAMES, BoxFitMethod, Encoding, GateRule, MapKind, ModelName, TrackerConfig
+from tracker.config import (
+    MODEL_NAMES,
+    Encoding,
+    GateRule,
+    MapKind,
+    ModelName,
+    Precision,
+    TrackerConfig,
+)
+from tracker.errors import UserError
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Answer = Literal["auto", "rectangle", "polygon", "mask"]
 
 PREFIX = "DMB_"
 CROP_STEP = 16  # stride of the attention grid, which must divide the crop
 
 
-class SettingsError(ValueError):
+class SettingsError(UserError):
     """A setting has a value that is not allowed; the message names both and what is allowed."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The choices of one run; None stands for the value in the model's `TrackerConfig`.
+class Kind:
+    """How a setting's text is read (ValueError or KeyError: not allowed), and what is allowed, as text."""
 
-    Attributes:
-        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:<n>".
-        precision: arithmetic of the network.
-        model: "full" or "compact": which of the project's own weights are used; a named file must be of that model.
-        weights: a weights file; None for the project's own.
-        threads: CPU threads of PyTorch and of OpenCV, for the whole process; None leaves their own choices.
-        gate: rule of the quality gate.
-        crop_size: side of the crop that is segmented where masks are wanted, as the network sees it, pixels, a multiple
-            of 16; the search region, and the crop where only boxes are wanted, become no larger than it.
-        recentre: whether a second, closer crop at the filter's peak is segmented instead of the search region.
-        sampling_interval: every n-th frame stays in the appearance memory; 0 keeps the first only.
-        last_frame: whether the latest frame is always in the appearance memory.
-        max_frames: most frames in the appearance memory.
-        position: how the spatial map enters the decoder.
-        spatial_map: what the spatial map shows.
-        search_around_after: lost frames after which the regions around are searched too; 0: never. With `recentre`.
-        confirm_jump: a peak further off than this, in sqrt(w*h) of the target, is weighed against staying. With
-            `recentre`.
-        segment_lost: whether frames in which the filter has lost the target are segmented where only boxes are wanted.
-            Under the gate's rule "paper".
-        filter: whether the correlation filter localises the target; without it the appearance memory works alone.
-        correct_centre: whether the mask's centre corrects the filter's position.
-        box2seg: whether a box or polygon is turned into a mask at initialisation.
-        box_fit: how a mask becomes a rotated box.
-        answer: kind of region that is answered; "auto" for the kind of the initialisation.
-        multiobject: whether several objects at once are offered to the client.
-        log: a file to which the TraX process appends its log lines.
-    """
-
-    device: str = "auto"
-    precision: Precision = "auto"
-    model: ModelName | None = None
-    weights: str | None = None
-    threads: int | None = None
-    gate: GateRule | None = None
-    crop_size: int | None = None
-    recentre: bool | None = None
-    sampling_interval: int | None = None
-    last_frame: bool | None = None
-    max_frames: int | None = None
-    position: Encoding | None = None
-    spatial_map: MapKind | None = None
-    search_around_after: int | None = None
-    confirm_jump: float | None = None
-    segment_lost: bool | None = None
-    filter: bool | None = None
-    correct_centre: bool | None = None
-    box2seg: bool | None = None
-    box_fit: BoxFitMethod | None = None
-    answer: Answer = "auto"
-    multiobject: bool = True
-    log: str | None = None
-
-    def tracker_config(self, base: TrackerConfig | None = None) -> TrackerConfig:
-        """Apply what was chosen to a configuration.
-
-        Args:
-            base: that of the network that is used, see `tracker.assembly.build_config`; default: the chosen model's.
-        """
-        config = base or TrackerConfig.of(self.model or "full")
-        if self.crop_size is not None:
-            side, crop = self.crop_size, config.crop
-            crop = replace(crop, segment_size=side, size=min(side, crop.size), box_size=min(side, crop.box_size))
-            config = replace(config, crop=crop)
-        for setting, (part, parameter) in PARAMETERS.items():
-            value = getattr(self, setting)
-            if value is not None:
-                config = replace(config, **{part: replace(getattr(config, part), **{parameter: value})})
-        return config
-
-
-# setting -> the part of `TrackerConfig` that it belongs to, and the parameter there
-PARAMETERS = {
-    "recentre": ("crop", "recentre"),
-    "search_around_after": ("crop", "search_around_after"),
-    "confirm_jump": ("crop", "confirm_jump"),
-    "segment_lost": ("gate", "segment_lost"),
-    "gate": ("gate", "rule"),
-    "sampling_interval": ("appearance", "sampling_interval"),
-    "last_frame": ("appearance", "last_frame"),
-    "max_frames": ("appearance", "max_frames"),
-    "position": ("position", "encoding"),
-    "spatial_map": ("position", "spatial_map"),
-    "filter": ("filter", "enabled"),
-    "correct_centre": ("gate", "correct_centre"),
-    "box2seg": ("box2seg", "enabled"),
-    "box_fit": ("box_fit", "method"),
-}
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One setting: its field, how its text is read (ValueError: not allowed), and what is allowed."""
-
-    field: str
     parse: Callable[[str], object]
     allowed: str
-    help: str
-
-    @property
-    def name(self) -> str:
-        """Name in the environment."""
-        return PREFIX + self.field.upper()
-
-    @property
-    def option(self) -> str:
-        """Name on the command line."""
-        return "--" + self.field.replace("_", "-")
 
 
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in choices:
-            raise ValueError
-        return text.lower()
-
-    return parse
-
-
-def _integer(smallest: int, step: int = 1) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        value = int(text)
-        if value < smallest or value % step:
-            raise ValueError
-        return value
-
-    return parse
+def _switch(text: str) -> bool:
+    return {"on": True, "off": False, "1": True, "0": False, "yes": True, "no": False}[text.lower()]
 
 
 def _distance(text: str) -> float:
@@ -163,10 +59,6 @@ def _distance(text: str) -> float:
     if not value >= 0.0:
         raise ValueError
     return value
-
-
-def _switch(text: str) -> bool:
-    return {"on": True, "off": False, "1": True, "0": False, "yes": True, "no": False}[text.lower()]
 
 
 def _device(text: str) -> str:
@@ -183,82 +75,259 @@ def _absolute(text: str) -> str:
     return path
 
 
-def _choice(kind: object) -> tuple[Callable[[str], str], str]:
-    choices = cast(tuple[str, ...], get_args(kind))
-    return _one_of(*choices), " or ".join(choices)
+def _whole(smallest: int, step: int = 1) -> Kind:
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < smallest or value % step:
+            raise ValueError
+        return value
+
+    return Kind(parse, f"a whole number from {smallest}" if step == 1 else f"a multiple of {step} from {smallest}")
 
 
-def defaults_of(part: str, parameter: str) -> str:
-    """A parameter's default as text, by model where they differ; `part` is that of `TrackerConfig`."""
-    full, *others = ((name, getattr(getattr(TrackerConfig.of(name), part), parameter)) for name in MODEL_NAMES)
-    return "; ".join([str(full[1]), *(f"{name} model: {value}" for name, value in others if value != full[1])])
+def _choice(literal: object) -> Kind:
+    choices = cast(tuple[str, ...], get_args(literal))
+
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError
+        return text.lower()
+
+    return Kind(parse, " or ".join(choices))
 
 
-VARIABLES = (
-    Variable("device", _device, "auto, cpu, cuda or cuda:<number>", "where the network runs (default: auto)"),
-    Variable("precision", *_choice(Precision), help="arithmetic of the network (default: auto)"),
-    Variable(
-        "model",
-        *_choice(ModelName),
-        help="full: the paper's network; compact: a smaller one with smaller masks, for CPUs (default: full)",
-    ),
-    Variable("weights", str, "a file", "weights file (default: the project's own)"),
-    Variable("threads", _integer(1), "a whole number from 1", "CPU threads (default: PyTorch's and OpenCV's choice)"),
-    Variable("gate", *_choice(GateRule), help="rule by which frames enter the memories; off: all do (default: paper)"),
-    Variable(
-        "crop_size",
-        _integer(4 * CROP_STEP, CROP_STEP),
-        f"a multiple of {CROP_STEP} from {4 * CROP_STEP}",
-        "side of the segmented crop in network pixels; smaller is faster and less accurate "
-        f"(default: {defaults_of('crop', 'segment_size')})",
-    ),
-    Variable(
-        "recentre", _switch, "on or off", "segment a closer crop at the filter's peak; off is faster (default: on)"
-    ),
-    Variable(
-        "sampling_interval",
-        _integer(0),
-        "a whole number from 0",
-        "every n-th frame stays in the appearance memory; 0: the first frame only (default: 5)",
-    ),
-    Variable("last_frame", _switch, "on or off", "the latest frame is always in the appearance memory (default: on)"),
-    Variable(
-        "max_frames",
-        _integer(1),
-        "a whole number from 1",
-        f"most frames in the appearance memory (default: {defaults_of('appearance', 'max_frames')})",
-    ),
-    Variable(
-        "position", *_choice(Encoding), help="how the spatial map enters the decoder (default: as the weights want it)"
-    ),
-    Variable("spatial_map", *_choice(MapKind), help="what the spatial map shows (default: as the weights want it)"),
-    Variable(
-        "search_around_after",
-        _integer(0),
-        "a whole number from 0",
-        f"lost frames after which the regions around are searched too; 0: never (default: "
-        f"{defaults_of('crop', 'search_around_after')})",
-    ),
-    Variable(
-        "confirm_jump",
-        _distance,
-        "a number from 0, or inf",
-        "the target jumps further than this, in its own sizes, only where the surer mask is; inf: always (default: "
-        f"{defaults_of('crop', 'confirm_jump')})",
-    ),
-    Variable(
-        "segment_lost",
-        _switch,
-        "on or off",
-        "where only boxes are wanted, segment also the frames in which the filter has lost the target (default: on)",
-    ),
-    Variable("filter", _switch, "on or off", "localise by the filter; off: by the appearance memory alone, ungated"),
-    Variable("correct_centre", _switch, "on or off", "the mask's centre corrects the filter's position (default: on)"),
-    Variable("box2seg", _switch, "on or off", "turn a box into a mask at initialisation"),
-    Variable("box_fit", *_choice(BoxFitMethod), help="how a mask becomes a rotated box (default: optimise)"),
-    Variable("answer", *_choice(Answer), help="kind of region answered (default: auto, as initialised)"),
-    Variable("multiobject", _switch, "on or off", "offer the client several objects at once (default: on)"),
-    Variable("log", _absolute, "an absolute path (the toolkit starts trackers elsewhere)", "file for log"),
+DEVICE = Kind(_device, "auto, cpu, cuda or cuda:<number>")
+SWITCH = Kind(_switch, "on or off")
+DISTANCE = Kind(_distance, "a number from 0, or inf")
+FILE = Kind(str, "a file")
+LOG_FILE = Kind(_absolute, "an absolute path (the toolkit starts trackers elsewhere)")
+
+
+def setting(
+    name: str,
+    kind: Kind,
+    what: str,
+    *,
+    parameter: str = "",
+    default: object = None,
+    unset: str = "",
+    example: str = "",
+    trax_only: bool = False,
+) -> Any:
+    """Declare a setting.
+
+    Args:
+        name: of the environment variable.
+        kind: how it is read.
+        what: it does, for people.
+        parameter: of `TrackerConfig` that it sets, as "part.name"; the default is that one's.
+        default: of a setting that is no parameter; None where the program chooses by itself.
+        unset: what None stands for, for people.
+        example: what trackers.ini shows where the default cannot be typed.
+        trax_only: concerns the TraX process alone.
+    """
+    facts = {"name": name, "kind": kind, "what": what, "parameter": parameter}
+    return dataclasses.field(
+        default=default, metadata=facts | {"unset": unset, "example": example, "trax_only": trax_only}
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices of one run; None stands for the value in the model's `TrackerConfig`, or for what the entry says."""
+
+    device: str = setting(
+        "DMB_DEVICE", DEVICE, "where the network runs; auto: on a GPU where there is one", default="auto"
+    )
+    precision: Precision = setting("DMB_PRECISION", _choice(Precision), "arithmetic of the network", default="auto")
+    graphs: bool = setting(
+        "DMB_GRAPHS", SWITCH, "on a GPU: recorded CUDA graphs, compared with the plain way", default=False
+    )
+    model: ModelName | None = setting(
+        "DMB_MODEL",
+        _choice(ModelName),
+        "full: the paper's network; compact: a smaller one with smaller masks, for CPUs",
+        unset=MODEL_NAMES[0],
+        example=MODEL_NAMES[0],
+    )
+    weights: str | None = setting(
+        "DMB_WEIGHTS", FILE, "weights file", unset="the project's own", example="/path/to/weights.safetensors"
+    )
+    threads: int | None = setting(
+        "DMB_THREADS", _whole(1), "CPU threads", unset="PyTorch's and OpenCV's choice", example="4"
+    )
+    gate: GateRule | None = setting(
+        "DMB_GATE", _choice(GateRule), "rule by which frames enter the memories; off: all do", parameter="gate.rule"
+    )
+    crop_size: int | None = setting(  # see `Settings.tracker_config` for what else it changes
+        "DMB_CROP_SIZE",
+        _whole(4 * CROP_STEP, CROP_STEP),
+        "side of the segmented crop in network pixels; smaller is faster and less accurate",
+        parameter="crop.segment_size",
+    )
+    recentre: bool | None = setting(
+        "DMB_RECENTRE",
+        SWITCH,
+        "segment a closer crop at the filter's peak; off is faster",
+        parameter="crop.recentre",
+    )
+    sampling_interval: int | None = setting(
+        "DMB_SAMPLING_INTERVAL",
+        _whole(0),
+        "every n-th frame stays in the appearance memory; 0: the first frame only",
+        parameter="appearance.sampling_interval",
+    )
+    last_frame: bool | None = setting(
+        "DMB_LAST_FRAME",
+        SWITCH,
+        "the latest frame is always in the appearance memory",
+        parameter="appearance.last_frame",
+    )
+    max_frames: int | None = setting(
+        "DMB_MAX_FRAMES", _whole(1), "most frames in the appearance memory", parameter="appearance.max_frames"
+    )
+    position: Encoding | None = setting(
+        "DMB_POSITION",
+        _choice(Encoding),
+        "how the spatial map enters the decoder; concat needs weights trained so",
+        parameter="position.encoding",
+        example="add",
+    )
+    spatial_map: MapKind | None = setting(
+        "DMB_SPATIAL_MAP",
+        _choice(MapKind),
+        "what the spatial map shows; response (of the filter) needs weights trained so",
+        parameter="position.spatial_map",
+        example="distance",
+    )
+    search_around_after: int | None = setting(
+        "DMB_SEARCH_AROUND_AFTER",
+        _whole(0),
+        "lost frames after which the regions around are searched too, with DMB_RECENTRE; 0: never",
+        parameter="crop.search_around_after",
+    )
+    confirm_jump: float | None = setting(
+        "DMB_CONFIRM_JUMP",
+        DISTANCE,
+        "the target jumps further than this, in its own sizes, only where the surer mask is, with DMB_RECENTRE; "
+        "inf: always",
+        parameter="crop.confirm_jump",
+    )
+    segment_lost: bool | None = setting(
+        "DMB_SEGMENT_LOST",
+        SWITCH,
+        "where only boxes are wanted, segment also the frames in which the filter has lost the target",
+        parameter="gate.segment_lost",
+    )
+    filter: bool | None = setting(
+        "DMB_FILTER",
+        SWITCH,
+        "localize by the filter; off: by the appearance memory alone, ungated",
+        parameter="filter.enabled",
+    )
+    correct_centre: bool | None = setting(
+        "DMB_CORRECT_CENTRE",
+        SWITCH,
+        "the mask's center corrects the filter's position",
+        parameter="gate.correct_centre",
+    )
+    box2seg: bool | None = setting(
+        "DMB_BOX2SEG", SWITCH, "turn a first box or polygon into a mask", parameter="box2seg.enabled"
+    )
+    answer: Answer = setting(
+        "DMB_ANSWER",
+        _choice(Answer),
+        "kind of region answered; auto: as initialized",
+        default="auto",
+        trax_only=True,
+    )
+    multiobject: bool = setting(
+        "DMB_MULTIOBJECT", SWITCH, "offer the client several objects at once", default=True, trax_only=True
+    )
+    log: str | None = setting(
+        "DMB_LOG", LOG_FILE, "file for log lines", unset="none", example="/path/to/dmb.log", trax_only=True
+    )
+
+    def tracker_config(self, base: TrackerConfig | None = None) -> TrackerConfig:
+        """Apply what was chosen to a configuration.
+
+        Args:
+            base: that of the network that is used, see `tracker.assembly.load_tracker`; default: the chosen model's.
+        """
+        config = base or TrackerConfig.of(self.model or MODEL_NAMES[0])
+        for variable in VARIABLES:
+            value = getattr(self, variable.field)
+            if variable.parameter and value is not None:
+                part, parameter = variable.parameter.split(".")
+                config = replace(config, **{part: replace(getattr(config, part), **{parameter: value})})
+        if self.crop_size is not None:  # the search region, and the crop for boxes, become no larger than it
+            crop = config.crop
+            size, box_size = (min(self.crop_size, side) for side in (crop.size, crop.box_size))
+            config = replace(config, crop=replace(crop, size=size, box_size=box_size))
+        return config
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A setting as users see it.
+
+    Attributes:
+        field: of `Settings`.
+        name: of the environment variable.
+        kind, what, parameter, unset, example, trax_only: see `setting`.
+        given: the default of one that is no parameter.
+    """
+
+    field: str
+    name: str
+    kind: Kind
+    what: str
+    parameter: str
+    unset: str
+    example: str
+    trax_only: bool
+    given: object
+
+    @property
+    def option(self) -> str:
+        """Name on the command line."""
+        return "--" + self.field.replace("_", "-")
+
+    @property
+    def default(self) -> str:
+        """The default as text, by model where they differ."""
+        if self.parameter:
+            return default_of(self.parameter)
+        return self.unset if self.given is None else _text(self.given)
+
+    @property
+    def help(self) -> str:
+        """What it is, what is allowed, the default, and the variable."""
+        return f"{self.what}: {self.kind.allowed} (default: {self.default}) [{self.name}]"
+
+    @property
+    def line(self) -> str:
+        """As an entry of trackers.ini."""
+        value = self.example or self.default.partition(";")[0]
+        return f"env_{self.name} = {value}"
+
+
+def default_of(parameter: str) -> str:
+    """The default of a parameter "part.name" of `TrackerConfig` as text, by model where they differ."""
+    part, name = parameter.split(".")
+    texts = {model: _text(getattr(getattr(TrackerConfig.of(model), part), name)) for model in MODEL_NAMES}
+    usual = texts[MODEL_NAMES[0]]
+    return "; ".join([usual, *(f"{model} model: {text}" for model, text in texts.items() if text != usual)])
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "as the weights want it"
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+VARIABLES = tuple(
+    Variable(field=entry.name, given=entry.default, **entry.metadata) for entry in dataclasses.fields(Settings)
 )
 
 
@@ -272,18 +341,18 @@ def from_environment(environ: Mapping[str, str], options: Mapping[str, str | Non
     Raises:
         SettingsError: a value is not allowed; one sentence with name, value and allowed values.
     """
-    chosen: dict[str, object] = {}
+    chosen: dict[str, Any] = {}
     for variable in VARIABLES:
         option = (options or {}).get(variable.field)
         text = (environ.get(variable.name, "") if option is None else option).strip()
         if not text:
             continue
         try:
-            chosen[variable.field] = variable.parse(text)
+            chosen[variable.field] = variable.kind.parse(text)
         except (ValueError, KeyError):
             source = variable.name if option is None else variable.option
-            raise SettingsError(f"{source} is '{text}'; it must be {variable.allowed}") from None
-    return Settings(**chosen)  # type: ignore[arg-type]
+            raise SettingsError(f"{source} is '{text}'; it must be {variable.kind.allowed}") from None
+    return Settings(**chosen)
 
 
 def complaints(environ: Mapping[str, str]) -> list[str]:
@@ -293,5 +362,70 @@ def complaints(environ: Mapping[str, str]) -> list[str]:
     for name in sorted(environ):
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
         if name.startswith(PREFIX) and name not in names and close:
-            found.append(f"{name} is no setting of DMB and has no effect; did you mean {close[0]}?")
+            found.append(f"{name} is not a setting of DMB and has no effect; did you mean {close[0]}?")
     return found
+
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+DOCUMENT, REGISTRY = Path("docs", "SETTINGS.md"), Path("trackers.ini")
+BEGIN, END = "; settings: written by python -m tracker.settings --write", "; end of the settings"
+ABOUT = """\
+# Settings
+
+Written by `python -m tracker.settings --write` from `tracker/settings.py`; change that file, not this one.
+
+Every command and the TraX process obey these environment variables. `dmb track` and `python -m tracker.trax_server`
+have them as options, too (`--threads 1` for `DMB_THREADS`), and an option wins. In `trackers.ini` the line is
+`env_DMB_THREADS = 1`.
+
+In Python, `load_tracker(from_environment(os.environ))` of `tracker.assembly` and `tracker.settings` obeys them all, as
+do `track_videos` and `GOT10kTracker` without a model. `DMB(load_weights())` obeys `DMB_WEIGHTS` and `DMB_MODEL` alone;
+give it a `TrackerConfig` for the rest.
+
+| variable | allowed | default | what it does | parameter in `tracker/config.py` |
+|---|---|---|---|---|
+"""
+
+
+def document() -> str:
+    """docs/SETTINGS.md."""
+    rows = []
+    for variable in VARIABLES:
+        what = f"{variable.what}{' (TraX only)' if variable.trax_only else ''}"
+        parameter = f"`{variable.parameter}`" if variable.parameter else ""
+        rows.append(f"| `{variable.name}` | {variable.kind.allowed} | {variable.default} | {what} | {parameter} |\n")
+    return ABOUT + "".join(rows)
+
+
+def registry(text: str) -> str:
+    """trackers.ini with the commented settings between BEGIN and END written anew.
+
+    Raises:
+        ValueError: the lines BEGIN and END are not in it.
+    """
+    if f"{BEGIN}\n" not in text or f"{END}\n" not in text:
+        raise ValueError(f"{REGISTRY} lacks the line '{BEGIN}' or '{END}'; restore it")
+    before, rest = text.split(f"{BEGIN}\n")
+    after = rest.split(f"{END}\n")[1]
+    lines = []
+    for variable in VARIABLES:
+        told = f"; {variable.what} [{variable.kind.allowed}; default: {variable.default}]"
+        lines += [told.replace("%", "%%"), f";{variable.line}"]
+    return f"{before}{BEGIN}\n" + "".join(f"{line}\n" for line in lines) + f"{END}\n{after}"
+
+
+def main(arguments: Sequence[str] | None = None, folder: Path = CHECKOUT) -> int:
+    """Print docs/SETTINGS.md, or write it and trackers.ini; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tracker.settings", description=main.__doc__)
+    parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT} and the settings in {REGISTRY}")
+    if not parser.parse_args(arguments).write:
+        print(document(), end="")
+        return 0
+    (folder / DOCUMENT).write_text(document(), encoding="utf-8")
+    path = folder / REGISTRY
+    path.write_text(registry(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

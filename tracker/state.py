@@ -20,6 +20,7 @@ from torch import Tensor
 
 from tracker.config import TrackerConfig
 from tracker.engine import Engine
+from tracker.errors import UserError
 from tracker.geometry.crop import Crop
 from tracker.memory.snapshot import Snapshot
 from tracker.network import DMBNet
@@ -38,7 +39,7 @@ POINTS = ("centre", "size", "initial_size")  # likewise, two numbers each
 Tracker = TypeVar("Tracker", bound=DMB)
 
 
-class StateFileError(ValueError):
+class StateFileError(UserError):
     """The file cannot be written, or cannot be gone on with; the message names it, the reason and the remedy."""
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from tracker.box2seg import pseudo_mask
 from tracker.config import TrackerConfig
 from tracker.engine import Engine
+from tracker.errors import UserError
 from tracker.geometry.crop import Crop, search_crop
 from tracker.geometry.region import (
     ParsedRegion,
@@ -39,7 +40,7 @@ SOFT_BORDER = 9  # crop pixels; side of the square by which the answered mask is
 FAILED_CONFIDENCE = 0.2  # upper bound of the confidence where the answer is only the last shape, moved
 
 
-class StateError(RuntimeError):
+class StateError(UserError):
     """`track` was called before `initialize`."""
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import trax  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from tracker.errors import UserError
 from tracker.geometry.region import MAX_RUNS, RegionError, clean_mask
 
 Image = NDArray[np.uint8]
@@ -29,7 +30,7 @@ LONGEST_NAME = 1000  # characters of a path in a message; the end tells most
 MIN_EXTENT = 0.5  # pixels; ... and a polygon whose corners all lie on one row or column
 
 
-class FrameError(ValueError):
+class FrameError(UserError):
     """An image that the client sent cannot be read; the message names it and says why."""
 
 

@@ -16,11 +16,12 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tracker import signals
+from tracker.errors import explained
 from tracker.settings import VARIABLES, Settings, SettingsError, complaints, from_environment
 
 if TYPE_CHECKING:
@@ -59,14 +60,6 @@ class Model:
 Load = Callable[[Settings], Model]
 
 
-class Stopped(BaseException):
-    """A signal asked the process to end. No Exception, so that nothing on the way up mistakes it for one."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
-
-
 class Log:
     """Lines for the user: on standard error, which the toolkit collects, and in the file that is set."""
 
@@ -103,23 +96,24 @@ def load_dmb(settings: Settings) -> Model:
     """
     import torch
 
-    from tracker.assembly import build_config, build_engine
-    from tracker.tracker import DMB
+    from tracker.assembly import load_trackers
+    from tracker.weights import find_weights
 
-    engine, weights = build_engine(settings)
-    config = build_config(settings, engine)
-    warm_up(engine, config)
+    create = load_trackers(settings)
+    dmb = create()
+    engine, weights = dmb.engine, find_weights(settings.weights, model=settings.model)
+    warm_up(engine, dmb.config)
     precision = str(engine.dtype).removeprefix("torch.")
     threads = torch.get_num_threads()
-    return Model(lambda: DMB(engine, config), f"{weights}, {engine.device}, {precision}, {threads} threads")
+    return Model(create, f"{weights}, {engine.device}, {precision}, {threads} threads")
 
 
 def warm_up(engine: Engine, config: TrackerConfig) -> None:
     """Track a bright square for a few frames, so that no client's frame pays for set-up.
 
-    A GPU gets kernels and graphs for the crops that follow, with and without masks, and for a full memory; only the
-    graph that cuts crops is made for each size of frames, at the first one. A CPU gains nothing by that, and small
-    crops run every part of the tracker in less time.
+    A GPU gets kernels, and graphs where they are on, for the crops that follow, with and without masks, and for a full
+    memory; only the graph that cuts crops is made for each size of frames, at the first one. A CPU gains nothing by
+    that, and small crops run every part of the tracker in less time.
     """
     from tracker.tracker import DMB
 
@@ -141,11 +135,10 @@ def warm_up(engine: Engine, config: TrackerConfig) -> None:
 
 
 def sentence(error: Exception, log: Log) -> str:
-    """What the user is told; for an error that is not this project's, the log gets the traceback too."""
-    if type(error).__module__.startswith("tracker."):
-        return str(error)
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return "out of memory; choose another DMB_DEVICE, or lower DMB_CROP_SIZE or DMB_MAX_FRAMES"
+    """What the user is told; for one that nobody can mend but us, the log gets the traceback too."""
+    known = explained(error)
+    if known is not None:
+        return known
     log.write("".join(traceback.format_exception(error)))
     return f"unexpected {type(error).__name__}: {error}; the traceback is in the log, please report it"
 
@@ -182,7 +175,7 @@ def serve(settings: Settings, load: Load, log: Log, failure: str | None = None) 
     reason = None
     try:
         session.run()
-    except Stopped as stop:
+    except signals.Stopped as stop:
         reason = str(stop)
         raise
     except Exception as error:
@@ -215,13 +208,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--check", action="store_true", help="load the weights, track a little, report, end")
     for variable in VARIABLES:
-        text = f"{variable.help}; {variable.allowed} [{variable.name}]"
-        parser.add_argument(variable.option, metavar="VALUE", help=text)
+        parser.add_argument(variable.option, metavar="VALUE", help=variable.help.replace("%", "%%"))
     return parser
-
-
-def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    raise Stopped(number)
 
 
 def main(
@@ -244,8 +232,7 @@ def main(
         print(ABOUT, end="")
         return USAGE
     log = Log()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
+    signals.install(signals.stop, (signal.SIGTERM, signal.SIGINT))
     try:
         failure, settings = None, Settings()
         try:
@@ -261,7 +248,7 @@ def main(
             return check(settings, load, log)
         log.write(f"error: {failure}")
         return FAILURE
-    except Stopped as stop:
+    except signals.Stopped as stop:
         log.write(str(stop))
         return 128 + stop.number
 

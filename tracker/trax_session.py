@@ -13,6 +13,7 @@ from typing import Protocol, cast, get_args
 
 import trax  # type: ignore[import-untyped]
 
+from tracker.errors import UserError
 from tracker.settings import Answer, SettingsError
 from tracker.trax_io import (
     Image,
@@ -42,7 +43,7 @@ class Tracker(Protocol):
         """Find it in the next frame."""
 
 
-class SessionError(RuntimeError):
+class SessionError(UserError):
     """The session cannot go on; the message is the one sentence that the user gets."""
 
 

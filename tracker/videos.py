@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.assembly import build_config, build_engine
+from tracker.assembly import load_tracker
 from tracker.config import TrackerConfig
 from tracker.engine import Engine
 from tracker.network import DMBNet
@@ -41,9 +41,8 @@ def shared_engine(
         SettingsError: a variable has a value that is not allowed.
     """
     if model is None:
-        settings = from_environment(os.environ)
-        engine = build_engine(settings)[0]
-        return engine, config or build_config(settings, engine)
+        dmb = load_tracker(from_environment(os.environ))
+        return dmb.engine, config or dmb.config
     return model if isinstance(model, Engine) else Engine(model), config
 
 

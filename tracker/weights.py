@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tracker.config import MODEL_NAMES, ModelName
+from tracker.errors import UserError
 from tracker.files import replacing
 from tracker.network.architecture import Architecture
 from tracker.network.backbone import STRIDE_CONVENTIONS
@@ -48,7 +49,7 @@ RELEASE_PREFIXES = {
 }
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError):
     """The weights are missing, damaged or of another network; the message names the file and the remedy."""
 
 

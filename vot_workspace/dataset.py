@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from tracker.errors import UserError
 from vot_workspace.writer import anchors
 
 TRUTH = "groundtruth.txt"
@@ -22,7 +23,7 @@ ANCHORS = "anchor.value"  # the file that tells the toolkit where multi-start ev
 READ_ERRORS = (OSError, tarfile.TarError, EOFError, zlib.error)
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """There are no usable sequences; the message names the folder or file."""
 
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.files import replace_file, replacing
+from tracker.signals import StopFlag
 from vot_workspace.configuration import write_workspace
 from vot_workspace.dataset import choose, provide, with_anchors
-from vot_workspace.interruption import Interruption
 from vot_workspace.layout import CONFIGURATION, read_workspace
 from vot_workspace.parallel import evaluate_workspace, locked, threads_per_worker
 from vot_workspace.scores import ScoresError, Table, read_scores
@@ -244,7 +244,7 @@ def _claim(directory: Path, job: Job) -> None:
 
 def _evaluate(directory: Path, workers: int, toolkit: Toolkit, say: Callable[[str], None]) -> None:
     """Run `vot evaluate` for every sequence that has no result yet."""
-    interruption = Interruption()
+    interruption = StopFlag()
     with interruption.watching():
         outcome = evaluate_workspace(
             read_workspace(directory),

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.errors import UserError
 from tracker.geometry.region import Box, RegionError, box_from_mask, box_from_polygon, parse_region
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ MIN_SIDE = 4  # pixels; OpenCV's samplers raise errors on smaller windows
 PixelBox = tuple[int, int, int, int]
 
 
-class BaselineError(RuntimeError):
+class BaselineError(UserError):
     """The baseline cannot do what is asked; the message says why and what to do."""
 
 

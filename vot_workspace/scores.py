@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tracker.errors import UserError
+
 # analysis class -> what its leading numbers mean
 COLUMNS = {
     "vot.analysis.supervised.EAOScore": ("EAO",),
@@ -26,7 +28,7 @@ COLUMNS = {
 ORDER = ("EAO", "accuracy", "failures per sequence", "robustness")
 
 
-class ScoresError(ValueError):
+class ScoresError(UserError):
     """The scores are missing or not what the toolkit 0.7.4 writes; the message names the file."""
 
 

@@ -12,10 +12,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tracker.errors import UserError
+
 LOG = "vot.log"  # below a workspace
 
 
-class EvaluationError(RuntimeError):
+class EvaluationError(UserError):
     """The toolkit or the tracker failed; the message says where and with which words."""
 
 

@@ -14,13 +14,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.errors import UserError
+
 STACKS = Path(__file__).resolve().parent / "stacks"
 REGISTRY = Path(__file__).resolve().parent.parent / "trackers.ini"
 ANCHOR_DISTANCE = 50  # frames between two anchors of a multi-start sequence (VOT2020)
 JPEG_QUALITY = 92
 
 
-class WorkspaceError(ValueError):
+class WorkspaceError(UserError):
     """A workspace cannot be written; the message says why and what to do."""
 
 

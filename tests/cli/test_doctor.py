@@ -68,8 +68,6 @@ FAKES = {
     "numpy": "raise ImportError('numpy is broken')",
     "safetensors": "raise ImportError('no safetensors')",
     "tqdm": "raise ImportError('no tqdm')",
-    "jinja2": "raise ImportError('no jinja2')",
-    "shtab": "raise ImportError('no shtab')",
 }
 
 
@@ -84,15 +82,13 @@ def test_it_runs_where_everything_else_is_broken(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1 and not done.stderr, done.stderr
     found = [Finding(**check) for check in json.loads(done.stdout)["checks"]]
-    for name in ("torch", "numpy", "safetensors", "tqdm", "opencv", "attributee", "vot-trax", "vot-toolkit"):
+    for name in ("torch", "numpy", "safetensors", "tqdm", "opencv-python", "attributee", "vot-trax", "vot-toolkit"):
         assert named(found, name).status == "problem" and named(found, name).remedy, name
-    assert named(found, "opencv").remedy == "sudo apt-get install libgl1"
-    assert named(found, "pyav").status == named(found, "weights").status == named(found, "self test").status == "note"
-    assert named(found, "jinja2").status == named(found, "shtab").status == "note"
-    assert named(found, "folder").status == "ok"
+    assert "opencv-python-headless" in named(found, "opencv-python").remedy
+    assert named(found, "av").status == named(found, "weights").status == named(found, "self test").status == "note"
     assert not any("the check itself failed" in one.text for one in found)
 
 
 def test_all_checks_are_made_in_the_order_of_the_report() -> None:
     assert list(CHECKS)[-1] == "self test" and set(doctor.SLOW) <= set(CHECKS)
-    assert len(CHECKS) == 13
+    assert len(CHECKS) == 7

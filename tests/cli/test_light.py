@@ -16,7 +16,7 @@ HELP = [[name, "--help"] for name in COMMANDS if name != "vot"]
 HELP += [["benchmark", name, "--help"] for name in BENCHMARKS]
 HELP += [[*words.split(), "--help"] for words in ("workspace from-masks", "weights convert", "weights info")]
 HELP += [[*words.split(), "--help"] for words in ("score davis", "export onnx")]
-MISTAKES = [["trakc"], ["track", "--boks"], ["benchmark", "sped"], ["evaluate"], ["completion", "tcsh"]]
+MISTAKES = [["trakc"], ["track", "--boks"], ["benchmark", "sped"], ["evaluate"]]
 MISTAKES += [["train", "first", "--outptu"]]
 
 CODE = """\

@@ -12,9 +12,9 @@ from tracker.cli.main import main
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
-    command = f"{sys.executable} -m tracker.cli.main completion bash | head -1"
+    command = f"{sys.executable} -m tracker.cli.main --help | head -1"
     done = subprocess.run(command, shell=True, env=clean_environment(), capture_output=True, text=True, timeout=120)
-    assert done.stdout == "# where to put this: dmb completion --help\n" and done.stderr == ""
+    assert done.stdout == "usage: dmb COMMAND ...\n" and done.stderr == ""
 
 
 def test_a_command_that_is_nearly_right_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:

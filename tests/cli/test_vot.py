@@ -17,6 +17,7 @@ import pytest
 
 from tests.conftest import clean_environment
 from tracker.cli import vot
+from tracker.signals import SIGNALS
 
 # a toolkit that tells in files what befalls it; as the real one does, it ends a Ctrl-C with code 0
 TOOLKIT = """\
@@ -66,9 +67,9 @@ def test_the_first_failure_ends_it_and_its_exit_code_is_kept(toolkit: Path) -> N
 
 @pytest.mark.usefixtures("toolkit")
 def test_a_toolkit_that_is_killed_has_a_code_as_in_a_shell() -> None:
-    before = [signal.getsignal(number) for number in vot.SIGNALS]
+    before = [signal.getsignal(number) for number in SIGNALS]
     assert vot.main(["evaluate", "killed"]) == 128 + signal.SIGKILL
-    assert [signal.getsignal(number) for number in vot.SIGNALS] == before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracker.doctor import finding, machine, packages, registry
+from tracker.doctor import finding, machine, packages
 
 
 @pytest.fixture
@@ -35,6 +35,6 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
             raise module
         return module
 
-    for module in (packages, machine, registry):
+    for module in (packages, machine):
         monkeypatch.setattr(module, "load", load)
     return pretended

@@ -1,10 +1,9 @@
-"""Weights that are damaged, folders that are closed, registries that name nothing."""
+"""Weights that are damaged, registries that name nothing."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -42,26 +41,9 @@ def test_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert compact.remedy == f"git -C {tmp_path} checkout -- weights/dmb_compact.safetensors"
 
 
-def test_the_current_folder(tmp_path: Path) -> None:
-    assert only(files.folder(Surroundings({}, tmp_path))).status == "ok"
-    assert not list(tmp_path.iterdir())
-    found = only(files.folder(Surroundings({}, tmp_path / "gone")))
-    assert found.status == "problem" and "gone" in found.text and found.remedy.startswith("cd ")
-
-
-def test_the_projects_own_registry(modules: dict[str, object], tmp_path: Path) -> None:
-    cv2 = SimpleNamespace(__version__="5.0.0", TrackerMIL_create=None)
-    modules["cv2"] = cv2
+def test_the_projects_own_registry(tmp_path: Path) -> None:
     found = list(registry.registry(Surroundings({}, tmp_path)))
-    assert [one.status for one in found] == ["ok", "ok", "ok", "note"]
-    assert "no CSRT tracker" in found[3].text and not found[3].remedy, "nothing in the file is to be edited"
-    assert "must not be installed beside opencv-python: evaluate it from an environment of its own" in found[3].text
-    modules["cv2"] = ImportError("libGL.so.1")
-    found = list(registry.registry(Surroundings({}, tmp_path)))
-    assert [one.status for one in found] == ["ok", "ok", "problem", "problem"] and not found[2].remedy
-    modules["cv2"] = cv2
-    cv2.TrackerCSRT_create = None
-    assert [one.status for one in registry.registry(Surroundings({}, tmp_path))] == 4 * ["ok"]
+    assert len(found) == 4 and {one.status for one in found} == {"ok"}
 
 
 @pytest.mark.parametrize(
@@ -72,12 +54,7 @@ def test_the_projects_own_registry(modules: dict[str, object], tmp_path: Path) -
         ("[A]\nprotocol = traxpython\ncommand = import mine; mine.run()\n", None),
         ("[A]\nprotocol = trax\ncommand = ./start.sh --fast\n", None),
         ("[A]\nprotocol = traxpython\ncommand = mine.other\npaths = sub\n", "no module 'mine.other'"),
-        ("[A]\nprotocol = traxpython\ncommand = python -m mine\n", "neither a module's name nor Python code"),
-        ("[A]\nprotocol = traxpython\ncommand = mine\npython = /no/python\n", "the interpreter '/no/python'"),
-        ("[A]\nprotocol = trax\ncommand = ./stop.sh\n", "the program './stop.sh' does not exist"),
-        ("[A]\nprotocol = trax\ncommand = ./start.sh \"--fast\n", "cannot be taken apart (No closing quotation)"),
         ("[A]\nprotocol = traxpython\ncommand = tracker.trax_server\nenv_DMB_WEIGHTS = ~no-such/w\n", "~no-such"),
-        ("[A]\ncommand = tracker.trax_server\n", "the protocol is ''"),
         ("[A]\nprotocol = traxpython\n", "there is no command"),
         ("[A]\nprotocol = traxpython\ncommand = tracker.trax_server\nenv_DMB_GATE = maybe\n", "DMB_GATE is 'maybe'"),
         ("[A]\nprotocol = traxpython\ncommand = tracker.trax_server\nenv_DMB_WEIGHTS = /no/file\n", "'/no/file'"),
@@ -104,16 +81,6 @@ def test_a_registry_of_ones_own(
 def test_without_any_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(registry, "CHECKOUT", tmp_path)
     assert only(registry.registry(Surroundings({}, tmp_path))).status == "note"
-
-
-def test_another_interpreter_has_another_opencv(
-    modules: dict[str, object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(registry, "CHECKOUT", tmp_path / "nowhere")
-    modules["cv2"] = SimpleNamespace(__version__="5.0.0")
-    entry = f"[CSRT]\nprotocol = traxpython\ncommand = {registry.BASELINE}\nenv_OPENCV_TRACKER = CSRT\n"
-    (tmp_path / "trackers.ini").write_text(f"{entry}python = {sys.executable}\n")
-    assert only(registry.registry(Surroundings({}, tmp_path))).status == "ok"
 
 
 COMPACT = "env_DMB_MODEL = compact\n"
@@ -176,5 +143,5 @@ def test_without_torch_the_rest_of_a_registry_is_looked_at(small: Path, monkeypa
 
 def test_a_misspelt_setting_is_a_note(small: Path) -> None:
     found = only(entries(small, "env_DMB_DEVISE = cpu\n"))
-    assert found.status == "note" and "DMB_DEVISE is no setting of DMB and has no effect" in found.text
+    assert found.status == "note" and "DMB_DEVISE is not a setting of DMB and has no effect" in found.text
     assert "did you mean DMB_DEVICE?" in found.text and found.remedy.endswith("trackers.ini")

@@ -13,7 +13,13 @@ from tracker.doctor import machine
 from tracker.doctor.finding import Surroundings
 
 
-def fake_torch(*, cuda: str | None = None, devices: int = 0, broken: bool = False) -> SimpleNamespace:
+@pytest.fixture
+def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracker.engine.resolve_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr("tracker.engine.gpu_has_bfloat16", lambda device: True)
+
+
+def fake_torch(*, cuda: str | None = None, broken: bool = False) -> SimpleNamespace:
     """PyTorch as on another machine."""
 
     def ones(*_: object, **__: object) -> object:
@@ -21,77 +27,52 @@ def fake_torch(*, cuda: str | None = None, devices: int = 0, broken: bool = Fals
             raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
         return torch.ones(2)
 
-    properties = SimpleNamespace(name="Card", total_memory=80 * 2**30)
     return SimpleNamespace(
         __version__="2.9.0",
         ones=ones,
         get_num_threads=lambda: 4,
         version=SimpleNamespace(cuda=cuda),
-        cuda=SimpleNamespace(
-            is_available=lambda: devices > 0, device_count=lambda: devices, get_device_properties=lambda _: properties
-        ),
+        cuda=SimpleNamespace(get_device_properties=lambda _: SimpleNamespace(name="Card")),
     )
 
 
-@pytest.mark.parametrize(
-    ("made", "driver", "environ", "status", "words"),
-    [
-        (fake_torch(), False, {}, "ok", "no NVIDIA driver"),
-        (fake_torch(), True, {}, "note", "built for CPUs only"),
-        (fake_torch(cuda="12.8"), True, {}, "problem", "built for CUDA 12.8) finds no device"),
-        (fake_torch(cuda="12.8"), True, {"CUDA_VISIBLE_DEVICES": ""}, "note", "CUDA_VISIBLE_DEVICES hides"),
-        (fake_torch(cuda="12.8", devices=2), True, {}, "ok", "Card, 80 GiB; Card, 80 GiB (CUDA 12.8)"),
-        (fake_torch(cuda="12.8", devices=1, broken=True), True, {}, "problem", "does not compute"),
-    ],
-)
-def test_cuda(
-    modules: dict[str, object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made: SimpleNamespace, driver: bool,
-    environ: dict[str, str], status: str, words: str,
-) -> None:  # fmt: skip
-    modules["torch"] = made
-    monkeypatch.setattr(machine, "DRIVER", tmp_path if driver else tmp_path / "nothing")
-    monkeypatch.setattr(machine.shutil, "which", lambda _: None)
-    found = named(machine.torch(Surroundings(environ, tmp_path)), "cuda")
-    assert found.status == status and words in found.text
-    assert bool(found.remedy) == (status != "ok")
+@pytest.mark.usefixtures("on_gpu")
+def test_a_gpu_that_computes_and_one_that_does_not(modules: dict[str, object]) -> None:
+    modules["torch"] = fake_torch(cuda="12.8")
+    found = named(machine.torch(HERE), "device")
+    assert found.status == "ok" and found.text == "cuda, Card (CUDA 12.8), bfloat16"
+    modules["torch"] = fake_torch(cuda="12.8", broken=True)
+    found = named(machine.torch(HERE), "device")
+    assert found.status == "problem" and "does not compute" in found.text and found.remedy
+
+
+@pytest.mark.parametrize(("cuda", "words"), [(None, "built for CPUs only"), ("12.8", "built for CUDA 12.8")])
+def test_a_driver_without_a_gpu_that_pytorch_finds(
+    modules: dict[str, object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: str | None, words: str
+) -> None:
+    modules["torch"] = fake_torch(cuda=cuda)
+    monkeypatch.setattr("tracker.engine.resolve_device", lambda name: torch.device("cpu"))
+    monkeypatch.setattr(machine, "DRIVER", tmp_path)
+    found = named(machine.torch(HERE), "device")
+    assert found.status == "note" and words in found.text and found.remedy
 
 
 @pytest.mark.parametrize(
     ("hardware", "precision", "status", "words"),
     [
-        (True, "auto", "ok", "bfloat16 in hardware"),
+        (True, "auto", "ok", "cpu, bfloat16"),
         (False, "auto", "note", "float32, which is slower"),
         (False, "bfloat16", "note", "only emulates"),
-        (True, "bfloat16", "ok", "bfloat16 in hardware"),
-        (True, "float32", "note", "DMB_PRECISION is float32; this CPU computes faster in half precision"),
-        (False, "float32", "note", "DMB uses float32, which is slower"),
-        (True, "float16", "note", "DMB_PRECISION is float16, which is for GPUs"),
-        (False, "float16", "note", "DMB_PRECISION is float16, which is for GPUs"),
+        (True, "float32", "ok", "cpu, float32"),
     ],
 )
-def test_half_precision(
+def test_the_arithmetic_of_a_cpu(
     monkeypatch: pytest.MonkeyPatch, hardware: bool, precision: str, status: str, words: str
 ) -> None:
     monkeypatch.setattr("tracker.engine.cpu_has_bfloat16", lambda: hardware)
     environ = {"DMB_DEVICE": "cpu", "DMB_PRECISION": precision}
-    found = named(machine.torch(Surroundings(environ, Path())), "precision")
+    found = named(machine.torch(Surroundings(environ, Path())), "device")
     assert found.status == status and words in found.text
-
-
-@pytest.mark.parametrize(
-    ("precision", "status", "words"),
-    [
-        ("auto", "ok", "half precision on the GPU"),
-        ("float16", "ok", "float16 on the GPU"),
-        ("bfloat16", "ok", "bfloat16 on the GPU"),
-        ("float32", "note", "DMB_PRECISION is float32; the GPU computes faster"),
-    ],
-)
-def test_precision_on_a_gpu(modules: dict[str, object], precision: str, status: str, words: str) -> None:
-    modules["torch"] = fake_torch(cuda="12.8", devices=1)
-    found = named(machine.torch(Surroundings({"DMB_PRECISION": precision}, Path())), "precision")
-    assert found.status == status and words in found.text
-    assert found.remedy == ("" if status == "ok" else "unset DMB_PRECISION")
 
 
 def test_torch_missing_broken_and_old(versions: dict[str, str | None], modules: dict[str, object]) -> None:

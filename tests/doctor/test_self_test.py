@@ -10,9 +10,10 @@ from tests.doctor.findings import only
 from tests.doubles import InfiniteTracker, StillTracker
 from tests.robustness.tiny import tiny_tracker
 from tests.test_videos import clip
-from tracker.config import TrackerConfig
+from tracker import DMB
 from tracker.doctor import self_test
 from tracker.doctor.finding import Surroundings
+from tracker.settings import Settings
 from vot_workspace.writer import Annotated
 
 
@@ -42,21 +43,19 @@ def test_the_self_test_tracks_the_demo_with_the_weights_of_the_settings(
 ) -> None:
     missing = only(self_test.self_test(Surroundings({"DMB_WEIGHTS": "/no/file"}, tmp_path)))
     assert missing.status == "note" and "/no/file" in missing.text
-    engine, asked = tiny_tracker().engine, []
+    asked: list[Settings] = []
 
-    def build(settings):  # type: ignore[no-untyped-def]
+    def load(settings: Settings) -> DMB:
         asked.append(settings)
-        return engine, tmp_path
+        return tiny_tracker()
 
     def render(name: str, script: object, frames: int, size: tuple[int, int]):  # type: ignore[no-untyped-def]
         assert (name, frames, size) == ("cat", 45, (320, 240))
         yield from annotated()
 
-    monkeypatch.setattr("tracker.assembly.build_engine", build)
+    monkeypatch.setattr("tracker.assembly.load_tracker", load)
     monkeypatch.setattr("vot_workspace.demo.render", render)
-    configs: list[TrackerConfig] = []
-    monkeypatch.setattr("tracker.tracker.DMB", lambda _, config: configs.append(config) or tiny_tracker())
     environ = {"DMB_PRECISION": "float32", "DMB_MAX_FRAMES": "3"}
     found = only(self_test.self_test(Surroundings(environ, tmp_path)))
     assert found.status == "ok" and "cpu, float32" in found.text and asked[0].precision == "float32"
-    assert configs[0].appearance.max_frames == 3
+    assert asked[0].max_frames == 3

@@ -18,9 +18,9 @@ import pytest
 
 from tests.media.clips import SIZE, answer, scene, square
 from tracker.media.frames import Frame
-from tracker.media.interruption import Interrupted, Interruption
 from tracker.media.outputs import OutputError, Outputs, check_folder, remove_old
 from tracker.media.progress import Progress
+from tracker.signals import Interruption, Stopped
 
 
 def test_progress_is_lines_in_a_log() -> None:
@@ -92,13 +92,13 @@ def test_a_long_wait_is_told_and_a_short_one_is_not(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_waits_for_what_is_held(number: signal.Signals) -> None:
     before, steps = signal.getsignal(number), []
-    with pytest.raises(Interrupted) as stop, Interruption() as interruption:
+    with pytest.raises(Stopped) as stop, Interruption() as interruption:
         with interruption.held():
             os.kill(os.getpid(), number)
             steps.append("written")
         steps.append("never")
     assert steps == ["written"] and stop.value.number == number and signal.getsignal(number) is before
-    with pytest.raises(Interrupted), Interruption():
+    with pytest.raises(Stopped), Interruption():
         os.kill(os.getpid(), number)
         signal.pause()
 

@@ -17,17 +17,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from tests.conftest import CHECKOUT, clean_environment
-from tests.robustness.checks import assert_sentence, assert_valid
-from tests.robustness.pictures import SHAPE, TARGET, frame, target_mask
+from tests.robustness.checks import assert_sentence
+from tests.robustness.pictures import TARGET, frame
 from tests.robustness.processes import Server, states
 from tests.robustness.test_checkpoints import good
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker import DMB, weights
 from tracker.cli.main import main
 from tracker.engine import Engine
+from tracker.errors import DeviceFullError
 from tracker.trax_server import Log
 from tracker.weights import WeightsError, load_weights, write_tensors
 
@@ -224,107 +224,41 @@ class CrowdedNet(torch.nn.Module):
 FULL = torch.OutOfMemoryError("CUDA out of memory")
 
 
-def crowded(fails: Callable[[str, tuple[Any, ...]], bool], error: Exception = FULL) -> Engine:
-    """An engine whose device is full when `fails` says so; it is a CPU that passes for a GPU."""
-    engine = tiny_engine()
+def crowded(name: str, call: int, error: Exception) -> Engine:
+    """An engine on whose device a step, at one of its calls, does not fit."""
+    engine, calls = tiny_engine(), [0]
+
+    def fails(method: str, arguments: tuple[Any, ...]) -> bool:
+        calls[0] += method == name
+        return method == name and calls[0] > call
+
     engine.model = CrowdedNet(engine.model, fails, error).eval()  # type: ignore[assignment]
-    engine._can_move = True
     return engine
 
 
-def follow(engine: Engine, frames: int = 8, region: object = TARGET) -> list[np.ndarray]:
+def follow(engine: Engine) -> None:
     dmb = DMB(engine, CONFIG)
-    results = [dmb.initialize(frame(), region)] + [dmb.track(frame(index)) for index in range(1, frames)]
-    for result in results:
-        assert_valid(result, SHAPE)
-    return [result.mask for result in results]
+    dmb.initialize(frame(), TARGET)
+    for index in range(1, 8):
+        dmb.track(frame(index))
 
 
-@pytest.mark.filterwarnings("ignore:the memory of")
+@pytest.mark.parametrize("name", ["normalise", "query_encoder", "encode_query", "encode_memory", "segment"])
 class TestFullGPU:
-    @pytest.fixture(autouse=True)
-    def _float32_on_the_cpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """So that answers from before and after the move can be compared."""
-        monkeypatch.setattr("tracker.engine.cpu_has_bfloat16", lambda: False)
-
-    @pytest.mark.parametrize("name", ["normalise", "query_encoder", "encode_query", "encode_memory", "segment"])
     @pytest.mark.parametrize("call", [0, 1, 4])
-    def test_the_answers_go_on_on_the_cpu_and_are_the_same(self, name: str, call: int) -> None:
-        calls = {"count": -1}
+    def test_a_full_memory_is_one_sentence(self, name: str, call: int) -> None:
+        with pytest.raises(DeviceFullError, match=r"is full; choose another device .* or end other programs$"):
+            follow(crowded(name, call, FULL))
 
-        def fails(method: str, arguments: tuple[Any, ...]) -> bool:
-            calls["count"] += method == name
-            full = engine._can_move and method == name and calls["count"] >= call
-            return full
-
-        engine = crowded(fails)
-        with pytest.warns(RuntimeWarning, match="full; the tracker goes on on the CPU, slower; lower DMB_MAX_FRAMES"):
-            masks = follow(engine)
-        assert not engine._can_move and engine.device.type == "cpu"
-        if name != "segment":  # which reads less before it gives up
-            assert all(np.array_equal(mask, other) for mask, other in zip(masks, follow(tiny_engine()), strict=True))
-
-    def test_fewer_frames_are_read_before_the_network_moves(self) -> None:
-        most = 256  # rows of one frame
-
-        def fails(method: str, arguments: tuple[Any, ...]) -> bool:
-            return method == "segment" and arguments[1].shape[1] > most
-
-        engine = crowded(fails)
-        with pytest.warns(RuntimeWarning, match=r"reads 1 of the remembered frames from now on; lower DMB_MAX_FRAMES"):
-            follow(engine, 25, target_mask())
-        assert engine._can_move and engine._frames_read == 1, "one frame fits, so it stays where it is"
-
-    @pytest.mark.parametrize("name", ["encode_query", "segment"])
     def test_other_words_for_a_full_memory_are_understood(self, name: str) -> None:
         error = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
-        engine = crowded(lambda method, arguments: engine._can_move and method == name, error)
-        with pytest.warns(RuntimeWarning, match="goes on on the CPU"):
-            follow(engine)
-        assert not engine._can_move
+        with pytest.raises(DeviceFullError):
+            follow(crowded(name, 0, error))
 
-    @pytest.mark.parametrize("name", ["encode_query", "segment"])
-    def test_other_errors_are_no_reason_to_move(self, name: str) -> None:
+    def test_other_errors_stay_what_they_are(self, name: str) -> None:
         error = RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED")
-        engine = crowded(lambda method, arguments: engine._can_move and method == name, error)
         with pytest.raises(RuntimeError, match="EXECUTION_FAILED"):
-            follow(engine)
-        assert engine._can_move
-
-    def test_the_memory_of_the_network_is_given_back_after_it_has_moved(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        engine, order = crowded(lambda method, arguments: False), []
-        monkeypatch.setattr(engine.model, "to", lambda device: order.append("moved"))
-        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: order.append("given back"))
-        engine._move_to_cpu()
-        assert order[-2:] == ["moved", "given back"]
-
-    def test_where_the_cpu_is_full_the_error_is_the_users(self) -> None:
-        engine = crowded(lambda method, arguments: method == "encode_query")
-        with pytest.warns(RuntimeWarning), pytest.raises(torch.OutOfMemoryError):
-            follow(engine)
-
-    def test_one_that_is_on_the_cpu_does_not_try_twice(self) -> None:
-        calls: list[str] = []
-
-        def fails(method: str, arguments: tuple[Any, ...]) -> bool:
-            calls.append(method)
-            return method == "normalise"
-
-        engine = crowded(fails)
-        engine._can_move = False
-        with pytest.raises(torch.OutOfMemoryError):
-            follow(engine)
-        assert calls.count("normalise") == 1
-
-    def test_tensors_of_another_type_are_read(self) -> None:
-        """What was remembered in half precision on the GPU is read in float32 on the CPU."""
-        engine = tiny_engine()
-        pixels: Tensor = engine.normalise(frame()[None, :64, :64])
-        query = engine.encode_query(pixels)
-        keys, values = engine.encode_memory(pixels, np.ones((64, 64), np.float32))
-        zeros = np.zeros((4, 4), np.float32)
-        half = engine.segment(query, keys.bfloat16(), values.bfloat16(), zeros)
-        assert np.abs(half - engine.segment(query, keys, values, zeros)).max() < 0.05
+            follow(crowded(name, 0, error))
 
 
 class TestPlaces:

@@ -14,6 +14,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracker.errors import UserError
+
 ROBUSTNESS = "failures per 100 frames"  # as the paper's R is read (docs/RESULTS.md)
 COLUMNS = ("EAO", "accuracy", "failures per sequence", ROBUSTNESS, "J&F")
 FULL = "full"
@@ -87,7 +89,7 @@ PAPER_CURVE = {
 }
 
 
-class AblationError(ValueError):
+class AblationError(UserError):
     """A row cannot be measured; the message says which and why."""
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.errors import UserError
+
 IMAGES = (".jpg", ".jpeg", ".png")
 GOT10K_SPLITS = ("val", "test", "train")
 TRACKINGNET_SPLITS = ("TEST", *(f"TRAIN_{part}" for part in range(12)))
@@ -31,7 +33,7 @@ OTB_FRAMES = {
 }
 
 
-class BoxDatasetError(ValueError):
+class BoxDatasetError(UserError):
     """The data set cannot be used; the message names the folder or file, and what to do."""
 
 

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tracker.errors import UserError
+
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # of Pillow, for damaged files
 
 
-class DavisError(ValueError):
+class DavisError(UserError):
     """DAVIS, masks to be scored, or a run's folder are not as they must be; the message says what to do."""
 
 

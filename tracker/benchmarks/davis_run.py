@@ -14,13 +14,13 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.assembly import load_trackers
 from tracker.benchmarks.davis import DavisSequence, Source, open_davis
 from tracker.benchmarks.davis_masks import DavisError
 from tracker.benchmarks.validation import write_document
@@ -58,20 +58,6 @@ class MaskTracker(Protocol):
 
 Create = Callable[[], MaskTracker]
 Load = Callable[[Settings], Create]
-
-
-def load_trackers(settings: Settings) -> Create:
-    """Load the weights once; what is returned makes trackers that share them.
-
-    Raises:
-        WeightsError: no usable weights file.
-        DeviceError: no such device.
-    """
-    from tracker.assembly import build_config, build_engine
-    from tracker.tracker import DMB
-
-    engine = build_engine(settings)[0]
-    return partial(DMB, engine, build_config(settings, engine))
 
 
 def soft_aggregation(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -206,10 +192,10 @@ _worker: _Worker | None = None  # of this process
 
 
 def _set_up(run: Run, stop: Event, frames: Synchronized[int]) -> None:
-    import signal
+    from tracker.signals import ignore_ctrl_c
 
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main one tells when to stop
+    ignore_ctrl_c()
     _worker = _Worker(run, stop, frames)
 
 

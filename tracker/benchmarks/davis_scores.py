@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from tracker.benchmarks.davis import DavisSequence
 from tracker.benchmarks.davis_masks import DavisError, read_ids
+from tracker.benchmarks.record import TRACKER, record
 from tracker.benchmarks.sequences import VOID
 from tracker.benchmarks.similarity import boundary_similarity, overlap
 from tracker.benchmarks.validation import write_document
@@ -135,7 +136,12 @@ class Scores:
             {"sequence": score.sequence, "object": score.number, "frames": len(score.regions)} | score.row()
             for score in self.objects
         ]
-        write_document(folder / FILES[2], facts | {"objects": found, "all": self.overall()})
+        limit = f", first {facts['first_frames']} frames" if facts.get("first_frames") else ""
+        sequences = len({score.sequence for score in self.objects})
+        data = f"DAVIS {facts['year']}, {sequences} sequences, from the {facts.get('init', 'mask')}{limit}"
+        tracker = TRACKER if "weights" in facts else str(facts.get("masks"))
+        records = [record(facts, data, {name: self.overall()[f"{name}-Mean"] for name in ("J&F", "J", "F")}, tracker)]
+        write_document(folder / FILES[2], facts | {"objects": found, "all": self.overall(), "records": records})
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:

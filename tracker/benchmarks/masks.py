@@ -22,8 +22,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.assembly import load_tracker
 from tracker.benchmarks.sequences import MaskSequence, SequenceError, choose, open_sequences
 from tracker.benchmarks.similarity import boundary_similarity, overlap
+from tracker.errors import UserError
 from tracker.geometry.region import box_from_mask, box_to_mask
 
 if TYPE_CHECKING:
@@ -133,24 +135,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--init", choices=("mask", "box"), default="mask", help="what the tracker starts from")
     parser.add_argument("--overlays", type=Path, help="folder for pictures of every tenth frame")
     options = parser.parse_args(arguments)
-    from tracker.assembly import build_config, build_engine
-    from tracker.engine import DeviceError
-    from tracker.settings import SettingsError, from_environment
-    from tracker.tracker import DMB
-    from tracker.weights import WeightsError
+    from tracker.settings import from_environment
 
     scores = []
     try:
         with open_sequences(options.folder) as sequences:
             chosen = choose(sequences, options.sequences, options.folder)
-            settings = from_environment(os.environ)
-            engine = build_engine(settings)[0]
-            tracker = DMB(engine, build_config(settings, engine))
+            tracker = load_tracker(from_environment(os.environ))
             for sequence in chosen:
                 score = run(tracker, sequence, from_box=options.init == "box", overlays=options.overlays)
                 scores.append(score)
                 print(f"{score.name:24s} {score.line()}", flush=True)
-    except (SequenceError, SettingsError, WeightsError, DeviceError) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     region = np.mean([score.mean for score in scores])

@@ -20,13 +20,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.errors import UserError
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp")
 VOID = 255  # id of the pixels that do not count
 READ_ERRORS = (OSError, tarfile.TarError, EOFError, zlib.error)
 COLOUR_TYPE, PALETTE = 25, 3  # byte of a PNG file that holds its colour type, and the one with a palette
 
 
-class SequenceError(ValueError):
+class SequenceError(UserError):
     """A sequence is missing or damaged; the message names it."""
 
 

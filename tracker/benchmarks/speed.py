@@ -51,7 +51,7 @@ class PlainEngine(Engine):
 
     def __init__(self, engine: Engine) -> None:
         model = deepcopy(engine.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        super().__init__(model, precision="float32", static=False)
+        super().__init__(model, precision="float32")
 
     def _prepare(self) -> DMBNet:
         return self.model
@@ -169,7 +169,7 @@ def staged(dmb: DMB, watch: Stopwatch) -> Iterator[None]:
         (dmb.engine, "filter_features", "query encoder"),
         *((dmb.localiser.memory, name, "filter") for name in ("initialise", "localise", "remember", "maybe_update")),
         (tracker.network.model, "read_memory", "memory read"),
-        (dmb.engine, "_read", "memory read"),  # with static shapes
+        (dmb.engine, "_read", "memory read"),  # with graphs
         (dmb.engine, "segment", "decoder"),
         (dmb.engine, "encode_memory", "memory write"),
         (tracker.tracker, "fit_rotated_box", "box fit"),

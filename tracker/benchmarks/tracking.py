@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.errors import UserError
 from tracker.files import replace_file
 from tracker.metrics.regions import overlap
 from tracker.metrics.resets import SKIPPED, Fragment, Run
@@ -29,7 +30,7 @@ from tracker.settings import Settings
 TRUTH = "groundtruth.txt"
 
 
-class TrackingDataError(ValueError):
+class TrackingDataError(UserError):
     """A sequence cannot be used; the message names its file."""
 
 

@@ -7,7 +7,7 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 
 from tracker import __version__
 from tracker.benchmarks.masks import Score, run
+from tracker.benchmarks.record import record
 from tracker.benchmarks.sequences import MaskSequence
 from tracker.files import replace_file
 from tracker.settings import Settings
@@ -187,6 +188,22 @@ def conditions(settings: Settings, weights: Path, checksum: str) -> dict[str, An
         "processor": processor_name(),
         "settings": {name: value for name, value in changed.items() if value != getattr(default, name)},
     }
+
+
+def records(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The records of what `dmb validate` has measured: masks by initialisation, and VOT."""
+    found = []
+    masks, vot = document.get("masks"), document.get("vot")
+    if masks:
+        limit = f", first {masks['first_frames']} frames" if masks["first_frames"] else ""
+        names = {row["sequence"] for row in masks["sequences"]}
+        for init, means in masks["means"].items():
+            data = f"{masks['source']}, {len(names)} sequences, all but the first frame, from the {init}{limit}"
+            found.append(record(document, data, means))
+    if vot:
+        data = f"{vot['source']}, {len(vot['sequences'])} sequences, {vot['stack']}"
+        found.append(record({**document, "threads": vot["threads_per_worker"]}, data, vot["scores"]))
+    return found
 
 
 def _finite(value: object) -> object:

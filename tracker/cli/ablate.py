@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.assembly import load_tracker
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, chosen_environment
 from tracker.cli.parsing import Parser
-from tracker.cli.validate import copied, load_tracker, say, tracker_settings
+from tracker.cli.validate import copied, say, tracker_settings
 
 if TYPE_CHECKING:
     from tracker.benchmarks.ablation import Row
@@ -149,6 +150,8 @@ class Study:
             found = json.loads(Path(self.options.output, f"{row.name}.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return {}
+        if isinstance(found, dict):
+            found.pop("records", None)
         parts = found.values() if isinstance(found, dict) else [None]
         whole = all(isinstance(part, dict) and isinstance(part.get("identity"), dict) for part in parts)
         return found if whole else {}
@@ -183,7 +186,8 @@ class Study:
                 scores = measure(row, settings, weights)
                 date = datetime.now(UTC).date().isoformat()
                 document[part] = {"identity": identity, "date": date, "scores": scores}
-                write_document(Path(self.options.output, f"{row.name}.json"), document)
+                records = self._records(row, document)
+                write_document(Path(self.options.output, f"{row.name}.json"), document | {"records": records})
 
     def _vot(self, row: Row, settings: Mapping[str, str], weights: Path) -> dict[str, float]:
         from tracker.benchmarks.ablation import ROBUSTNESS
@@ -211,6 +215,17 @@ class Study:
             chosen = choose(sequences, self.masks, self.options.masks)
             result = validate_masks(tracker, chosen, ("box",), limit=None, say=say)
         return {"J&F": Means.of(result.scores["box"]).both}
+
+    @staticmethod
+    def _records(row: Row, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+        from tracker.benchmarks.record import record
+
+        found = []
+        for part in document.values():
+            source, *names = part["identity"]["sequences"]
+            data, facts = f"{source}, {len(names)} sequences, ablation", part["identity"] | {"date": part["date"]}
+            found.append(record(facts, data, part["scores"], f"DMB, {row.title}"))
+        return found
 
     def _conditions(self) -> list[str]:
         from tracker.benchmarks.ablation import ROWS

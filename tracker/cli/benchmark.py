@@ -15,15 +15,11 @@ USAGE = """\
 usage: dmb benchmark BENCHMARK ...
 
 benchmarks:
-  agreement ...    whether the fast network's masks are those of the plain one
-  backends ...     the network on a CPU in the engine's way, beside torch.compile, ONNX Runtime and OpenVINO
-  boxfit ...       how well, and how fast, rotated boxes are fitted to masks
   davis ...        J and F on DAVIS 2016 or 2017, with masks in the layout of a submission
   failures ...     where the tracker fails on sequences with masks, with pictures
   got10k ...       AO and success rates on GOT-10k, and the archive for its server
   otb ...          success and precision on OTB
   speed ...        milliseconds a frame and by stage, beside a plain variant
-  startup ...      seconds until the toolkit's process is ready, by stage, and its first frames
   trackingnet ...  success and precision on TrackingNet, and the archive for its server
 
 Every benchmark has its own --help.
@@ -36,13 +32,9 @@ def _boxes(name: str) -> Callable[..., int]:
 
 # a call imports the benchmark's module and gives its function, which takes arguments and returns the exit code
 BENCHMARKS: dict[str, Callable[[], Callable[..., int]]] = {
-    "agreement": partial(resolve_name, "tracker.cli.benchmark_agreement:main"),
-    "backends": partial(resolve_name, "tracker.cli.benchmark_backends:main"),
-    "boxfit": partial(resolve_name, "tracker.cli.benchmark_boxfit:main"),
     "davis": partial(resolve_name, "tracker.cli.benchmark_davis:main"),
     "failures": partial(resolve_name, "tracker.cli.benchmark_failures:main"),
     "speed": partial(resolve_name, "tracker.cli.benchmark_speed:main"),
-    "startup": partial(resolve_name, "tracker.cli.benchmark_startup:main"),
     **{name: partial(_boxes, name) for name in ("got10k", "otb", "trackingnet")},
 }
 

@@ -172,13 +172,17 @@ def _write_scores(
 ) -> str:
     """Score, and write CSV and JSON; returns the line to print."""
     from tracker.benchmarks import boxes
+    from tracker.benchmarks.record import record
     from tracker.benchmarks.validation import write_document
     from tracker.files import replace_file
 
     score = {"got10k": boxes.got10k, "trackingnet": boxes.trackingnet, "otb": boxes.otb}[benchmark.name]
     scores = score(tracked)
     replace_file(output / "scores.csv", scores.table())
-    write_document(output / "scores.json", document | scores.document())
+    limit = f", first {document['first_frames']} frames" if document["first_frames"] else ""
+    data = f"{benchmark.title} {document['split']}".strip() + f", {len(tracked)} sequences{limit}"
+    records = {"records": [record(document, data, scores.overall | {"fps": scores.fps[""]})]}
+    write_document(output / "scores.json", document | scores.document() | records)
     return scores.line()
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.assembly import load_trackers
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, model_of
 from tracker.cli.parsing import Parser
@@ -135,7 +136,7 @@ def _track(run: Run, sequences: Sequence[DavisSequence], workers: int) -> None:
 def _benchmark(options: argparse.Namespace, source: Source, load: Load | None, environ: Mapping[str, str]) -> None:
     """Check everything that can be checked at once, then track, then score."""
     from tracker.benchmarks.davis import open_davis
-    from tracker.benchmarks.davis_run import Run, check_folder, load_trackers
+    from tracker.benchmarks.davis_run import Run, check_folder
     from tracker.benchmarks.validation import conditions
     from tracker.settings import from_environment
     from tracker.weights import find_weights, read_weights

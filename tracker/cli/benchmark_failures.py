@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.assembly import load_tracker
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, model_of
 from tracker.cli.parsing import Parser
-from tracker.cli.validate import load_tracker, say
+from tracker.cli.validate import say
 
 if TYPE_CHECKING:
     from tracker.benchmarks.failures import Stretch

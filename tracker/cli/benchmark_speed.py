@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.assembly import load_tracker
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, model_of
 from tracker.cli.parsing import Parser
-from tracker.cli.validate import load_tracker, say
+from tracker.cli.validate import say
 
 if TYPE_CHECKING:
     from tracker.benchmarks.speed import Clip, Stages, Times, Work
@@ -82,6 +83,7 @@ def _clip(options: argparse.Namespace) -> Clip:
 
 
 def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable[[Settings], DMB]) -> None:
+    from tracker.benchmarks.record import record
     from tracker.benchmarks.speed import (
         PlainEngine,
         breakdown,
@@ -139,6 +141,13 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
             "matrix_operations_per_second": throughput,
             "peak_memory_mb": memory,
             "cuda_graphs": graphs,
+            "records": [
+                record(
+                    facts,
+                    f"speed, {clip.name}, {size[0]} x {size[1]} pixels, from the {options.init}",
+                    {"fps": 1000 / measured["dmb"].median, "ms a frame": measured["dmb"].median},
+                )
+            ],
         }
         replace_file(options.output, json.dumps(document, indent=1) + "\n")
     if options.baseline:

@@ -20,8 +20,8 @@ from tracker.doctor.finding import Finding, Surroundings, told
 from tracker.doctor.self_test import self_test
 
 DESCRIPTION = """\
-Checks the installation: Python, PyTorch and CUDA, OpenCV, the VOT toolkit and what belongs to it, the weights,
-trackers.ini, the current folder; then tracks a short generated clip with the weights and says how well and how fast.
+Checks the installation: Python and the packages with their versions, PyTorch and the device, the weights, and
+trackers.ini; then tracks a short generated clip with the weights and says how well and how fast.
 
 One line for each check: ok, note (works, but worth knowing) or problem; below a problem is the command to type.
 The exit code is 0 where nothing is broken, and 1 otherwise.
@@ -30,16 +30,10 @@ Check = Callable[[Surroundings], Iterable[Finding]]
 CHECKS: Mapping[str, Check] = {
     "python": packages.python_version,
     "settings": machine.settings,
-    "packages": packages.needed_packages,
+    "packages": packages.packages,
     "torch": machine.torch,
-    "opencv": packages.opencv,
-    "pyav": packages.video,
-    "attributee": packages.attributee,
-    "vot-trax": packages.trax,
-    "vot-toolkit": packages.toolkit,
     "weights": files.weights,
     "trackers.ini": registry.registry,
-    "folder": files.folder,
     "self test": self_test,
 }
 SLOW = ("self test",)  # left out by --fast

@@ -10,10 +10,11 @@ from __future__ import annotations
 import functools
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from types import FrameType
-from typing import NoReturn, ParamSpec
+from collections.abc import Callable, Mapping
+from typing import ParamSpec
+
+from tracker import signals
+from tracker.errors import explained
 
 FAILURE, USAGE = 1, 2  # exit codes
 EXIT_CODES = """\
@@ -23,36 +24,6 @@ exit codes of every command:
   2    the command line is wrong: an unknown, missing or impossible option
   130  Ctrl-C; 143 SIGTERM, 129 closed terminal, 141 the reader of the output went away
 """
-# Exceptions whose message is for the user, besides OSError. Looked up by name, since only what was imported can have
-# been raised: no command has to import, or to list, what it never meets.
-MENDABLE = (
-    "tracker.benchmarks.ablation:AblationError",
-    "tracker.benchmarks.box_datasets:BoxDatasetError",
-    "tracker.benchmarks.davis_masks:DavisError",
-    "tracker.benchmarks.results:ResultsError",
-    "tracker.benchmarks.sequences:SequenceError",
-    "tracker.benchmarks.startup:StartupError",
-    "tracker.benchmarks.tracked_masks:MaskCacheError",
-    "tracker.benchmarks.tracking:TrackingDataError",
-    "tracker.engine:DeviceError",
-    "tracker.geometry.region:RegionError",
-    "tracker.media.frames:SourceError",
-    "tracker.memory.spatial:FeaturesError",
-    "tracker.onnx_export:ExportError",
-    "tracker.settings:SettingsError",
-    "tracker.training.compaction:CompactionError",
-    "tracker.training.data:DataError",
-    "tracker.training.plan:PlanError",
-    "tracker.training.run:DeviceFullError",
-    "tracker.weights:WeightsError",
-    "vot_workspace.dataset:DatasetError",
-    "vot_workspace.toolkit:EvaluationError",
-    "vot_workspace.writer:WorkspaceError",
-)
-FULL = (
-    "out of memory; choose another device (DMB_DEVICE), a smaller crop (DMB_CROP_SIZE) or fewer remembered frames "
-    "(DMB_MAX_FRAMES), or end other programs"
-)
 P = ParamSpec("P")
 
 
@@ -74,38 +45,6 @@ def warn_of_settings(prog: str, environ: Mapping[str, str]) -> None:
         warn(prog, sentence)
 
 
-def explained(error: Exception) -> str | None:
-    """What the user is told of an exception; None for one that is a defect of ours."""
-    modules = sys.modules
-    for place in MENDABLE:
-        module, _, name = place.partition(":")
-        if module in modules and isinstance(error, getattr(modules[module], name)):
-            return str(error)
-    if isinstance(error, OSError):
-        return str(error)
-    engine = modules.get("tracker.engine")
-    if isinstance(error, MemoryError) or (engine is not None and engine.is_full(error)):
-        return FULL
-    return None
-
-
-@contextmanager
-def ending_orderly() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal unwind the stack: processes are ended and temporary folders removed."""
-
-    def stop(number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    # one that is ignored stays so: under nohup, a closed terminal ends nothing
-    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def run_orderly(prog: str, work: Callable[[], int | None], *, interrupted: str = "interrupted") -> int:
     """Do the work of a command.
 
@@ -118,7 +57,8 @@ def run_orderly(prog: str, work: Callable[[], int | None], *, interrupted: str =
         The exit code. Wrong usage, SIGTERM and SIGHUP raise SystemExit; BrokenPipeError is passed on.
     """
     try:
-        with ending_orderly():
+        # processes are ended and temporary folders removed
+        with signals.handled(signals.leave, signals.ENDING):
             return work() or 0
     except BrokenPipeError:
         raise

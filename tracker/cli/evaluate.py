@@ -62,12 +62,12 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -
     options = parser.parse_args(arguments)
     if options.workers < 1:
         parser.error(f"--workers is {options.workers}; it must be at least 1")
-    from vot_workspace.interruption import Interruption
+    from tracker.signals import StopFlag
     from vot_workspace.layout import read_workspace
     from vot_workspace.parallel import evaluate_workspace, rounds, threads_per_worker
     from vot_workspace.writer import WorkspaceError
 
-    interruption = Interruption()
+    interruption = StopFlag()
     if options.registry is not None and not options.registry.exists():
         raise WorkspaceError(f"--registry is '{options.registry}', which does not exist; name a trackers.ini")
     layout = read_workspace(options.workspace)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tracker.cli.ending import command
 from tracker.cli.model import add_model
 from tracker.cli.parsing import Parser
-from tracker.settings import defaults_of
+from tracker.settings import default_of
 
 DESCRIPTION = """\
 Writes the trained network as three ONNX files for runtimes without PyTorch:
@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="dmb export", description=DESCRIPTION)
     parser.add_argument("format", choices=("onnx",), help="what to write")
     parser.add_argument("--output", type=Path, default=Path("onnx"), metavar="DIR", help="folder (default: onnx)")
-    usual = defaults_of("crop", "segment_size")
+    usual = default_of("crop.segment_size")
     parser.add_argument("--size", type=int, metavar="S",
                         help=f"side of the crop in pixels, a multiple of 16, fixed in the files (default: {usual})")
     add_model(parser)

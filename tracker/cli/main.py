@@ -20,7 +20,6 @@ usage: dmb COMMAND ...
 tracking:
   track ...      a mask around things in your own video: dmb track VIDEO --box X,Y,W,H
   doctor         what is wrong with this installation, and how to repair it
-  completion ..  a script by which bash, zsh or fish completes commands and options: dmb completion bash
   export ...     the network as ONNX files: dmb export onnx --output DIR
   weights ...    other projects' checkpoints and torchvision's ResNet-50 into weights: dmb weights convert SOURCE;
                  what a file holds: dmb weights info FILE
@@ -34,7 +33,7 @@ the VOT toolkit:
 benchmarks:
   ablate ...     the paper's ablation study with your weights: dmb ablate --vot SOURCE --output DIR
   benchmark ...  scores on public benchmarks, and measurements of parts: dmb benchmark davis --root DIR --output DIR
-  results ...    what has been measured beside the paper's numbers: dmb results SOURCE ... --output DIR
+  results ...    what these commands have measured, in one table: dmb results SOURCE ...
   score ...      J and F of a folder of masks, another method's too: dmb score davis --root DIR --masks DIR
   validate ...   J, F and EAO of a weights file: dmb validate --masks SOURCE --vot DIR
 
@@ -53,7 +52,6 @@ OPTIONS = ("--help", "--version")
 FUNCTIONS = {
     "track": "tracker.cli.track:main",
     "doctor": "tracker.cli.doctor:main",
-    "completion": "tracker.cli.completion:main",
     "export": "tracker.cli.export:main",
     "weights": "tracker.cli.weights:main",
     "workspace": "tracker.cli.workspace:main",

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tracker.assembly import load_trackers
 from tracker.cli.ending import FAILURE, command, complain, explained
 from tracker.cli.parsing import Parser
 
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tracker.media.frames import Frame
-    from tracker.media.interruption import Interruption
     from tracker.media.outputs import Outputs
     from tracker.media.progress import Progress
     from tracker.media.targets import Given, Target
     from tracker.media.truth import Truth
     from tracker.settings import Settings
+    from tracker.signals import Interruption
     from tracker.tracker import DMB, Result
 
     Load = Callable[[Settings], Callable[[], DMB]]
@@ -50,22 +51,6 @@ frames count from 0, boxes are x,y,w,h with the top-left pixel at 0,0.
 """
 KINDS = ("video", "masks", "boxes", "page")
 DEFAULT_KINDS = ("video", "masks", "boxes")
-TRAX_ONLY = ("answer", "multiobject", "log")  # settings that only concern the TraX process
-
-
-def load_trackers(settings: Settings) -> Callable[[], DMB]:
-    """Load the weights; returns what makes a tracker, all of which share one engine.
-
-    Raises:
-        WeightsError: no usable weights file.
-        DeviceError: no such device.
-    """
-    from tracker.assembly import build_config, build_engine
-    from tracker.tracker import DMB
-
-    engine = build_engine(settings)[0]
-    config = build_config(settings, engine)
-    return lambda: DMB(engine, config)
 
 
 def _region(kind: Literal["box", "polygon"]) -> Callable[[str], Given]:
@@ -151,22 +136,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings_help() -> dict[str, str]:
-    """Help of the tracker's settings by option: what it is, what is allowed, the default, the variable."""
-    from tracker.config import TrackerConfig
-    from tracker.settings import PARAMETERS, VARIABLES
+    """Help of the tracker's settings by option."""
+    from tracker.settings import VARIABLES
 
-    texts = {}
-    for variable in VARIABLES:
-        if variable.field in TRAX_ONLY:
-            continue
-        what, _, default = variable.help.partition(" (default: ")
-        if not default and variable.field in PARAMETERS:
-            part, parameter = PARAMETERS[variable.field]
-            value = getattr(getattr(TrackerConfig(), part), parameter)
-            default = f"{({True: 'on', False: 'off'}[value] if isinstance(value, bool) else value)})"
-        told = f" (default: {default}" if default else ""
-        texts[variable.option] = f"{what}; {variable.allowed}{told} [{variable.name}]".replace("%", "%%")
-    return texts
+    return {one.option: one.help.replace("%", "%%") for one in VARIABLES if not one.trax_only}
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
@@ -353,9 +326,9 @@ def main(
 ) -> int:
     """Track; `load` makes what makes trackers."""
     options, chosen = _options(arguments)
-    from tracker.media.interruption import Interrupted, Interruption
     from tracker.media.progress import Progress
     from tracker.settings import complaints, from_environment
+    from tracker.signals import Interruption, Stopped
 
     settings = from_environment(environ, chosen)
     progress, run = Progress(prog=PROG), None
@@ -365,6 +338,6 @@ def main(
         with Interruption() as interruption:
             run = Run(options, settings, load, progress, interruption)
             return _attempt(run)
-    except Interrupted as stop:
+    except Stopped as stop:
         print(f"{PROG}: {stop}: {run.summary() if run else 'nothing was written'}", file=sys.stderr)
         return 128 + stop.number

@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.assembly import load_tracker
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, model_of
 from tracker.cli.parsing import Parser
@@ -91,20 +92,6 @@ def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -
         for value in given if isinstance(given, list) else [given]:
             if value is not None and value < smallest:
                 parser.error(f"--{name.replace('_', '-')} is {value}; it must be at least {smallest}")
-
-
-def load_tracker(settings: Settings) -> DMB:
-    """Load the weights and make a tracker.
-
-    Raises:
-        WeightsError: no usable weights file.
-        DeviceError: no such device.
-    """
-    from tracker.assembly import build_config, build_engine
-    from tracker.tracker import DMB
-
-    engine = build_engine(settings)[0]
-    return DMB(engine, build_config(settings, engine))
 
 
 def say(line: str) -> None:
@@ -223,7 +210,7 @@ def _validate(
     """Check everything that can be checked at once, then measure."""
     from tracker.benchmarks.sequences import choose, open_sequences
     from tracker.benchmarks.tracking import TrackingDataError
-    from tracker.benchmarks.validation import conditions, write_document
+    from tracker.benchmarks.validation import conditions, records, write_document
     from tracker.settings import from_environment
     from tracker.weights import find_weights, read_weights
     from vot_workspace.dataset import choose as choose_vot
@@ -251,7 +238,8 @@ def _validate(
         if options.masks is not None:
             document["masks"] = _masks(options, settings, load)
             if options.output is not None:
-                write_document(options.output, document)  # at once: what follows takes long
+                # at once: what follows takes long
+                write_document(options.output, document | {"records": records(document)})
         if options.tracking is not None:
             document["tracking"] = _tracking(options, settings, load, tracking_names)
         if options.vot is not None:
@@ -259,7 +247,7 @@ def _validate(
             job = Job(options.vot, names, tracker_settings(environ), copy, evaluated(document), stack)
             document["vot"] = _vot(options, job, environ, document["threads"])
     if options.output is not None:
-        write_document(options.output, document)
+        write_document(options.output, document | {"records": records(document)})
 
 
 @command(PROG)

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from types import FrameType
 
 from tracker.cli.ending import command
+from tracker.signals import handled
 
 ANALYSIS = ("analysis", "analyse", "analyze")
 REPORTS = ("html", "latex", "plots")  # formats that only `vot report` knows
 GLOBAL_OPTIONS_WITH_VALUE = ("--registry",)
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _command_index(arguments: Sequence[str]) -> int | None:
@@ -87,17 +87,11 @@ def _run(words: Sequence[str]) -> int:
         if process is not None and (number != signal.SIGINT or not _in_foreground()):
             process.send_signal(number)
 
-    # one that is ignored stays so, here and in the toolkit: under nohup, a closed terminal ends nothing
-    numbers = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, pass_on) for number in numbers}
-    try:
+    with handled(pass_on):
         process = subprocess.Popen([sys.executable, "-m", "vot", *words])
         for number in received:  # that came while the process was started
             process.send_signal(number)
         code = process.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if received:
         raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
     return code if code >= 0 else 128 - code

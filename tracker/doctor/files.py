@@ -1,10 +1,8 @@
-"""The weights file, and the folder that results go to."""
+"""The weights file."""
 
 from __future__ import annotations
 
-import os
 import shlex
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -39,16 +37,3 @@ def restore(environ: Mapping[str, str]) -> str:
         file = f"weights/{WEIGHTS_NAMES[asked_model(environ) or 'full']}"
         return shlex.join(["git", "-C", str(CHECKOUT), "checkout", "--", file])
     return ""
-
-
-def folder(surroundings: Surroundings) -> Iterator[Finding]:
-    """Can results be written into the current folder?"""
-    try:
-        with tempfile.TemporaryFile(dir=surroundings.folder) as file:
-            file.write(b"DMB")
-    except OSError as error:
-        reason = error.strerror or told(error)
-        text = f"nothing can be written into '{surroundings.folder}' ({reason}); work in another one"
-        yield Finding("folder", "problem", text, shlex.join(["cd", os.path.expanduser("~")]))
-        return
-    yield Finding("folder", "ok", f"'{surroundings.folder}' can be written to")

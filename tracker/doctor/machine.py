@@ -1,4 +1,4 @@
-"""PyTorch, and what it can compute with here."""
+"""PyTorch, the device, and the arithmetic that is used on it."""
 
 from __future__ import annotations
 
@@ -55,70 +55,39 @@ def torch(surroundings: Surroundings) -> Iterator[Finding]:
         yield Finding("torch", "problem", text, pip("--upgrade", f"torch>={LEAST_TORCH}"))
         return
     yield Finding("torch", "ok", f"{version}, {module.get_num_threads()} CPU threads")
-    yield _cuda(module, surroundings.environ)
-    yield from _wanted(surroundings.environ)
-    yield _arithmetic(module, surroundings.environ)
+    yield from _device(module, settings_of(surroundings.environ))
 
 
-def _cuda(module: Any, environ: Mapping[str, str]) -> Finding:
-    """Is a CUDA device there, and does it compute?"""
-    if module.cuda.is_available():
-        names = []
-        for number in range(module.cuda.device_count()):
-            properties = module.cuda.get_device_properties(number)
-            names.append(f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
-        try:
-            (module.ones(2, device="cuda") * 2).sum().item()
-        except RuntimeError as error:
-            text = f"{'; '.join(names)}: does not compute ({told(error)}); DMB_DEVICE=cpu does without"
-            return Finding("cuda", "problem", text, pip("--force-reinstall", f"torch>={LEAST_TORCH}"))
-        return Finding("cuda", "ok", f"{'; '.join(names)} (CUDA {module.version.cuda})")
-    driver = DRIVER.exists() or shutil.which("nvidia-smi") is not None
-    if not driver:
-        return Finding("cuda", "ok", "no NVIDIA driver: DMB runs on the CPU")
-    if module.version.cuda is None:
-        text = "an NVIDIA driver is here, but this PyTorch is built for CPUs only: DMB runs on the CPU"
-        return Finding("cuda", "note", text, pip("--force-reinstall", f"torch>={LEAST_TORCH}"))
-    if environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
-        return Finding("cuda", "note", "CUDA_VISIBLE_DEVICES hides all devices", "unset CUDA_VISIBLE_DEVICES")
-    text = (
-        f"an NVIDIA driver is here, but PyTorch (built for CUDA {module.version.cuda}) finds no device: the driver is "
-        "too old for it, or does not run"
-    )
-    return Finding("cuda", "problem", text, "nvidia-smi")
-
-
-def _wanted(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Is the device there that DMB_DEVICE names?"""
-    from tracker.engine import DeviceError, resolve_device
+def _device(module: Any, chosen: Settings) -> Iterator[Finding]:
+    """Is the device there, does it compute, and in which arithmetic?"""
+    from tracker.engine import cpu_has_bfloat16, resolve_device, resolve_precision
+    from tracker.errors import DeviceError
 
     try:
-        resolve_device(settings_of(environ).device)
+        device = resolve_device(chosen.device)
+        (module.ones(2, device=device) * 2).sum().item()
+        dtype = str(resolve_precision(chosen.precision, device)).removeprefix("torch.")
     except DeviceError as error:
         yield Finding("device", "problem", f"DMB_DEVICE: {error}", "unset DMB_DEVICE")
-
-
-def _arithmetic(module: Any, environ: Mapping[str, str]) -> Finding:
-    """Which arithmetic will be used, and does it run in hardware?"""
-    from tracker.engine import cpu_has_bfloat16
-
-    chosen = settings_of(environ)
-    gpu = module.cuda.is_available() and chosen.device != "cpu"
-    hardware = cpu_has_bfloat16()
-    asked, remedy = f"DMB_PRECISION is {chosen.precision}", "unset DMB_PRECISION"
-    if chosen.precision == "float32" and (gpu or hardware):
-        place = "the GPU computes" if gpu else "this CPU computes"
-        return Finding("precision", "note", f"{asked}; {place} faster in half precision", remedy)
-    if gpu:
-        kind = "half precision" if chosen.precision == "auto" else chosen.precision
-        return Finding("precision", "ok", f"{kind} on the GPU")
-    if chosen.precision == "float16":
-        text = f"{asked}, which is for GPUs: on a CPU it may be many times slower, and its numbers may overflow"
-        return Finding("precision", "note", text, remedy)
-    if hardware:
-        return Finding("precision", "ok", "this CPU has bfloat16 in hardware, and DMB uses it")
-    if chosen.precision == "bfloat16":
-        text = f"{asked}, which this CPU only emulates: many times slower than float32"
-        return Finding("precision", "note", text, remedy)
-    text = "this CPU does not multiply bfloat16 in hardware (AVX512-BF16 or AMX): DMB uses float32, which is slower"
-    return Finding("precision", "note", text)
+        return
+    except RuntimeError as error:
+        text = f"{chosen.device} does not compute ({told(error)}); DMB_DEVICE=cpu does without"
+        yield Finding("device", "problem", text, pip("--force-reinstall", f"torch>={LEAST_TORCH}"))
+        return
+    if device.type == "cuda":
+        name = module.cuda.get_device_properties(device).name
+        yield Finding("device", "ok", f"{device}, {name} (CUDA {module.version.cuda}), {dtype}")
+        return
+    hidden = chosen.device == "auto" and (DRIVER.exists() or shutil.which("nvidia-smi") is not None)
+    if hidden:
+        kind = "CPUs only" if module.version.cuda is None else f"CUDA {module.version.cuda}"
+        text = f"cpu, {dtype}: an NVIDIA driver is here, but this PyTorch (built for {kind}) finds no GPU"
+        yield Finding("device", "note", text, pip("--force-reinstall", f"torch>={LEAST_TORCH}"))
+    elif dtype == "bfloat16" and not cpu_has_bfloat16():
+        text = "DMB_PRECISION is bfloat16, which this CPU only emulates: many times slower than float32"
+        yield Finding("device", "note", text, "unset DMB_PRECISION")
+    elif dtype == "float32" and not cpu_has_bfloat16():
+        text = "cpu, float32, which is slower: this CPU does not multiply bfloat16 in hardware (AVX512-BF16 or AMX)"
+        yield Finding("device", "note", text)
+    else:
+        yield Finding("device", "ok", f"cpu, {dtype}")

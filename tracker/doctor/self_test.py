@@ -72,17 +72,15 @@ def judge(measured: Measured, how: str) -> Finding:
 def self_test(surroundings: Surroundings) -> Iterator[Finding]:
     """Track the clip, if the network can be loaded at all."""
     try:
-        from tracker.assembly import build_config, build_engine
-        from tracker.engine import DeviceError
-        from tracker.tracker import DMB
+        from tracker.assembly import load_tracker
+        from tracker.errors import DeviceError
         from tracker.weights import WeightsError
         from vot_workspace.demo import SCRIPTS, render
     except Exception as error:
         yield Finding(NAME, "note", f"was not made, something above is missing ({told(error)})")
         return
     try:
-        settings = settings_of(surroundings.environ)
-        engine = build_engine(settings)[0]
+        dmb = load_tracker(settings_of(surroundings.environ))
     except (WeightsError, DeviceError) as error:
         yield Finding(NAME, "note", f"was not made, the network cannot be loaded: {error}")
         return
@@ -92,5 +90,5 @@ def self_test(surroundings: Surroundings) -> Iterator[Finding]:
         text = f"was not made, the clip's photographs are missing ({told(error)})"
         yield Finding(NAME, "problem", text, pip("--force-reinstall", "scikit-image"))
         return
-    arithmetic = str(engine.dtype).removeprefix("torch.")
-    yield judge(measure(DMB(engine, build_config(settings, engine)), clip), f"{engine.device}, {arithmetic}")
+    arithmetic = str(dmb.engine.dtype).removeprefix("torch.")
+    yield judge(measure(dmb, clip), f"{dmb.engine.device}, {arithmetic}")

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.errors import UserError
+
 Box = tuple[float, float, float, float]
 Polygon = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -25,7 +27,7 @@ FURTHEST = 1e6  # pixels; beyond it the arithmetic of crops overflows, and no im
 MOST_CROSSINGS = 1e9  # edges side by side, squared, over all rows: what a second or so of filling a polygon can take
 
 
-class RegionError(ValueError):
+class RegionError(UserError):
     """A region that cannot be tracked; the message says what is wrong and what to give."""
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.errors import UserError
+
 Warn = Callable[[str], None]  # takes one sentence
 
 
-class SourceError(ValueError):
+class SourceError(UserError):
     """A source cannot be read; the message names it, and says what to do."""
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracker.config import FilterConfig
+from tracker.errors import UserError
 from tracker.memory.samples import (
     FilterProblem,
     Pair,
@@ -42,7 +43,7 @@ SUBSPACE = 192
 NOT_FINITE = "the filter received features that are not finite; run the network in float32 (DMB_PRECISION=float32)"
 
 
-class FeaturesError(ValueError):
+class FeaturesError(UserError):
     """The network's features hold what is no number; the message says what to do."""
 
 

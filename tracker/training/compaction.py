@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tracker.errors import UserError
 from tracker.network import Architecture, DMBNet
 from tracker.network.backbone import Trunk
 from tracker.network.decoder import Decoder, Refinement, ResidualBlock
@@ -15,7 +16,7 @@ from tracker.network.decoder import Decoder, Refinement, ResidualBlock
 STAGES = ("res2", "res3", "res4")
 
 
-class CompactionError(ValueError):
+class CompactionError(UserError):
     """A network is asked to become larger; the message names both sizes."""
 
 

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tracker.errors import UserError
+
 VOID = 255  # label of pixels that belong to nobody (DAVIS, YouTube-VOS)
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -23,7 +25,7 @@ DEPTH, COLOUR_TYPE = 24, 25  # bytes of a PNG file that hold the bits per sample
 GREY, PALETTE = 0, 3  # kinds of colours
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """The training data are missing or damaged; the message names the file."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.config import MODEL_NAMES, ModelName
+from tracker.errors import UserError
 from tracker.network.decoder import POSITIONS, Position
 from tracker.network.model import SPATIAL_MAPS, SpatialMap
 
@@ -26,7 +27,7 @@ START_ONLY = ("pca_keys", "quiet_mask_stems")  # fields that act before the firs
 PLANS = Path(__file__).resolve().parent / "plans"
 
 
-class PlanError(ValueError):
+class PlanError(UserError):
     """The training plan is missing or wrong; the message names file, field and remedy."""
 
 

@@ -13,6 +13,7 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from tracker.engine import is_full, resolve_device
+from tracker.errors import UserError
 from tracker.training.data import DataError
 from tracker.training.distributed import World, join, leave
 from tracker.training.drawer import MaterialDrawer, Pictures
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 FULL = "the memory of the device is full; raise --accumulate, or leave the data in their files: --data-on host"
 
 
-class DeviceFullError(RuntimeError):
+class DeviceFullError(UserError):
     """The device has too little memory for the training; the message says what takes less."""
 
 

@@ -1,0 +1,43 @@
+"""What users can mend: the base of all errors whose message is for them, and what they are told."""
+
+from __future__ import annotations
+
+import sys
+
+
+class UserError(ValueError):
+    """Something that the user named or asked for cannot be used; the message says what, where and what to do.
+
+    Commands end with this message as one sentence and no traceback.
+    """
+
+
+class DeviceError(UserError):
+    """The wanted device is not there; the message says what to choose instead."""
+
+
+FULL = (
+    "choose another device (DMB_DEVICE), a smaller crop (DMB_CROP_SIZE) or fewer remembered frames (DMB_MAX_FRAMES), "
+    "or end other programs"
+)
+
+
+class DeviceFullError(UserError):
+    """The memory of a device is full.
+
+    Args:
+        device: its name.
+    """
+
+    def __init__(self, device: object = "the device") -> None:
+        super().__init__(f"the memory of {device} is full; {FULL}")
+
+
+def explained(error: Exception) -> str | None:
+    """What the user is told of an exception; None for one that is a defect of ours."""
+    if isinstance(error, UserError | OSError):
+        return str(error)
+    engine = sys.modules.get("tracker.engine")  # only what was imported can have filled a device
+    if isinstance(error, MemoryError) or (engine is not None and engine.is_full(error)):
+        return str(DeviceFullError())
+    return None
