@@ -29,8 +29,6 @@ class CropConfig:
     box_factor: float = 3.0  # side of the second crop where only boxes are wanted: fine borders are not needed ...
     box_size: int = 256  # ... and fewer pixels are faster
     recentre: bool = True  # segment a second, closer crop at the filter's peak (release); else the search region
-    confirm_jump: float = 0.35  # a peak further off than this, in sqrt(w*h), is weighed against staying
-    confirm_below: float = 4.0  # a peak more uncertain than this does not move the target away from a mask at hand
     search_around_after: int = 3  # lost frames after which the regions around are searched, with recentre; 0: never.
     # That is how the search grows: a region of three times the side at the same resolution, in up to nine pieces
     search_around_step: float = 0.6  # how far those are from the search region, in its sides
@@ -89,13 +87,21 @@ class GateConfig:
     rule: GateRule = "paper"
     queue_length: int = 25  # L of eq. 10 (release)
     max_uncertainty: float = 10.0  # the threshold of eq. 11; under "relative" the frame is not segmented above it
-    lost_above: float = 4.0  # a peak with 1/peak above this has lost the target: under "paper" its size stays
-    segment_lost: bool = True  # paper: where boxes are wanted, what eq. 11 removes is segmented above `lost_above`
-    remember_below: float = 3.0  # relative: below it the peak enters the mean and the sample the filter (release)
-    resize_below: float = 3.5  # relative: below it the size may follow the mask (release)
+    lost_above: float = 4.0  # paper: a peak with 1/peak above this has lost the target: nothing is learned from it
+    found_below: float = 3.0  # relative: below it the peak enters the mean and the sample the filter (release)
     trusted_frames: int = 4  # relative: the first tracked frames count as certain, the mean being empty (release)
-    correct_centre: bool = True  # the mask's centre corrects the filter's position (Section III-E)
-    max_area_change: float = 1.0  # ... if its area changed by less than this share (release)
+
+
+@dataclass(frozen=True)
+class TrustConfig:
+    """When a mask is believed beside the filter's peak, and what it may change then."""
+
+    max_offset: float = 0.5  # a mask whose center is further from the peak than this, in sqrt(w*h), is another thing's
+    min_overlap: float = 0.4  # so much its rotated box overlaps the last trusted one, moved to the peak and scaled
+    correct_center: bool = True  # a mask that is believed corrects the filter's position (Section III-E) ...
+    correction: float = 0.5  # ... by this share of the way to its center
+    frame_above: float = 0.7  # where Box2Seg's box overlaps the given one so much, answers are framed as that was
+    size_gain: float = 0.15  # how fast the target's size follows such masks: share of the way per frame, in its log
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ class BoxFitConfig:
 class MaskConfig:
     """From probabilities to an answer."""
 
+    enabled: bool = True  # off: the filter alone; its box moves and keeps its size
     threshold: float = 0.5  # a pixel belongs to the target above it (release)
     threshold_mask: float = 0.5  # the same when initialised from a mask (the release uses 0.2)
     min_component: float = 0.1  # components below this share of the main one are removed
@@ -141,6 +148,7 @@ class TrackerConfig:
     position: PositionConfig = field(default_factory=PositionConfig)
     filter: FilterConfig = field(default_factory=FilterConfig)
     gate: GateConfig = field(default_factory=GateConfig)
+    trust: TrustConfig = field(default_factory=TrustConfig)
     box_fit: BoxFitConfig = field(default_factory=BoxFitConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     box2seg: Box2SegConfig = field(default_factory=Box2SegConfig)

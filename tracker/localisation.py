@@ -1,4 +1,4 @@
-"""Where the target is expected: the search region, the Spatial Memory Network that reads it, and the quality gate."""
+"""Where the target is expected: the search region, and the Spatial Memory Network that reads it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tracker.config import TrackerConfig
 from tracker.engine import Engine
 from tracker.geometry.crop import Crop, search_crop
 from tracker.memory.augmentation import augment_initial
-from tracker.memory.quality import Decision, QualityGate
 from tracker.memory.spatial import Localisation, SpatialMemory
 from tracker.network import QueryFeatures
 from tracker.network.model import STRIDE
@@ -48,7 +47,6 @@ class Located:
         features: what the filter saw, 1 x 1024 x S/16 x S/16; None without a filter.
         where: what the filter answered; None without a filter.
         peak: x, y where the filter expects the target, image pixels; without a filter where the target was.
-        decision: what may be done with the frame.
     """
 
     crop: Crop
@@ -57,7 +55,11 @@ class Located:
     features: Tensor | None
     where: Localisation | None
     peak: Point
-    decision: Decision
+
+    @property
+    def score(self) -> float | None:
+        """The height of the filter's peak; None without a filter."""
+        return None if self.where is None else self.where.peak
 
     def response(self, crop: Crop) -> NDArray[np.float32]:
         """The filter's response on the grid S/16 x S/16 of a crop; zero outside the search region.
@@ -83,23 +85,20 @@ class Localiser:
     def __init__(self, engine: Engine, config: TrackerConfig) -> None:
         self.engine, self.config = engine, config
         self.memory = SpatialMemory(config.filter)
-        self.gate = QualityGate(config.gate)
         self.lost_frames = 0  # in a row
 
     def region(self, centre: Point, size: Point) -> Crop:
         """The search region around a target of `size` (width, height) at `centre`, image pixels."""
         return search_crop(centre, size, self.config.crop.factor, self.config.crop.size)
 
-    def start(self, image: NDArray[np.uint8], centre: Point, size: Point, *, every_frame: bool) -> None:
+    def start(self, image: NDArray[np.uint8], centre: Point, size: Point) -> None:
         """Forget everything and learn a filter from the first frame.
 
         Args:
             image: H x W x 3.
             centre: x, y of the target.
             size: its width and height.
-            every_frame: every frame is to be segmented, however uncertain.
         """
-        self.gate.reset(every_frame=every_frame)
         self.lost_frames = 0
         if not self.config.filter.enabled:
             return
@@ -109,7 +108,7 @@ class Localiser:
         self.memory.initialise(features, (np.asarray(centres) + 0.5) / STRIDE - 0.5, in_cells(crop, size))
 
     def locate(self, image: NDArray[np.uint8], centre: Point, size: Point) -> Located:
-        """Find the target of `size` that was last at `centre`; what is found may be judged uncertain.
+        """Find the target of `size` that was last at `centre`; the gate judges what is found.
 
         After some lost frames the regions around are searched too, where a second crop is segmented (`recentre`): a
         target that was hidden, or outside the picture, comes back elsewhere.
@@ -118,7 +117,7 @@ class Localiser:
         pixels = self.engine.pixels(image, crop)
         query = None if self.config.crop.recentre else self.engine.encode_query(pixels)
         if not self.config.filter.enabled:
-            return Located(crop, pixels, query, None, None, centre, self.gate.accept("no filter"))
+            return Located(crop, pixels, query, None, None, centre)
         features = self.engine.filter_features(pixels) if query is None else query.stride16.float()
         where = self.memory.localise(features)
         patience = self.config.crop.search_around_after
@@ -130,8 +129,9 @@ class Localiser:
                 if found.peak > where.peak and not self._lost(found):
                     crop, pixels, features, where = other, other_pixels, other_features, found
         self.lost_frames = self.lost_frames + 1 if self._lost(where) else 0
-        decision = self.gate.judge(where.peak)
-        return Located(crop, pixels, query, features, where, from_cells(crop, where.position), decision)
+        # a peak that is none says nothing of the place
+        peak = from_cells(crop, where.position) if where.peak > 0.0 else centre
+        return Located(crop, pixels, query, features, where, peak)
 
     def _lost(self, where: Localisation) -> bool:
         return not where.peak * self.config.gate.lost_above >= 1.0  # a peak that is not a number is lost too
@@ -144,12 +144,21 @@ class Localiser:
         height, width = image_shape
         return [self.region((x, y), size) for x, y in centres if 0 <= x < width and 0 <= y < height]
 
-    def learn(self, located: Located, centre: Point, size: Point, frame_index: int) -> None:
-        """Remember a frame in which the target of `size` was at `centre`, if its decision allows, and update."""
+    def learn(self, located: Located, centre: Point, size: Point, frame_index: int, *, found: bool) -> None:
+        """Let the filter learn from a frame.
+
+        Args:
+            located: what its search region showed.
+            centre: x, y of the target.
+            size: its width and height.
+            frame_index: of the frame.
+            found: the target was found, so that the frame is remembered; otherwise the filter at most learns from the
+                frames that it has.
+        """
         if located.features is None or located.where is None:
             return
         hard_negative = located.where.hard_negative
-        if located.decision.remember_filter:
+        if found:
             cells = to_cells(located.crop, centre)
             self.memory.remember(located.features, cells, in_cells(located.crop, size), hard_negative=hard_negative)
         self.memory.maybe_update(frame_index, hard_negative)

@@ -54,13 +54,6 @@ def _switch(text: str) -> bool:
     return {"on": True, "off": False, "1": True, "0": False, "yes": True, "no": False}[text.lower()]
 
 
-def _distance(text: str) -> float:
-    value = float(text)
-    if not value >= 0.0:
-        raise ValueError
-    return value
-
-
 def _device(text: str) -> str:
     kind, colon, number = text.lower().partition(":")
     if kind not in ("auto", "cpu", "cuda") or (colon and (kind != "cuda" or not number.isdecimal())):
@@ -98,7 +91,6 @@ def _choice(literal: object) -> Kind:
 
 DEVICE = Kind(_device, "auto, cpu, cuda or cuda:<number>")
 SWITCH = Kind(_switch, "on or off")
-DISTANCE = Kind(_distance, "a number from 0, or inf")
 FILE = Kind(str, "a file")
 LOG_FILE = Kind(_absolute, "an absolute path (the toolkit starts trackers elsewhere)")
 
@@ -206,18 +198,11 @@ class Settings:
         "lost frames after which the regions around are searched too, with DMB_RECENTRE; 0: never",
         parameter="crop.search_around_after",
     )
-    confirm_jump: float | None = setting(
-        "DMB_CONFIRM_JUMP",
-        DISTANCE,
-        "the target jumps further than this, in its own sizes, only where the surer mask is, with DMB_RECENTRE; "
-        "inf: always",
-        parameter="crop.confirm_jump",
-    )
-    segment_lost: bool | None = setting(
-        "DMB_SEGMENT_LOST",
+    segment: bool | None = setting(
+        "DMB_SEGMENT",
         SWITCH,
-        "where only boxes are wanted, segment also the frames in which the filter has lost the target",
-        parameter="gate.segment_lost",
+        "segment the target; off: the filter alone moves the first box or polygon, which is fast and shows no masks",
+        parameter="mask.enabled",
     )
     filter: bool | None = setting(
         "DMB_FILTER",
@@ -229,7 +214,7 @@ class Settings:
         "DMB_CORRECT_CENTRE",
         SWITCH,
         "the mask's center corrects the filter's position",
-        parameter="gate.correct_centre",
+        parameter="trust.correct_center",
     )
     box2seg: bool | None = setting(
         "DMB_BOX2SEG", SWITCH, "turn a first box or polygon into a mask", parameter="box2seg.enabled"

@@ -21,6 +21,7 @@ from torch import Tensor
 from tracker.config import TrackerConfig
 from tracker.engine import Engine
 from tracker.errors import UserError
+from tracker.framing import Framing
 from tracker.geometry.crop import Crop
 from tracker.memory.snapshot import Snapshot
 from tracker.network import DMBNet
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 FORMAT = "dmb-state-1"
 NUMBERS = ("frame_index", "from_mask", "masks", "angle", "max_gap", "initial_area")  # attributes of DMB
-POINTS = ("centre", "size", "initial_size")  # likewise, two numbers each
+POINTS = ("centre", "size", "initial_size", "trusted_size")  # likewise, two numbers each
 
 Tracker = TypeVar("Tracker", bound=DMB)
 
@@ -72,7 +73,7 @@ def save_state(dmb: DMB, path: str | os.PathLike[str]) -> None:
     parts = {
         "appearance": dmb.appearance.state(),
         "filter": dmb.localiser.memory.state(),
-        "gate": dmb.localiser.gate.state(),
+        "gate": dmb.gate.state(),
         "target": _target(dmb),
     }
     tensors = {f"{part}.{name}": tensor.detach().cpu().contiguous().clone()
@@ -128,9 +129,9 @@ def _target(dmb: DMB) -> Snapshot:
     """What the tracker itself knows, beside its memories."""
     facts: dict[str, Any] = {name: getattr(dmb, name) for name in NUMBERS}
     facts |= {name: list(getattr(dmb, name)) for name in POINTS}
-    facts |= {"lost_frames": dmb.localiser.lost_frames, "view": None}
+    facts |= {"lost_frames": dmb.localiser.lost_frames, "framing": asdict(dmb.framing), "view": None}
     tensors: dict[str, Tensor] = {}
-    for name, shape in (("shape", dmb.shape), ("segmented_shape", dmb.segmented_shape)):
+    for name, shape in (("shape", dmb.shape), ("trusted_shape", dmb.trusted_shape)):
         tensors |= {f"{name}.mask": _tensor(shape.mask), f"{name}.polygon": _tensor(shape.polygon)}
     if dmb.view is not None:
         view, crop = dmb.view, dmb.view.crop
@@ -151,16 +152,19 @@ def _restore(dmb: DMB, content: _Content) -> None:
     samples = content.part("filter")
     on_device = {name: tensor.to(device) for name, tensor in samples.tensors.items()}
     dmb.localiser.memory.restore(Snapshot(on_device, samples.facts))
-    dmb.localiser.gate.restore(content.part("gate"))
+    dmb.gate.restore(content.part("gate"))
     target = content.part("target")
     dmb.localiser.lost_frames = target.facts["lost_frames"]
     for name in NUMBERS:
         setattr(dmb, name, target.facts[name])
+    framing = target.facts["framing"]
+    shift, box_scale, box_shift = (_point(framing[name]) for name in ("shift", "box_scale", "box_shift"))
+    dmb.framing = Framing(framing["scale"], shift, box_scale, box_shift)
     for name in POINTS:
         setattr(dmb, name, _point(target.facts[name]))
-    dmb.shape, dmb.segmented_shape = (
+    dmb.shape, dmb.trusted_shape = (
         Shape(*(_array(target, f"{name}.{part}") for part in ("mask", "polygon")))
-        for name in ("shape", "segmented_shape")
+        for name in ("shape", "trusted_shape")
     )
     view = target.facts["view"]
     if view is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Self
@@ -15,10 +16,12 @@ from tracker.box2seg import pseudo_mask
 from tracker.config import TrackerConfig
 from tracker.engine import Engine
 from tracker.errors import UserError
+from tracker.framing import Framing
 from tracker.geometry.crop import Crop, search_crop
 from tracker.geometry.region import (
     ParsedRegion,
     box_from_mask,
+    box_from_polygon,
     box_window,
     clean_mask,
     edge_angle,
@@ -30,7 +33,8 @@ from tracker.geometry.rotated_box import fit_rotated_box
 from tracker.image import check_image
 from tracker.localisation import Localiser, Located, Point
 from tracker.memory.appearance import AppearanceMemory
-from tracker.memory.quality import Decision
+from tracker.memory.quality import Decision, QualityGate
+from tracker.metrics.regions import overlap
 from tracker.network import DMBNet, QueryFeatures
 from tracker.positions import SpatialMaps
 from tracker.shape import Shape, polygon_area
@@ -50,13 +54,13 @@ class Result:
 
     Attributes:
         mask: H x W bool, the target; never empty.
-        polygon: 4 x 2, the rotated box around it: x, y of pixel centres, clockwise from top-left.
-        box: x, y, w, h of the axis-aligned box of the mask.
+        polygon: 4 x 2, the rotated box around it, framed likewise: x, y of pixel centres, clockwise from top-left.
+        box: x, y, w, h of the axis-aligned box of the mask; after a first box or polygon framed as that was.
         confidence: 0 (lost) to 1 (certain).
         frame_index: 0 for the first frame.
-        segmented: the mask was segmented in this frame; otherwise it is the last one, moved.
+        segmented: the mask was segmented in this frame and believed; otherwise it is the last one, moved and scaled.
         decision: what the quality gate decided; None in the first frame.
-        centre: x, y where the target was expected: the filter's peak, or where it was if a far peak was not believed.
+        centre: x, y where the target was expected: the filter's peak.
         remembered: this frame went into the appearance memory.
     """
 
@@ -77,16 +81,20 @@ class DMB:
     Args:
         model: the network, or an engine that already wraps it (shared between trackers).
         config: parameters; default: those that suit the network, see `TrackerConfig.of`.
+        localiser: searches and learns where the target is; default: the correlation filter.
 
     Raises:
         WeightsError: the parameters ask for a spatial map that the network was not trained with.
     """
 
-    def __init__(self, model: DMBNet | Engine, config: TrackerConfig | None = None) -> None:
+    def __init__(
+        self, model: DMBNet | Engine, config: TrackerConfig | None = None, *, localiser: Localiser | None = None
+    ) -> None:
         self.engine = model if isinstance(model, Engine) else Engine(model)
         self.config = config or TrackerConfig.of(self.engine.model.architecture.model)
         self.appearance = AppearanceMemory(self.config.appearance)
-        self.localiser = Localiser(self.engine, self.config)
+        self.localiser = localiser or Localiser(self.engine, self.config)
+        self.gate = QualityGate(self.config.gate)
         self.maps = SpatialMaps(self.engine.model, self.config)
         self.frame_index = -1
         self.from_mask = False
@@ -95,8 +103,10 @@ class DMB:
         self.size: Point = (0.0, 0.0)  # width and height, image pixels
         self.angle: float | None = None  # of the last rotated box, degrees
         self.max_gap = self.config.mask.max_gap  # between the target's parts; what a first mask shows is allowed
+        self.framing = Framing()
         self.shape = Shape.empty()
-        self.segmented_shape = Shape.empty()  # the last one segmented and trusted; moves start from it, so none adds up
+        self.trusted_shape = Shape.empty()  # the last one that was believed; moves start from it, so none adds up
+        self.trusted_size: Point = (0.0, 0.0)  # the target's size then
         self.initial_area = 1.0  # of the rotated box in the first frame, in units of `initial_size`'s product
         self.initial_size: Point = (0.0, 0.0)
         self.view: View | None = None  # where the last mask was segmented; None in the first frame and for moved shapes
@@ -107,10 +117,8 @@ class DMB:
         Args:
             image: H x W x 3 RGB uint8 (or H x W grey).
             region: box (x, y, w, h), polygon (n x 2) or mask (H x W), see `parse_region`.
-            masks: masks are wanted, so every frame is segmented, at the full size of the closer crop. False where only
-                boxes will be read, after a box or a polygon: then the crop is smaller, and a frame that eq. 11 removes
-                shows the last shape, moved, unless the filter has lost the target (`GateConfig.segment_lost`). On
-                VOT2014 that loses fewer targets than to segment every frame.
+            masks: masks are wanted, at the full size of the closer crop. False where only boxes will be read, after a
+                box or a polygon: then the crop is smaller.
 
         Raises:
             ImageError: unusable image.
@@ -129,11 +137,16 @@ class DMB:
         self.size = self.initial_size = (max(width, smallest), max(height, smallest))
         self.angle = parsed.angle
         self.max_gap = self.config.mask.max_gap
-        crop = self._segment_crop(self.centre)
-        probability = self._remember_first(image, crop, parsed)
-        self.localiser.start(image, self.centre, self.size, every_frame=self.masks)
-        self.shape = self._first_shape(image, parsed, crop, probability)
-        self.segmented_shape = self.shape
+        self.framing = Framing()
+        self.gate.reset()
+        self.localiser.start(image, self.centre, self.size)
+        self.shape = self._given_shape(parsed, image.shape[:2])
+        if self.config.mask.enabled:
+            crop = self._segment_crop(self.centre)
+            probability = self._remember_first(image, crop, parsed)
+            if not self.from_mask:
+                self._frame(parsed, self._shape_of(probability, crop, self.centre, image.shape[:2]), image.shape[:2])
+        self.trusted_shape, self.trusted_size = self.shape, self.size
         self.angle = edge_angle(self.shape.polygon) if self.angle is None else self.angle
         self.initial_area = max(polygon_area(self.shape.polygon), 1.0)
         self.frame_index = 0
@@ -152,34 +165,73 @@ class DMB:
         self.engine.begin(image)
         self.frame_index += 1
         located = self.localiser.locate(image, self.centre, self.size)
-        decision = located.decision
+        decision = self.gate.judge(located.score)
+        expected = self._clamp(located.peak, image.shape[:2])
+        view = self._look(image, located, expected) if self.config.mask.enabled else None
+        believed = view is not None and self._believes(view)
+        searched_size = self.size
 
-        view = None
-        if decision.segment and located.query is not None:
-            view = self._segment(image, located.crop, located.pixels, located.query, located.peak, located)
-        elif decision.segment:
-            view = self._segment_closer(image, located)
-        expected = located.peak if view is None else view.expected
-        shape = None if view is None else view.shape
-        self.centre = self._clamp(expected, image.shape[:2])
-        if view is None or shape is None:
-            self.shape = self.segmented_shape.moved_to(self.centre, image.shape[:2])
+        self.centre = expected
+        if view is not None and view.shape is not None and believed:
+            self._follow(view.shape, decision, image.shape[:2], may_grow=not view.leaks)
+            self.shape = view.shape
         else:
-            if decision.correct_centre and self._plausible(shape):
-                self.centre = shape.centre
-            if decision.follow_size:
-                self._follow_size(shape, may_grow=not view.leaks)
-            self.shape = shape
-            if decision.trust:
-                self.segmented_shape, self.angle = shape, edge_angle(shape.polygon)
-            if decision.remember_appearance and not view.leaks and self.appearance.wants(self.frame_index):
-                remembered = np.where(self._near(shape.mask, view.crop), view.probability, np.float32(0.0))
-                self.appearance.commit(*self.engine.encode_memory(view.pixels, remembered), self.frame_index)
-        self.view = None if shape is None else view
-        self.localiser.learn(located, self.centre, self.size, self.frame_index)
+            self.shape = self._expected_shape(expected, image.shape[:2])
+        if view is not None and view.shape is not None and believed and decision.found:
+            self.trusted_shape, self.trusted_size = view.shape, searched_size
+            self.angle = edge_angle(view.shape.polygon)
+            self._remember(view, view.shape, decision)
+        self.view = view if believed else None
+        self.localiser.learn(located, self.centre, searched_size, self.frame_index, found=decision.found)
         return self._result(
-            self._confidence(decision, view), segmented=shape is not None, decision=decision, peak=expected
+            self._confidence(decision, self.view), segmented=believed, decision=decision, peak=expected
         )
+
+    def _look(self, image: NDArray[np.uint8], located: Located, expected: Point) -> View:
+        """Segment the target where it is expected: a closer crop there, or the search region itself."""
+        if located.query is not None:
+            return self._segment(image, located.crop, located.pixels, located.query, expected, located)
+        crop = self._segment_crop(expected)
+        pixels = self._pixels(image, crop)
+        return self._segment(image, crop, pixels, self.engine.encode_query(pixels), expected, located)
+
+    def _believes(self, view: View) -> bool:
+        """Whether what a crop showed is the target: its mask lies at the peak and is much as the target is expected."""
+        config, shape = self.config.trust, view.shape
+        if shape is None:
+            return False
+        offset = math.dist(shape.centre, view.expected) / math.sqrt(self.size[0] * self.size[1])
+        if offset > config.max_offset:
+            return False
+        height, width = shape.mask.shape
+        guess = self._expected_polygon(view.expected)
+        return overlap(shape.polygon, guess, (width, height)) >= config.min_overlap
+
+    def _follow(self, shape: Shape, decision: Decision, image_shape: tuple[int, ...], *, may_grow: bool) -> None:
+        """Let a mask that is believed correct the center, and the size where the filter has found the target."""
+        if self.config.trust.correct_center:
+            share = self.config.trust.correction
+            (x, y), (seen_x, seen_y) = self.centre, shape.centre
+            self.centre = self._clamp((x + share * (seen_x - x), y + share * (seen_y - y)), image_shape)
+        if decision.found:
+            self._follow_size(shape, may_grow=may_grow)
+
+    def _remember(self, view: View, shape: Shape, decision: Decision) -> None:
+        """Let the appearance memory learn from a frame, where eq. 11 allows it and the mask does not leak."""
+        if decision.remember and not view.leaks and self.appearance.wants(self.frame_index):
+            remembered = np.where(self._near(shape.mask, view.crop), view.probability, np.float32(0.0))
+            self.appearance.commit(*self.engine.encode_memory(view.pixels, remembered), self.frame_index)
+
+    def _expected_polygon(self, centre: Point) -> NDArray[np.float64]:
+        """The last trusted rotated box 4 x 2, moved to `centre` and scaled as the target's size has changed since."""
+        scale = math.sqrt(math.prod(self.size) / math.prod(self.trusted_size))
+        polygon = self.trusted_shape.polygon
+        return (polygon - polygon.mean(0)) * scale + np.array(centre)
+
+    def _expected_shape(self, centre: Point, image_shape: tuple[int, int]) -> Shape:
+        """The last trusted shape, moved to `centre` and scaled likewise."""
+        scale = math.sqrt(math.prod(self.size) / math.prod(self.trusted_size))
+        return self.trusted_shape.moved_to(centre, image_shape, scale=scale)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything that is known of the target, between two frames; see `tracker.state.save_state`.
@@ -240,24 +292,6 @@ class DMB:
         shape = self._shape_of(probability, crop, expected, image.shape[:2])
         return View(expected, crop, pixels, probability, shape, self._leaks(probability, crop, expected))
 
-    def _segment_closer(self, image: NDArray[np.uint8], located: Located) -> View:
-        """Segment a closer crop at the filter's peak; one that is far away is weighed against where the target was.
-
-        The filter jumps when another object looks more like its samples than the deformed or hidden target does. The
-        appearance memory has the last word then: the surer mask is answered, and the one at hand if the filter itself
-        is unsure.
-        """
-        config, peak, uncertainty = self.config.crop, located.peak, located.decision.uncertainty
-        views = []
-        jump = float(np.hypot(peak[0] - self.centre[0], peak[1] - self.centre[1]) / np.sqrt(np.prod(self.size)))
-        for expected in (peak, self.centre) if jump > config.confirm_jump else (peak,):
-            crop = self._segment_crop(expected)
-            pixels = self._pixels(image, crop)
-            views.append(self._segment(image, crop, pixels, self.engine.encode_query(pixels), expected, located))
-        there, here = views[0], views[-1]
-        stay = here.shape is not None and (uncertainty > config.confirm_below or here.certainty >= there.certainty)
-        return here if stay else there
-
     @staticmethod
     def _clamp(point: Point, shape: tuple[int, ...]) -> Point:
         return float(np.clip(point[0], 0, shape[1] - 1)), float(np.clip(point[1], 0, shape[0] - 1))
@@ -274,15 +308,26 @@ class DMB:
         self.appearance.reset(*self.engine.encode_memory(pixels, mask))
         return mask
 
-    def _first_shape(
-        self, image: NDArray[np.uint8], parsed: ParsedRegion, crop: Crop, probability: NDArray[np.float32]
-    ) -> Shape:
-        given = Shape(parsed.to_mask(image.shape[:2]), polygon_from_box(parsed.box))
+    def _given_shape(self, parsed: ParsedRegion, image_shape: tuple[int, int]) -> Shape:
+        """The first region as a shape; of a mask also how far its parts may lie from each other."""
+        mask = parsed.to_mask(image_shape)
         if not self.from_mask:
-            return self._shape_of(probability, crop, self.centre, image.shape[:2]) or given
-        self.max_gap = max(self.max_gap, largest_gap(given.mask) / float(np.sqrt(np.prod(self.size))))
-        polygon = fit_rotated_box(given.mask, self.config.box_fit)
-        return given if polygon is None else Shape(given.mask, polygon)
+            return Shape(mask, _corners(parsed))
+        self.max_gap = max(self.max_gap, largest_gap(mask) / math.sqrt(math.prod(self.size)))
+        polygon = fit_rotated_box(mask, self.config.box_fit)
+        return Shape(mask, polygon_from_box(parsed.box) if polygon is None else polygon)
+
+    def _frame(self, parsed: ParsedRegion, seen: Shape | None, image_shape: tuple[int, int]) -> None:
+        """Take the mask that Box2Seg made of the first region, and frame later ones as that was.
+
+        Where the two hardly overlap Box2Seg has seen something else: the region itself is the first shape then.
+        """
+        given, size = self.shape.polygon, (image_shape[1], image_shape[0])
+        if seen is None or overlap(seen.polygon, given, size) < self.config.trust.frame_above:
+            return
+        box = parsed.box if parsed.kind == "box" else box_from_polygon(given)
+        self.framing = Framing.between(seen.polygon, box_from_mask(seen.mask), given, box)
+        self.shape = Shape(seen.mask, given)
 
     def _shape_of(
         self, probability: NDArray[np.float32], crop: Crop, expected: Point, image_shape: tuple[int, int]
@@ -304,7 +349,7 @@ class DMB:
         polygon = fit_rotated_box(mask, self.config.box_fit, self.angle)
         if polygon is None:
             return None
-        return Shape(mask, polygon)
+        return Shape(mask, self.framing.polygon(polygon))
 
     def _leaks(self, probability: NDArray[np.float32], crop: Crop, expected: Point) -> bool:
         """Whether the mask goes on where `_shape_of` cuts it off: then it may be that of a larger thing.
@@ -327,17 +372,15 @@ class DMB:
         kernel = np.ones((SOFT_BORDER, SOFT_BORDER), np.uint8)
         return np.asarray(cv2.dilate(crop.mask_to_crop(mask), kernel) > 0.0)
 
-    def _plausible(self, shape: Shape) -> bool:
-        """Whether the mask's area changed by less than the limit since it was last segmented and trusted (release)."""
-        before, now = max(float(self.segmented_shape.mask.sum()), 1.0), float(shape.mask.sum())
-        return abs(now - before) < self.config.gate.max_area_change * before
-
     def _follow_size(self, shape: Shape, *, may_grow: bool = True) -> None:
         """Scale the target's size with its rotated box, by a bounded factor per frame; the aspect ratio stays."""
         config = self.config.crop
         wanted = np.sqrt(polygon_area(shape.polygon) / self.initial_area) * np.sqrt(np.prod(self.initial_size))
         limit = config.max_size_change_mask if self.from_mask else config.max_size_change
-        factor = float(np.clip(wanted / np.sqrt(np.prod(self.size)), 1 / limit, limit if may_grow else 1.0))
+        share = self.config.trust.size_gain
+        factor = float(
+            np.clip((wanted / np.sqrt(np.prod(self.size))) ** share, 1 / limit, limit if may_grow else 1.0)
+        )
         factor = max(factor, config.min_target / min(self.size))
         self.size = (self.size[0] * factor, self.size[1] * factor)
 
@@ -354,7 +397,7 @@ class DMB:
         return Result(
             mask=shape.mask,
             polygon=shape.polygon,
-            box=box_from_mask(shape.mask),
+            box=self.framing.box(box_from_mask(shape.mask)),
             confidence=confidence,
             frame_index=self.frame_index,
             segmented=segmented,
@@ -362,3 +405,9 @@ class DMB:
             centre=peak,
             remembered=self.frame_index in self.appearance.frames,
         )
+
+
+def _corners(parsed: ParsedRegion) -> NDArray[np.float64]:
+    """The four corners of a box, or of a polygon that has as many; otherwise those of its box."""
+    four = parsed.polygon is not None and len(parsed.polygon) == 4
+    return parsed.polygon if four and parsed.polygon is not None else polygon_from_box(parsed.box)
