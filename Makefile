@@ -2,7 +2,8 @@
 #
 #   make demo       install, generate the demo sequences, evaluate, analyse, report; begins anew: $(DEMO)/vot2018 and
 #                   $(DEMO)/vot2020 are deleted with all results in them, and nothing else of $(DEMO)
-#   make test       install, lint, type-check, test
+#   make check      lint, type-check, unit tests: what to run after every change
+#   make test       the same with the tests that start processes, feed broken input, or drive the toolkit
 #   make test-slow  the checks that take minutes, all of them
 #   make soak       of these, the long runs that watch memory and time a frame
 #   make audit      the packages against known vulnerabilities; needs the network
@@ -21,8 +22,11 @@ VOT := $(abspath $(BIN))/vot
 TRACKERS := DMB MIL
 WORKSPACES := $(DEMO)/vot2018 $(DEMO)/vot2020
 export MPLBACKEND := Agg
+# a process for each core, with one thread each: the processes are the parallelism
+WORKERS ?= auto
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: demo test test-slow soak audit lint install clean
+.PHONY: demo check test test-slow soak audit lint install clean
 
 install: $(VENV)/.installed
 
@@ -51,8 +55,11 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+check: lint
+	$(PYTEST) -m "not slow and not integration"
+
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

@@ -15,6 +15,13 @@ from hypothesis import HealthCheck, settings
 from trax.client import Client  # type: ignore[import-untyped]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+INTEGRATION = ("end_to_end", "robustness")  # folders whose tests are no unit tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name in INTEGRATION:
+            item.add_marker("integration")
 
 # where the tests run in the background Ctrl-C and a closed terminal are ignored, and all processes that they start
 # would inherit that; what DMB does on these signals is tested

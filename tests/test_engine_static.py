@@ -10,14 +10,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from tracker.benchmarks.speed import Clip, breakdown, count_work
+from tracker.benchmarks.speed import Clip, breakdown
 from tracker.config import AppearanceConfig, CropConfig, FilterConfig, GateConfig, TrackerConfig
 from tracker.engine import FRAMES_STEP, Engine
 from tracker.errors import DeviceFullError
 from tracker.geometry.crop import Crop
-from tracker.graphs import Graphs, Recorder
+from tracker.graphs import Graphs
 from tracker.network import Architecture, DMBNet, QueryFeatures
 from tracker.tracker import DMB
 from vot_workspace.demo import SCRIPTS, render
@@ -227,11 +226,14 @@ def follow(engine: Engine, frames: int) -> list[NDArray]:
     return answers
 
 
-def test_a_video_is_tracked_the_same_with_graphs_and_without(model: DMBNet) -> None:
+def test_a_video_is_tracked_the_same_with_graphs_and_without(
+    model: DMBNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frames = FRAMES_STEP + 2  # the memory outgrows its first length
     engine, direct = (Engine(model, precision="float32", graphs=True) for _ in range(2))
     through, graphs = follow(engine, frames), engine.graphs
-    with direct.without_graphs():
+    with monkeypatch.context() as patch:
+        patch.setattr(Graphs, "call", lambda self, name, function, *inputs: function(*inputs))
         expected = follow(direct, frames)
     assert len(through) >= 2 * (frames - 1) and direct.graphs == 0
     assert all(np.array_equal(a, b) for a, b in zip(through, expected, strict=True))
@@ -251,21 +253,12 @@ def test_frames_are_cropped_on_the_device(model: DMBNet, monkeypatch: pytest.Mon
     assert uploads.count(clip[0].shape) == 2, "each frame is uploaded once"
 
 
-def test_speed_is_broken_down_with_graphs_too(model: DMBNet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speed_is_broken_down_with_graphs_too(model: DMBNet) -> None:
     clip = Clip.of(render("cat", SCRIPTS["cat"], 5, (160, 120)), "cat")
     dmb = DMB(Engine(model, precision="float32", graphs=True), CONFIG)
     stages = breakdown(dmb, clip, first=2, from_box=False)
     stages_met = ("crop", "query encoder", "memory read", "decoder", "memory write")
     assert all(min(stages.frames[name]) > 0 for name in stages_met)
-    replay, counted = Recorder.replay, list[bool]()
-
-    def watched(self: Recorder) -> None:
-        counted.append(_get_current_dispatch_mode() is not None)
-        replay(self)
-
-    monkeypatch.setattr(Recorder, "replay", watched)
-    assert count_work(dmb, clip, first=2, from_box=False).operations > 1e7
-    assert counted and not any(counted), "a counter does not see what a CUDA graph does"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -259,7 +259,7 @@ class TestErrors:
         with pytest.raises(trax.TraxException, match="DMB_DEVICE is 'gpu'; it must be auto, cpu, cuda"):
             trax_client.initialize(frame, rectangle())
         self.ends(trax_client, "DMB_DEVICE is 'gpu'")
-        assert "DMB: warning: DMB_DEVISE is no setting" in trax_client.text
+        assert "DMB: warning: DMB_DEVISE is not a setting" in trax_client.text
 
     def test_an_unusable_answer(self, start_trax: Start, frame: trax.Image) -> None:
         trax_client = start_trax(DOUBLE="infinite")

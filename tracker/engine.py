@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -123,10 +123,6 @@ class Engine:
     def graphs(self) -> int | None:
         """How many graphs stand ready; None where shapes are not static, 0 where graphs do not work."""
         return None if self._graphs is None else len(self._graphs)
-
-    def without_graphs(self) -> AbstractContextManager[None]:
-        """Launch kernel by kernel, for a while, what graphs launch at once; counters of operations see no graph."""
-        return nullcontext() if self._graphs is None else self._graphs.bypassed()
 
     def _call(self, name: str, function: Function, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Call a function of tensors on `self.device`, as a graph where there are graphs; see `Graphs.call`."""

@@ -11,8 +11,7 @@ everything but CUDA itself.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -143,15 +142,6 @@ class Graphs:
             place.copy_(tensor)
         graph.replay()
         return tuple(tensor.clone() for tensor in graph.outputs)
-
-    @contextmanager
-    def bypassed(self) -> Iterator[None]:
-        """Call functions directly for a while."""
-        works, self._works = self._works, False
-        try:
-            yield
-        finally:
-            self._works = works
 
     def _give_up(self, name: str, reason: str) -> None:
         self._graphs.clear()

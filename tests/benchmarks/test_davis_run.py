@@ -112,6 +112,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
         check_folder(tmp_path / "foreign", {}, ["one"])
 
 
+@pytest.mark.integration
 def test_the_real_tracker_tells_the_probability_of_its_mask() -> None:
     dmb = DMB(ColourEngine(DMBNet().eval().requires_grad_(False), precision="float32"), CONFIG)
     assert dmb.probability() is None

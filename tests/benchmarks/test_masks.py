@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.doubles import Answer, StillTracker
-from tracker.benchmarks.masks import Score, main, run
+from tracker.benchmarks.masks import Score, run
 from tracker.benchmarks.sequences import MaskSequence, SequenceError, open_sequences
 
 SHAPE = (40, 60)
@@ -42,12 +42,11 @@ def score_of(folder: Path, tracker: StillTracker | None = None, **options: objec
 @pytest.mark.parametrize("from_box", [False, True])
 def test_the_first_frame_does_not_count(tmp_path: Path, from_box: bool) -> None:
     folder = write(tmp_path / "a", [square(0), square(10), square(40)])
-    score = score_of(folder, from_box=from_box, overlays=tmp_path / "overlays", every=2)
+    score = score_of(folder, from_box=from_box)
     assert score.overlaps == pytest.approx([1 / 3, 0])
     assert score.mean == score.start == pytest.approx(1 / 6)
     assert len(score.boundaries) == 2 and score.boundary_mean == pytest.approx(np.mean(score.boundaries))
     assert score.boundaries[0] > score.boundaries[1]
-    assert sorted(path.name for path in (tmp_path / "overlays").iterdir()) == ["a_00000.jpg", "a_00002.jpg"]
 
 
 def test_only_the_first_frames_where_that_is_asked(tmp_path: Path) -> None:
@@ -97,33 +96,3 @@ def test_from_a_box_the_mask_is_not_given_away(tmp_path: Path) -> None:
 def test_a_sequence_without_a_target_is_named(tmp_path: Path) -> None:
     with pytest.raises(SequenceError, match="a' is empty; there is nothing to track"):
         score_of(write(tmp_path / "x" / "a", [np.zeros(SHAPE, np.bool_)] * 2), from_box=False)
-
-
-def test_wrong_folders_and_names_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "none").mkdir()
-    assert main([str(tmp_path / "none")]) == 1
-    assert "holds no sequences" in capsys.readouterr().err
-    write(tmp_path / "some" / "a", [square(0)] * 2)
-    assert main([str(tmp_path / "some"), "b"]) == 1
-    assert "there is no sequence 'b'" in capsys.readouterr().err
-
-
-def test_the_command_scores_with_the_real_tracker(
-    tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write(tmp_path / "a", [square(20)] * 3)
-    for name, value in (("WEIGHTS", weights_file), ("CROP_SIZE", 64), ("DEVICE", "cpu")):
-        monkeypatch.setenv(f"DMB_{name}", str(value))
-    assert main([str(tmp_path), "--init", "box"]) == 0
-    *lines, last = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("a ") and "J " in lines[0]
-    assert last.startswith("mean") and last.endswith("initialised from the box")
-
-
-def test_a_bad_setting_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write(tmp_path / "a", [square(20)] * 2)
-    monkeypatch.setenv("DMB_WEIGHTS", str(tmp_path / "none.safetensors"))
-    assert main([str(tmp_path)]) == 1
-    assert "none.safetensors" in capsys.readouterr().err

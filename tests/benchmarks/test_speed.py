@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 import tracker.engine
 import tracker.network.model
@@ -22,9 +21,6 @@ from tracker.benchmarks.speed import (
     PlainEngine,
     Stopwatch,
     breakdown,
-    count_work,
-    fused_convolutions,
-    matrix_throughput,
     measure,
     peak_memory,
     plain_config,
@@ -32,7 +28,6 @@ from tracker.benchmarks.speed import (
 )
 from tracker.engine import Engine
 from tracker.network import DMBNet, Window
-from tracker.network.fused import fuse
 from tracker.tracker import DMB
 from vot_workspace.demo import SCRIPTS, render
 from vot_workspace.writer import Annotated
@@ -155,26 +150,8 @@ def test_what_is_refined_in_a_window_is_what_the_plain_variant_refines_everywher
     np.testing.assert_array_equal(found[~seen], coarse[~seen])
 
 
-def test_arithmetic_is_counted(clip: Clip) -> None:
-    work = count_work(DMB(tiny_engine(), CONFIG), clip, first=1, from_box=False)
-    assert work.operations > 0 and work.bytes > 0
-    assert matrix_throughput(torch.device("cpu"), torch.float32, repetitions=1) > 0
-    assert peak_memory(torch.device("cpu"))["host"] > 50
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell it")
 def test_memory_is_that_of_this_program_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """`getrusage` of a program that was started by a larger one tells the larger one's."""
     monkeypatch.setattr(resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=10**12))
     assert 50 < peak_memory(torch.device("cpu"))["host"] < 10**6
-
-
-def test_fused_convolutions_are_counted_as_the_plain_ones() -> None:
-    network, image = DMBNet().eval(), torch.zeros(1, 3, 64, 64)
-    counts = []
-    for model in (network, fuse(network, torch.float32)):
-        counter = FlopCounterMode(display=False, custom_mapping=fused_convolutions())
-        with counter, torch.inference_mode():
-            model.encode_query(image)
-        counts.append(counter.get_total_flops())
-    assert counts[0] == counts[1] > 1e9 / 16

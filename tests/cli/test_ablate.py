@@ -138,6 +138,7 @@ def test_the_model_can_be_chosen(
     assert all(job.weights is not None and job.weights.name == "dmb_compact.safetensors" for job in toolkit.jobs)
 
 
+@pytest.mark.integration
 def test_all_rows_but_those_without_their_weights_are_measured_by_default(
     toolkit: Toolkit, call: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -180,6 +180,7 @@ def test_processes_share_the_cores_unless_threads_are_chosen(
     assert benchmark_davis._shared(settings, 1, environ) == settings
 
 
+@pytest.mark.integration
 def test_the_real_tracker_in_two_processes(
     tmp_path: Path, weights_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,6 +77,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.integration
 def test_everything_about_a_video_is_written(
     real: Command, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,6 +103,7 @@ def test_settings_come_from_options_and_environment(command: Command, clip: Path
     assert command.settings == [Settings(device="cpu", threads=1)]  # type: ignore[attr-defined]
 
 
+@pytest.mark.integration
 def test_several_objects_from_one_mask_file(real: Command, tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
@@ -290,6 +292,7 @@ def test_help_imports_no_torch() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.integration
 def test_a_signal_while_standard_input_is_awaited_completes_the_files(tmp_path: Path, number: signal.Signals) -> None:
     """The real process: a pipe that stays open, a signal, and files that can be read."""
     clip = write_clip(tmp_path / "clip.mkv", [scene(left) for left in LEFTS])

@@ -142,6 +142,7 @@ def test_what_a_user_may_get_wrong(sequences: Path, tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.end_to_end
+@pytest.mark.integration
 def test_without_a_network_one_sentence_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = refusal(capsys, "vot2018", tmp_path / "v")
     assert "the sequences of vot2018/shortterm could not be downloaded from http://data.votchallenge.net/" in told
@@ -176,6 +177,7 @@ def server(sequences: Path, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.end_to_end
+@pytest.mark.integration
 def test_the_toolkit_downloads_and_goes_on(server: str, tmp_path: Path) -> None:
     file = tmp_path / "stack.yaml"
     content = {"title": "Test", "dataset": server, "experiments": {"baseline": {"type": "unsupervised"}}}

@@ -1,31 +1,22 @@
 """Region similarity J and boundary similarity F on sequences with a mask for every frame.
 
-    python -m tracker.benchmarks.masks FOLDER [SEQUENCE ...] --init mask|box [--overlays DIR]
-
-FOLDER (or a tar file) holds one folder per sequence with images (`00000.jpg`, `.webp`, ...) and masks of the same name
-(`.png`, object = non-zero; see tracker/benchmarks/sequences.py). J and F are means over all frames but the first, as
+J and F are means over all frames but the first, as
 DAVIS defines them for one object, except that the last frame counts too. A frame whose label is empty counts 1 if the
 answer is empty, else 0; this short-term tracker never answers empty.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.assembly import load_tracker
-from tracker.benchmarks.sequences import MaskSequence, SequenceError, choose, open_sequences
+from tracker.benchmarks.sequences import MaskSequence, SequenceError
 from tracker.benchmarks.similarity import boundary_similarity, overlap
-from tracker.errors import UserError
 from tracker.geometry.region import box_from_mask, box_to_mask
 
 if TYPE_CHECKING:
@@ -85,18 +76,14 @@ def run(
     *,
     from_box: bool,
     limit: int | None = None,
-    overlays: Path | None = None,
-    every: int = 10,
 ) -> Score:
     """Track one sequence and score it.
 
     Args:
         tracker: a `DMB`.
         sequence: the sequence.
-        from_box: initialise with the mask's bounding box instead of the mask.
+        from_box: initialize with the mask's bounding box instead of the mask.
         limit: most frames, at least 2; None for all.
-        overlays: folder for a picture of every `every`-th frame.
-        every: see `overlays`.
 
     Raises:
         SequenceError: damaged, or without a target in the first frame.
@@ -120,41 +107,4 @@ def run(
             answer = frame.known(result.mask)
             overlaps.append(overlap(answer, label))
             boundaries.append(boundary_similarity(answer, label))
-        if overlays is not None and index % every == 0:
-            overlays.mkdir(parents=True, exist_ok=True)
-            picture = draw(frame.image, result.mask, result.polygon)
-            cv2.imwrite(str(overlays / f"{sequence.name}_{index:05d}.jpg"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     return Score(sequence.name, overlaps, boundaries, seconds, first, filled_box)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tracker.benchmarks.masks", description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="folder of sequences, or a tar file of them")
-    parser.add_argument("sequences", nargs="*", help="names of sequences (default: all)")
-    parser.add_argument("--init", choices=("mask", "box"), default="mask", help="what the tracker starts from")
-    parser.add_argument("--overlays", type=Path, help="folder for pictures of every tenth frame")
-    options = parser.parse_args(arguments)
-    from tracker.settings import from_environment
-
-    scores = []
-    try:
-        with open_sequences(options.folder) as sequences:
-            chosen = choose(sequences, options.sequences, options.folder)
-            tracker = load_tracker(from_environment(os.environ))
-            for sequence in chosen:
-                score = run(tracker, sequence, from_box=options.init == "box", overlays=options.overlays)
-                scores.append(score)
-                print(f"{score.name:24s} {score.line()}", flush=True)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    region = np.mean([score.mean for score in scores])
-    contour = np.mean([score.boundary_mean for score in scores])
-    both = (region + contour) / 2
-    print(f"{'mean':24s} J {region:.3f}  F {contour:.3f}  J&F {both:.3f}  initialised from the {options.init}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

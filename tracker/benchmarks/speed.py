@@ -12,7 +12,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,8 +23,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 import tracker.network.model
 import tracker.tracker
@@ -42,8 +40,6 @@ STAGES = (
     "image decode", "crop", "query encoder", "filter", "memory read", "decoder", "memory write", "box fit", "other",
 )  # fmt: skip
 BREAKDOWN_FRAMES = 20  # most frames that are timed stage by stage
-COUNTED_FRAMES = 5  # frames whose arithmetic and bytes are counted
-MATRIX = {"cpu": 2048, "cuda": 8192}  # side of the matrices whose product tells what the machine can do
 
 
 class PlainEngine(Engine):
@@ -267,74 +263,6 @@ def breakdown(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> Stages:
             spent.append({stage: 1000 * watch.seconds[stage] for stage in STAGES})
     frames = {stage: [values[stage] for values in spent[max(first, 1) :]] for stage in STAGES}
     return Stages(spent[0], frames)
-
-
-class ByteCounter(TorchDispatchMode):
-    """Counts the bytes that tensor operations read and write, as if nothing stayed in a cache."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        result = func(*args, **(kwargs or {}))
-        if not func.is_view:
-            for value in torch.utils._pytree.tree_leaves((args, kwargs, result)):
-                if isinstance(value, Tensor):
-                    self.bytes += value.numel() * value.element_size()
-        return result
-
-
-@dataclass(frozen=True)
-class Work:
-    """Of one frame: floating-point operations (a multiplication and an addition are two), and bytes moved."""
-
-    operations: float
-    bytes: float
-
-
-def fused_convolutions() -> dict[Any, Callable[..., int]]:
-    """How the operators of `tracker.network.fused` are counted; PyTorch does not know."""
-
-    def lone(x: list[int], weight: list[int], *_: Any, out_shape: list[int]) -> int:
-        return conv_flop_count(x, weight, out_shape)
-
-    def added(_shortcut: list[int], x: list[int], weight: list[int], *_: Any, out_shape: list[int]) -> int:
-        return conv_flop_count(x, weight, out_shape)
-
-    found = {}
-    for name, count in (("_convolution_pointwise", lone), ("_convolution_pointwise_", added)):
-        with suppress(AttributeError):  # a PyTorch without them does not run them either
-            found[getattr(torch.ops.mkldnn, name)] = count
-    return found
-
-
-def count_work(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> Work:
-    """Count what the network and the filter do in the frames from `first` on."""
-    dmb.initialize(clip.image(0), clip.box if from_box else clip.mask)
-    first = max(1, min(first, len(clip.frames) - COUNTED_FRAMES))
-    last = min(len(clip.frames), first + COUNTED_FRAMES)
-    for index in range(1, first):
-        dmb.track(clip.image(index))
-    operations, moved = FlopCounterMode(display=False, custom_mapping=fused_convolutions()), ByteCounter()
-    with dmb.engine.without_graphs(), operations, moved:
-        for index in range(first, last):
-            dmb.track(clip.image(index))
-    count = last - first
-    return Work(operations.get_total_flops() / count, moved.bytes / count)
-
-
-def matrix_throughput(device: torch.device, dtype: torch.dtype, repetitions: int = 5) -> float:
-    """Floating-point operations a second of a large matrix product: what the machine does at best."""
-    side = MATRIX[device.type]
-    left = torch.randn(side, side, device=device).to(dtype)
-    best = float("inf")
-    for _ in range(repetitions):
-        start = time.perf_counter()
-        product = left @ left
-        float(product[0, 0])  # waits for the device
-        best = min(best, time.perf_counter() - start)
-    return float(2 * side**3 / best)
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:

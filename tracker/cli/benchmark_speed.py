@@ -16,7 +16,7 @@ from tracker.cli.parsing import Parser
 from tracker.cli.validate import say
 
 if TYPE_CHECKING:
-    from tracker.benchmarks.speed import Clip, Stages, Times, Work
+    from tracker.benchmarks.speed import Clip, Stages, Times
     from tracker.settings import Settings
     from tracker.tracker import DMB
 
@@ -87,8 +87,6 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     from tracker.benchmarks.speed import (
         PlainEngine,
         breakdown,
-        count_work,
-        matrix_throughput,
         measure,
         peak_memory,
         plain_config,
@@ -115,10 +113,8 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
         trackers["plain"] = DMB(PlainEngine(dmb.engine), plain_config(dmb.config))
     measured = measure(trackers, clip, first=options.first, from_box=from_box)
     stages = breakdown(dmb, clip, first=options.first, from_box=from_box)
-    work = count_work(dmb, clip, first=options.first, from_box=from_box)
-    throughput = matrix_throughput(dmb.engine.device, dmb.engine.dtype)
     memory = peak_memory(dmb.engine.device)
-    for line in _lines(measured, stages, work, throughput, memory):
+    for line in _lines(measured, stages, memory):
         say(line)
     graphs = dmb.engine.graphs
     if graphs is not None:
@@ -136,9 +132,6 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
             "track_ms": {name: times.frames for name, times in measured.items()},
             "stages_ms": stages.frames,
             "initialise_stages_ms": stages.initialise,
-            "operations": work.operations,
-            "bytes": work.bytes,
-            "matrix_operations_per_second": throughput,
             "peak_memory_mb": memory,
             "cuda_graphs": graphs,
             "records": [
@@ -154,22 +147,13 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
         print(f"ratio {measured['plain'].median / measured['dmb'].median:.2f}", flush=True)
 
 
-def _lines(
-    measured: Mapping[str, Times],
-    stages: Stages,
-    work: Work,
-    throughput: float,
-    memory: Mapping[str, float],
-) -> list[str]:
+def _lines(measured: Mapping[str, Times], stages: Stages, memory: Mapping[str, float]) -> list[str]:
     """Everything but the ratio as text."""
-    reached = work.operations / (measured["dmb"].median / 1000)
     held = ", ".join(f"{name} {value:.0f} MB" for name, value in memory.items())
     return [
         *(f"{name}: {times.line()}" for name, times in measured.items()),
-        "stages of dmb: median of a frame, its share, 10% to 90%; of the initialisation:",
+        "stages of dmb: median of a frame, its share, 10% to 90%; of the initialization:",
         *stages.lines(),
-        f"arithmetic {work.operations / 1e9:.1f} GFLOP and {work.bytes / 1e9:.2f} GB a frame; "
-        f"{reached / 1e9:.0f} GFLOP/s, {100 * reached / throughput:.0f}% of what a large matrix product reaches here",
         f"most memory held: {held}",
     ]
 
