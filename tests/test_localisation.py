@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from tracker.config import FilterConfig, GateConfig, PositionConfig, TrackerConfig
+from tracker.config import FilterConfig, PositionConfig, TrackerConfig
 from tracker.engine import Engine
 from tracker.geometry.crop import Crop, search_crop
 from tracker.localisation import Localiser, Located, from_cells, in_cells, to_cells
-from tracker.memory.quality import QualityGate
 from tracker.memory.spatial import Localisation, score_offset
 from tracker.network import DMBNet
 from tracker.positions import SpatialMaps
@@ -28,8 +27,8 @@ def located(column: int, row: int, upsampling: int = 16) -> Located:
     scores = torch.exp(-0.5 * ((axis[None] - column) ** 2 + (axis[:, None] - row) ** 2) / 20.0**2)
     position = (column / upsampling - offset, row / upsampling - offset)
     where = Localisation(position, 1.0, scores, 0.0, None, False, upsampling, offset)
-    nothing, decision = torch.empty(0), QualityGate(GateConfig()).accept("test")
-    return Located(SEARCH, nothing, None, nothing, where, from_cells(SEARCH, position), decision)
+    nothing = torch.empty(0)
+    return Located(SEARCH, nothing, None, nothing, where, from_cells(SEARCH, position))
 
 
 def test_cells_and_pixels_are_inverse() -> None:
@@ -58,7 +57,7 @@ def test_the_response_lies_on_the_same_image_pixels_in_another_crop(column: int,
 
 def test_there_is_no_response_without_a_filter() -> None:
     nothing = torch.empty(0)
-    without = Located(SEARCH, nothing, None, None, None, (0.0, 0.0), QualityGate(GateConfig()).accept("no filter"))
+    without = Located(SEARCH, nothing, None, None, None, (0.0, 0.0))
     with pytest.raises(ValueError, match="without a filter"):
         without.response(CLOSER)
 
@@ -125,7 +124,7 @@ def test_a_target_that_comes_back_elsewhere_is_found_after_some_lost_frames(pati
     located = localiser.locate(image, centre, size)
     assert (located.peak[0] == pytest.approx(100 + 0.6 * 4.5 * 30, abs=1.0)) == found
     assert (localiser.lost_frames == 0) == found
-    assert (located.decision.uncertainty < 4.0) == found
+    assert located.score is not None and (1.0 / max(located.score, 1e-9) < 4.0) == found
 
 
 def test_a_target_that_is_seen_is_sought_nowhere_else() -> None:

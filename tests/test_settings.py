@@ -87,7 +87,7 @@ def test_all_values_are_read() -> None:
     )
     config = settings.tracker_config()
     assert config.position == PositionConfig("concat", "response")
-    assert not (config.appearance.last_frame or config.filter.enabled or config.gate.correct_centre)
+    assert not (config.appearance.last_frame or config.filter.enabled or config.trust.correct_center)
 
 
 def test_the_tracker_config_gets_what_was_chosen_and_keeps_the_rest() -> None:

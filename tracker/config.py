@@ -98,10 +98,17 @@ class TrustConfig:
 
     max_offset: float = 0.5  # a mask whose center is further from the peak than this, in sqrt(w*h), is another thing's
     min_overlap: float = 0.4  # so much its rotated box overlaps the last trusted one, moved to the peak and scaled
+    max_area_change: float = 2.5  # its area differs by no larger factor from what the target's size lets expect
+    look_back: float = 0.35  # after a jump further than this, where no mask is believed there, the place before is seen
     correct_center: bool = True  # a mask that is believed corrects the filter's position (Section III-E) ...
     correction: float = 0.5  # ... by this share of the way to its center
-    frame_above: float = 0.7  # where Box2Seg's box overlaps the given one so much, answers are framed as that was
+    frame_above: float = 0.7  # where Box2Seg's box overlaps the given one so much, answers are framed as that was ...
+    blind_below: float = 0.5  # ... and where less than this, Box2Seg failed and no mask of this target is believed
     size_gain: float = 0.15  # how fast the target's size follows such masks: share of the way per frame, in its log
+
+
+# where masks are wanted, what the target looks like matters more than where exactly it is, however it deforms
+MASK_TRUST = TrustConfig(max_offset=1.0, min_overlap=0.1, max_area_change=6.0, correction=1.0, size_gain=1.0)
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,7 @@ class TrackerConfig:
     filter: FilterConfig = field(default_factory=FilterConfig)
     gate: GateConfig = field(default_factory=GateConfig)
     trust: TrustConfig = field(default_factory=TrustConfig)
+    trust_mask: TrustConfig = MASK_TRUST  # the same where masks are wanted, not only boxes
     box_fit: BoxFitConfig = field(default_factory=BoxFitConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     box2seg: Box2SegConfig = field(default_factory=Box2SegConfig)

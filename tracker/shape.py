@@ -37,19 +37,16 @@ class Shape:
         x, y = self.polygon.mean(0)
         return float(x), float(y)
 
-    def moved_to(self, centre: tuple[float, float], image_shape: tuple[int, int], *, scale: float = 1.0) -> Shape:
+    def moved_to(self, centre: tuple[float, float], image_shape: tuple[int, int]) -> Shape:
         """The same shape with its box's centre at `centre` in an image H x W; never empty.
 
         Args:
             centre: x, y inside the image.
             image_shape: height and width; may differ from the last frame's.
-            scale: by which it grows about its centre.
         """
-        polygon = (self.polygon - self.centre) * scale + np.asarray(centre)
-        # an unscaled mask moves by whole pixels, so that it keeps its border
-        shift = np.asarray(centre) - scale * np.asarray(self.centre)
-        x, y = shift if scale != 1.0 else np.round(shift)
-        matrix = np.array([[scale, 0.0, x], [0.0, scale, y]])
+        shift = np.asarray(centre) - self.centre
+        polygon = self.polygon + shift
+        matrix = np.array([[1.0, 0.0, round(shift[0])], [0.0, 1.0, round(shift[1])]])
         size = (image_shape[1], image_shape[0])
         mask = cv2.warpAffine(self.mask.astype(np.uint8), matrix, size, flags=cv2.INTER_NEAREST) > 0
         if not visible(mask):

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = "dmb-state-1"
-NUMBERS = ("frame_index", "from_mask", "masks", "angle", "max_gap", "initial_area")  # attributes of DMB
-POINTS = ("centre", "size", "initial_size", "trusted_size")  # likewise, two numbers each
+NUMBERS = ("frame_index", "from_mask", "masks", "blind", "angle", "max_gap", "initial_area")  # attributes of DMB
+POINTS = ("centre", "size", "initial_size")  # likewise, two numbers each
 
 Tracker = TypeVar("Tracker", bound=DMB)
 

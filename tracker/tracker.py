@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracker.box2seg import pseudo_mask
-from tracker.config import TrackerConfig
+from tracker.config import TrackerConfig, TrustConfig
 from tracker.engine import Engine
 from tracker.errors import UserError
 from tracker.framing import Framing
@@ -21,7 +21,6 @@ from tracker.geometry.crop import Crop, search_crop
 from tracker.geometry.region import (
     ParsedRegion,
     box_from_mask,
-    box_from_polygon,
     box_window,
     clean_mask,
     edge_angle,
@@ -104,12 +103,17 @@ class DMB:
         self.angle: float | None = None  # of the last rotated box, degrees
         self.max_gap = self.config.mask.max_gap  # between the target's parts; what a first mask shows is allowed
         self.framing = Framing()
+        self.blind = False  # what was segmented in the first frame was not the given region: masks are not believed
         self.shape = Shape.empty()
         self.trusted_shape = Shape.empty()  # the last one that was believed; moves start from it, so none adds up
-        self.trusted_size: Point = (0.0, 0.0)  # the target's size then
         self.initial_area = 1.0  # of the rotated box in the first frame, in units of `initial_size`'s product
         self.initial_size: Point = (0.0, 0.0)
         self.view: View | None = None  # where the last mask was segmented; None in the first frame and for moved shapes
+
+    @property
+    def trust(self) -> TrustConfig:
+        """When a mask is believed: more easily where masks are wanted than where only boxes are."""
+        return self.config.trust_mask if self.masks else self.config.trust
 
     def initialize(self, image: NDArray[np.uint8], region: object, *, masks: bool = True) -> Result:
         """Start on a target.
@@ -137,18 +141,20 @@ class DMB:
         self.size = self.initial_size = (max(width, smallest), max(height, smallest))
         self.angle = parsed.angle
         self.max_gap = self.config.mask.max_gap
-        self.framing = Framing()
+        self.framing, self.blind = Framing(), False
         self.gate.reset()
-        self.localiser.start(image, self.centre, self.size)
         self.shape = self._given_shape(parsed, image.shape[:2])
+        self.initial_area = max(polygon_area(self.shape.polygon), 1.0)
+        if self.from_mask:  # what the filter learns to find is what later masks will be compared with
+            self.centre = self._clamp(self.shape.centre, image.shape[:2])
+        self.localiser.start(image, self.centre, self.size)
         if self.config.mask.enabled:
             crop = self._segment_crop(self.centre)
             probability = self._remember_first(image, crop, parsed)
             if not self.from_mask:
                 self._frame(parsed, self._shape_of(probability, crop, self.centre, image.shape[:2]), image.shape[:2])
-        self.trusted_shape, self.trusted_size = self.shape, self.size
+        self.trusted_shape = self.shape
         self.angle = edge_angle(self.shape.polygon) if self.angle is None else self.angle
-        self.initial_area = max(polygon_area(self.shape.polygon), 1.0)
         self.frame_index = 0
         return self._result(1.0, segmented=True, decision=None, peak=self.centre)
 
@@ -167,25 +173,36 @@ class DMB:
         located = self.localiser.locate(image, self.centre, self.size)
         decision = self.gate.judge(located.score)
         expected = self._clamp(located.peak, image.shape[:2])
-        view = self._look(image, located, expected) if self.config.mask.enabled else None
+        view = self._segment_where_believed(image, located, expected) if self.config.mask.enabled else None
         believed = view is not None and self._believes(view)
         searched_size = self.size
 
-        self.centre = expected
+        self.centre = expected = view.expected if view is not None and believed else expected
         if view is not None and view.shape is not None and believed:
             self._follow(view.shape, decision, image.shape[:2], may_grow=not view.leaks)
             self.shape = view.shape
         else:
-            self.shape = self._expected_shape(expected, image.shape[:2])
+            self.shape = self.trusted_shape.moved_to(expected, image.shape[:2])
         if view is not None and view.shape is not None and believed and decision.found:
-            self.trusted_shape, self.trusted_size = view.shape, searched_size
-            self.angle = edge_angle(view.shape.polygon)
+            self.trusted_shape, self.angle = view.shape, edge_angle(view.shape.polygon)
             self._remember(view, view.shape, decision)
         self.view = view if believed else None
         self.localiser.learn(located, self.centre, searched_size, self.frame_index, found=decision.found)
         return self._result(
             self._confidence(decision, self.view), segmented=believed, decision=decision, peak=expected
         )
+
+    def _segment_where_believed(self, image: NDArray[np.uint8], located: Located, expected: Point) -> View:
+        """Segment the target at the peak; where that is far off and shows something else, also where it was before.
+
+        The filter jumps when another object looks more like its samples than the deformed or hidden target does.
+        """
+        view = self._look(image, located, expected)
+        jump = math.dist(expected, self.centre) / math.sqrt(math.prod(self.size))
+        if jump > self.trust.look_back and located.query is None and not self._believes(view):
+            before = self._look(image, located, self.centre)
+            return before if self._believes(before) else view
+        return view
 
     def _look(self, image: NDArray[np.uint8], located: Located, expected: Point) -> View:
         """Segment the target where it is expected: a closer crop there, or the search region itself."""
@@ -197,20 +214,23 @@ class DMB:
 
     def _believes(self, view: View) -> bool:
         """Whether what a crop showed is the target: its mask lies at the peak and is much as the target is expected."""
-        config, shape = self.config.trust, view.shape
+        config, shape = self.trust, view.shape
         if shape is None:
             return False
         offset = math.dist(shape.centre, view.expected) / math.sqrt(self.size[0] * self.size[1])
-        if offset > config.max_offset:
+        if self.blind or offset > config.max_offset:
+            return False
+        if abs(math.log(self._relative_size(shape))) > 0.5 * math.log(config.max_area_change):
             return False
         height, width = shape.mask.shape
-        guess = self._expected_polygon(view.expected)
+        last = self.trusted_shape
+        guess = last.polygon - last.centre + np.array(view.expected)
         return overlap(shape.polygon, guess, (width, height)) >= config.min_overlap
 
     def _follow(self, shape: Shape, decision: Decision, image_shape: tuple[int, ...], *, may_grow: bool) -> None:
         """Let a mask that is believed correct the center, and the size where the filter has found the target."""
-        if self.config.trust.correct_center:
-            share = self.config.trust.correction
+        if self.trust.correct_center:
+            share = self.trust.correction if self.config.filter.enabled else 1.0
             (x, y), (seen_x, seen_y) = self.centre, shape.centre
             self.centre = self._clamp((x + share * (seen_x - x), y + share * (seen_y - y)), image_shape)
         if decision.found:
@@ -221,17 +241,6 @@ class DMB:
         if decision.remember and not view.leaks and self.appearance.wants(self.frame_index):
             remembered = np.where(self._near(shape.mask, view.crop), view.probability, np.float32(0.0))
             self.appearance.commit(*self.engine.encode_memory(view.pixels, remembered), self.frame_index)
-
-    def _expected_polygon(self, centre: Point) -> NDArray[np.float64]:
-        """The last trusted rotated box 4 x 2, moved to `centre` and scaled as the target's size has changed since."""
-        scale = math.sqrt(math.prod(self.size) / math.prod(self.trusted_size))
-        polygon = self.trusted_shape.polygon
-        return (polygon - polygon.mean(0)) * scale + np.array(centre)
-
-    def _expected_shape(self, centre: Point, image_shape: tuple[int, int]) -> Shape:
-        """The last trusted shape, moved to `centre` and scaled likewise."""
-        scale = math.sqrt(math.prod(self.size) / math.prod(self.trusted_size))
-        return self.trusted_shape.moved_to(centre, image_shape, scale=scale)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything that is known of the target, between two frames; see `tracker.state.save_state`.
@@ -322,12 +331,24 @@ class DMB:
 
         Where the two hardly overlap Box2Seg has seen something else: the region itself is the first shape then.
         """
-        given, size = self.shape.polygon, (image_shape[1], image_shape[0])
-        if seen is None or overlap(seen.polygon, given, size) < self.config.trust.frame_above:
+        size = (image_shape[1], image_shape[0])
+        if seen is None:
+            self.blind = not self.masks
             return
-        box = parsed.box if parsed.kind == "box" else box_from_polygon(given)
-        self.framing = Framing.between(seen.polygon, box_from_mask(seen.mask), given, box)
-        self.shape = Shape(seen.mask, given)
+        seen_box = box_from_mask(seen.mask)
+        if parsed.kind == "box":
+            alike = overlap(np.array(seen_box), np.array(parsed.box), size)
+            framing = Framing.of_box(seen.polygon, seen_box, parsed.box)
+        else:
+            alike = overlap(seen.polygon, self.shape.polygon, size)
+            framing = Framing.of_polygon(seen.polygon, seen_box, self.shape.polygon)
+        self.blind = not self.masks and alike < self.trust.blind_below
+        if alike >= self.trust.frame_above:
+            self.framing = framing
+        polygon = self.framing.polygon(seen.polygon)
+        self.initial_area = max(polygon_area(polygon), 1.0)
+        if self.masks or alike >= self.trust.frame_above:
+            self.shape = Shape(seen.mask, polygon)
 
     def _shape_of(
         self, probability: NDArray[np.float32], crop: Crop, expected: Point, image_shape: tuple[int, int]
@@ -372,15 +393,17 @@ class DMB:
         kernel = np.ones((SOFT_BORDER, SOFT_BORDER), np.uint8)
         return np.asarray(cv2.dilate(crop.mask_to_crop(mask), kernel) > 0.0)
 
+    def _relative_size(self, shape: Shape) -> float:
+        """How large a shape is beside what the target's size lets expect, as a factor of its sides."""
+        area = max(polygon_area(shape.polygon), 1.0) / self.initial_area
+        return math.sqrt(area * math.prod(self.initial_size) / math.prod(self.size))
+
     def _follow_size(self, shape: Shape, *, may_grow: bool = True) -> None:
         """Scale the target's size with its rotated box, by a bounded factor per frame; the aspect ratio stays."""
         config = self.config.crop
-        wanted = np.sqrt(polygon_area(shape.polygon) / self.initial_area) * np.sqrt(np.prod(self.initial_size))
         limit = config.max_size_change_mask if self.from_mask else config.max_size_change
-        share = self.config.trust.size_gain
-        factor = float(
-            np.clip((wanted / np.sqrt(np.prod(self.size))) ** share, 1 / limit, limit if may_grow else 1.0)
-        )
+        factor = self._relative_size(shape) ** self.trust.size_gain
+        factor = min(max(factor, 1 / limit), limit if may_grow else 1.0)
         factor = max(factor, config.min_target / min(self.size))
         self.size = (self.size[0] * factor, self.size[1] * factor)
 

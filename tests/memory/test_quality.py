@@ -11,18 +11,12 @@ from hypothesis import strategies as st
 from tracker.config import GateConfig, GateRule
 from tracker.memory.quality import Decision, QualityGate
 
-PAPER = GateConfig(rule="paper", queue_length=3, max_uncertainty=10.0, segment_lost=False)
+PAPER = GateConfig(rule="paper", queue_length=3, max_uncertainty=10.0)
 RELATIVE = GateConfig(rule="relative", queue_length=3, trusted_frames=2)
 
 
 def accepted(decision: Decision) -> list[bool]:
-    return [
-        decision.segment,
-        decision.remember_appearance,
-        decision.remember_filter,
-        decision.follow_size,
-        decision.correct_centre,
-    ]
+    return [decision.remember, decision.found]
 
 
 def test_paper_rule_by_hand() -> None:
@@ -42,7 +36,7 @@ def test_paper_rule_by_hand() -> None:
         decision = gate.judge(1.0 / uncertainty)
         assert decision.uncertainty == pytest.approx(uncertainty)
         assert decision.average == pytest.approx(average)
-        assert accepted(decision) == [preserved] * 5, (uncertainty, decision)
+        assert accepted(decision) == [preserved, uncertainty <= 4.0], (uncertainty, decision)
 
 
 def test_reasons_name_an_average_only_where_there_is_one() -> None:
@@ -61,53 +55,36 @@ def test_reasons_name_an_average_only_where_there_is_one() -> None:
 def test_paper_rule_drops_about_half_of_the_frames() -> None:
     gate = QualityGate(GateConfig(rule="paper"))
     peaks = [0.6 + 0.1 * math.sin(2.4 * i) for i in range(500)]
-    share = sum(gate.judge(peak).segment for peak in peaks) / len(peaks)
+    share = sum(gate.judge(peak).remember for peak in peaks) / len(peaks)
     assert 0.3 < share < 0.5
 
 
-def test_the_size_stays_while_the_target_is_lost() -> None:
+def test_the_filter_learns_wherever_the_target_is_found_whatever_eq_11_says() -> None:
     gate = QualityGate(GateConfig(rule="paper", lost_above=4.0))
-    gate.reset(every_frame=True)
-    followed = [gate.judge(1.0 / uncertainty).follow_size for uncertainty in (1.0, 3.9, 4.1, 20.0, 2.0)]
-    assert followed == [True, True, False, False, True]
-    gate.reset()
-    assert gate.judge(1.0 / 9.0).follow_size, "what eq. 11 preserves is followed"
+    decisions = [gate.judge(1.0 / uncertainty) for uncertainty in (1.0, 3.9, 4.1, 20.0, math.inf, 2.0)]
+    assert [decision.found for decision in decisions] == [True, True, False, False, False, True]
+    assert [decision.remember for decision in decisions] == [True, False, False, False, False, True]
 
 
-def test_a_lost_target_is_looked_for_and_nothing_is_learned() -> None:
-    for looks in (True, False):
-        gate = QualityGate(GateConfig(rule="paper", lost_above=4.0, segment_lost=looks))
-        decisions = [gate.judge(1.0 / uncertainty) for uncertainty in (1.0, 3.9, 4.1, 20.0, math.inf)]
-        assert [decision.segment for decision in decisions] == [True, False, looks, looks, looks]
-        told = "; the target is lost and looked for" if looks else ""
-        assert decisions[2].reason == f"uncertainty not below the average{told}"
-        assert [decision.correct_centre for decision in decisions] == [True, False, looks, looks, looks]
-        for decision in decisions[1:]:
-            assert not (decision.remember_appearance or decision.remember_filter or decision.follow_size)
-
-
-@pytest.mark.parametrize("rule", ["paper", "relative", "off"])
-def test_no_decision_corrects_the_centre_where_that_is_switched_off(rule: GateRule) -> None:
-    for corrects in (True, False):
-        gate = QualityGate(GateConfig(rule=rule, correct_centre=corrects))
-        assert {decision.correct_centre for decision in (gate.judge(0.7), gate.accept("no filter"))} == {corrects}
-        assert gate.judge(0.8).segment
+def test_without_a_filter_nothing_is_judged() -> None:
+    decision = QualityGate(GateConfig()).judge(None)
+    assert accepted(decision) == [True, True] and decision.reason == "no filter"
 
 
 def test_relative_rule_by_hand() -> None:
     gate = QualityGate(RELATIVE)
-    table = [  # peak, U, accepted: segment, appearance, filter, size, centre    queue before
-        (0.6, 0.0, [1, 1, 1, 1, 1]),  # trusted
-        (0.3, 0.0, [1, 1, 1, 1, 1]),  # trusted                                  0.6
-        (0.9, 0.5, [1, 1, 1, 1, 1]),  #                                          0.6 0.3
-        (0.3, 2.0, [1, 1, 1, 1, 1]),  #                                          0.6 0.3 0.9
-        (0.15, 10 / 3, [1, 1, 0, 1, 1]),  # does not enter                       0.3 0.9 0.3
-        (0.1, 5.0, [1, 1, 0, 0, 1]),
-        (0.04, 12.5, [0, 0, 0, 0, 0]),
-        (0.0, math.inf, [0, 0, 0, 0, 0]),
-        (-0.2, math.inf, [0, 0, 0, 0, 0]),
-        (0.25, 2.0, [1, 1, 1, 1, 1]),  # recovered                               0.3 0.9 0.3
-        (0.145 / 0.3, 1.0, [1, 1, 1, 1, 1]),  #                                  0.9 0.3 0.25
+    table = [  # peak, U, appearance, filter    queue before
+        (0.6, 0.0, [1, 1]),  # trusted
+        (0.3, 0.0, [1, 1]),  # trusted          0.6
+        (0.9, 0.5, [1, 1]),  #                  0.6 0.3
+        (0.3, 2.0, [1, 1]),  #                  0.6 0.3 0.9
+        (0.15, 10 / 3, [1, 0]),  # does not enter  0.3 0.9 0.3
+        (0.1, 5.0, [1, 0]),
+        (0.04, 12.5, [0, 0]),
+        (0.0, math.inf, [0, 0]),
+        (-0.2, math.inf, [0, 0]),
+        (0.25, 2.0, [1, 1]),  # recovered       0.3 0.9 0.3
+        (0.145 / 0.3, 1.0, [1, 1]),  #          0.9 0.3 0.25
     ]
     for row, (peak, uncertainty, answers) in enumerate(table):
         decision = gate.judge(peak)
@@ -126,12 +103,12 @@ def test_relative_rule_trusts_until_a_first_peak_is_accepted() -> None:
 @pytest.mark.parametrize("peak", [0.0, -1.0, math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("rule", ["paper", "relative", "off"])
 def test_a_peak_that_is_none_is_infinitely_uncertain(rule: GateRule, peak: float) -> None:
-    gate = QualityGate(GateConfig(rule=rule, segment_lost=False))
+    gate = QualityGate(GateConfig(rule=rule))
     gate.judge(0.5)
     decision = gate.judge(peak)
     assert decision.uncertainty == math.inf
-    assert accepted(decision) == [rule == "off"] * 5
-    assert gate.judge(0.9).segment, "the bad peak spoilt the next frame"
+    assert accepted(decision) == [rule == "off"] * 2
+    assert gate.judge(0.9).remember, "the bad peak spoilt the next frame"
 
 
 def test_off_accepts_everything() -> None:
@@ -139,19 +116,6 @@ def test_off_accepts_everything() -> None:
     for peak in (0.9, 0.01, -1.0):
         assert all(accepted(gate.judge(peak)))
     assert gate.judge(0.5).uncertainty == 2.0
-
-
-@pytest.mark.parametrize(
-    ("rule", "answers"), [("paper", [1, 0, 0, 0, 1]), ("relative", [1, 1, 0, 0, 1]), ("off", [1, 1, 1, 1, 1])]
-)
-def test_where_every_frame_must_show_a_mask_each_is_segmented(rule: GateRule, answers: list[int]) -> None:
-    gate = QualityGate(GateConfig(rule=rule, segment_lost=False))
-    gate.reset(every_frame=True)
-    gate.judge(0.5)
-    assert accepted(gate.judge(0.0)) == [bool(answer) for answer in answers]
-    gate.reset()
-    gate.judge(0.5)
-    assert gate.judge(0.0).segment == (rule == "off")
 
 
 @settings(max_examples=50, deadline=None)
@@ -175,4 +139,4 @@ def test_relative_decisions_are_ordered(peaks: list[float], peak: float) -> None
     low, high = lower.judge(peak), higher.judge(2 * peak)
     assert high.uncertainty <= low.uncertainty
     assert all(a <= b for a, b in zip(accepted(low), accepted(high), strict=True))
-    assert low.remember_filter <= low.follow_size <= low.segment
+    assert low.found <= low.remember

@@ -11,11 +11,8 @@ class Verdict(NamedTuple):
     """What one frame may do."""
 
     uncertainty: float
-    segment: bool
-    remember_appearance: bool
-    remember_filter: bool
-    follow_size: bool
-    correct_centre: bool
+    remember: bool
+    found: bool
     average: float = math.nan  # what U was compared with, where an equation says
 
 
@@ -48,27 +45,22 @@ def decide(value: float, mean: float, limit: float) -> bool:
     return value < mean
 
 
-def paper(
-    peaks: Sequence[float], length: int, limit: float, every_frame: bool, looks: bool, lost_above: float = 4.0
-) -> list[Verdict]:
+def paper(peaks: Sequence[float], length: int, limit: float, lost_above: float = 4.0) -> list[Verdict]:
     """Eqs. 9-11 for all frames; frames above the limit do not enter the queue, all others do.
 
-    Where every frame is to show a mask, which is not the paper's, the size follows it up to `lost_above`. Nor is it the
-    paper's that above this a mask is looked for all the same (`looks`), to find the centre.
+    They filter the samples of the appearance memory (Section III-E). That the filter learns up to `lost_above` is
+    not the paper's.
     """
     values = [uncertainty(peak) for peak in peaks]
     verdicts = []
     for t, value in enumerate(values):
         queue = [earlier for earlier in values[:t] if earlier <= limit][-length:]
         mean = average(queue, length)
-        preserved = decide(value, mean, limit)
-        shown = preserved or every_frame or (looks and value > lost_above)
-        resized = preserved or (every_frame and value <= lost_above)
-        verdicts.append(Verdict(value, shown, preserved, preserved, resized, shown, mean))
+        verdicts.append(Verdict(value, decide(value, mean, limit), value <= lost_above, mean))
     return verdicts
 
 
-def relative(peaks: Sequence[float], every_frame: bool, length: int = 25) -> list[Verdict]:
+def relative(peaks: Sequence[float], length: int = 25) -> list[Verdict]:
     """The release: U = mean of up to 25 accepted peaks / this peak, zero on the first four frames."""
     accepted: list[float] = []
     verdicts = []
@@ -80,8 +72,7 @@ def relative(peaks: Sequence[float], every_frame: bool, length: int = 25) -> lis
         else:
             recent = accepted[-length:]
             value = sum(recent) / len(recent) / peak
-        shown = value < 10.0 or every_frame
-        verdicts.append(Verdict(value, shown, shown, value < 3.0, value < 3.5, shown))
+        verdicts.append(Verdict(value, value < 10.0, value < 3.0))
         if value < 3.0:
             accepted.append(peak)
     return verdicts

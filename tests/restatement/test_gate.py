@@ -11,7 +11,7 @@ from tests.restatement import gate
 from tracker.config import GateConfig
 from tracker.memory.quality import QualityGate
 
-FLAGS = ("segment", "remember_appearance", "remember_filter", "follow_size", "correct_centre")
+FLAGS = ("remember", "found")
 
 
 def sequence(seed: int, length: int = 120) -> list[float]:
@@ -24,9 +24,8 @@ def sequence(seed: int, length: int = 120) -> list[float]:
     return [float(peak) for peak in peaks]
 
 
-def assert_judged(config: GateConfig, peaks: list[float], expected: list[gate.Verdict], every_frame: bool) -> None:
+def assert_judged(config: GateConfig, peaks: list[float], expected: list[gate.Verdict]) -> None:
     judge = QualityGate(config)
-    judge.reset(every_frame=every_frame)
     for t, (peak, verdict) in enumerate(zip(peaks, expected, strict=True)):
         decision = judge.judge(peak)
         assert decision.uncertainty == pytest.approx(verdict.uncertainty, rel=1e-5, abs=1e-5), t
@@ -36,15 +35,13 @@ def assert_judged(config: GateConfig, peaks: list[float], expected: list[gate.Ve
             assert getattr(decision, flag) == getattr(verdict, flag), (t, peak, flag, decision.reason)
 
 
-@pytest.mark.parametrize("looks", [False, True])
-@pytest.mark.parametrize("every_frame", [False, True])
 @pytest.mark.parametrize("length", [3, 25])
 @pytest.mark.parametrize("seed", range(5))
-def test_paper(seed: int, length: int, every_frame: bool, looks: bool) -> None:
+def test_paper(seed: int, length: int) -> None:
     peaks = sequence(seed)
-    expected = gate.paper(peaks, length, 10.0, every_frame, looks)
-    assert 0.05 < np.mean([verdict.remember_appearance for verdict in expected]) < 0.8
-    assert_judged(GateConfig(rule="paper", queue_length=length, segment_lost=looks), peaks, expected, every_frame)
+    expected = gate.paper(peaks, length, 10.0)
+    assert 0.05 < np.mean([verdict.remember for verdict in expected]) < 0.8
+    assert_judged(GateConfig(rule="paper", queue_length=length), peaks, expected)
 
 
 @pytest.mark.parametrize("length", [3, 25])
@@ -66,36 +63,35 @@ def test_paper_at_its_limits() -> None:
     """Powers of two, so that nothing is rounded: U equal to the mean, and equal to the limit."""
     limit, length = 8.0, 4
     peaks = [1 / 8, 1 / 8, 1 / 4, 1 / 4, 1 / 16, 1 / 8, 1 / 2, 1 / 4, 1 / 4, 1 / 4, 1 / 4, 1 / 3, 1 / 2, 1 / 2]
-    expected = gate.paper(peaks, length, limit, False, False)
-    assert expected[0].segment, "an empty queue bounds nothing, and the limit itself is allowed"
-    assert not expected[1].segment, "U = U_avg is not below it"
-    config = GateConfig(rule="paper", queue_length=length, max_uncertainty=limit, segment_lost=False)
-    assert_judged(config, peaks, expected, False)
+    expected = gate.paper(peaks, length, limit)
+    assert expected[0].remember, "an empty queue bounds nothing, and the limit itself is allowed"
+    assert not expected[1].remember, "U = U_avg is not below it"
+    config = GateConfig(rule="paper", queue_length=length, max_uncertainty=limit)
+    assert_judged(config, peaks, expected)
 
 
-@pytest.mark.parametrize("every_frame", [False, True])
 @pytest.mark.parametrize("seed", range(5))
-def test_relative(seed: int, every_frame: bool) -> None:
+def test_relative(seed: int) -> None:
     peaks = sequence(seed)
-    expected = gate.relative(peaks, every_frame)
+    expected = gate.relative(peaks)
     values = [verdict.uncertainty for verdict in expected]
     for low, high in ((0.1, 3.0), (3.0, 10.0), (10.0, math.inf)):
         assert any(low < value < high for value in values), "a range without a frame"
-    assert_judged(GateConfig(rule="relative"), peaks, expected, every_frame)
+    assert_judged(GateConfig(rule="relative"), peaks, expected)
 
 
 def test_relative_at_its_limits() -> None:
-    """U = 3, 3.5 and 10 exactly, each a step that is not below its limit, and their neighbours just below."""
+    """U = 3 and 10 exactly, each a step that is not below its limit, and their neighbours just below."""
     start = [0.5, 0.5, 0.5, 0.5]
-    for limit in (3.0, 3.5, 10.0):
+    for limit in (3.0, 10.0):
         for peak in (0.5 / limit, 0.5 / limit * (1.0 + 1e-9)):
             peaks = [*start, peak, 0.4, 0.1]
-            assert_judged(GateConfig(rule="relative"), peaks, gate.relative(peaks, False), False)
+            assert_judged(GateConfig(rule="relative"), peaks, gate.relative(peaks))
     peaks = [0.0, 0.0, 0.0, 0.0, 0.0, 0.3, 0.05]  # none accepted while the first frames are trusted
-    assert_judged(GateConfig(rule="relative"), peaks, gate.relative(peaks, False), False)
+    assert_judged(GateConfig(rule="relative"), peaks, gate.relative(peaks))
 
 
 def test_off_reports_equation_9() -> None:
     peaks = sequence(1)
-    expected = [gate.Verdict(gate.uncertainty(peak), True, True, True, True, True) for peak in peaks]
-    assert_judged(GateConfig(rule="off"), peaks, expected, False)
+    expected = [gate.Verdict(gate.uncertainty(peak), True, True) for peak in peaks]
+    assert_judged(GateConfig(rule="off"), peaks, expected)

@@ -93,25 +93,17 @@ rules = st.sampled_from(["paper", "relative", "off"])
 peaks = st.lists(st.floats() | st.floats(-1, 2), max_size=60)
 
 
-@given(rules, st.booleans(), st.booleans(), peaks, st.integers(2, 25))
-def test_the_gate_decides_on_any_peak(
-    rule: str, every_frame: bool, looks: bool, values: list[float], length: int
-) -> None:
-    gate = QualityGate(GateConfig(rule=rule, queue_length=length, segment_lost=looks))  # type: ignore[arg-type]
-    gate.reset(every_frame=every_frame)
+@given(rules, peaks, st.integers(2, 25))
+def test_the_gate_decides_on_any_peak(rule: str, values: list[float], length: int) -> None:
+    gate = QualityGate(GateConfig(rule=rule, queue_length=length))  # type: ignore[arg-type]
     for peak in values:
         decision = gate.judge(peak)
         assert decision.uncertainty >= 0 and not math.isnan(decision.uncertainty)
         usable = math.isfinite(peak) and peak > 0
         assert usable or decision.uncertainty == math.inf
         if rule != "off" and not usable:
-            assert not decision.remember_filter and not decision.follow_size
-            assert decision.segment == (every_frame or (looks and rule == "paper"))
-        if every_frame:
-            assert decision.segment
-        assert decision.segment or not (decision.correct_centre or decision.remember_appearance)
+            assert not decision.found and not decision.remember
         assert decision.average >= 0 or math.isnan(decision.average)
-        assert decision.trust or not (decision.remember_appearance or decision.follow_size)
         assert decision.reason
 
 
@@ -122,17 +114,16 @@ def test_the_gate_decides_on_any_peak(
     st.floats(1, 5),
 )
 def test_a_higher_peak_is_never_allowed_less(rule: str, past: list[float], peak: float, factor: float) -> None:
-    """But that a lost target is looked for."""
     decisions = []
     for now in (peak, peak * factor):
-        gate = QualityGate(GateConfig(rule=rule, segment_lost=False))  # type: ignore[arg-type]
+        gate = QualityGate(GateConfig(rule=rule))  # type: ignore[arg-type]
         gate.reset()
         for value in past:
             gate.judge(value)
         decisions.append(gate.judge(now))
     low, high = decisions
     assert high.uncertainty <= low.uncertainty
-    for name in ("segment", "remember_appearance", "remember_filter", "follow_size", "correct_centre"):
+    for name in ("remember", "found"):
         assert getattr(high, name) >= getattr(low, name)
 
 

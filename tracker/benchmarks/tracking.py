@@ -139,7 +139,7 @@ def evaluate(tracker: Tracker, sequence: TrackingSequence, stride: int, first: i
                 continue
             answer = tracker.track(image)
             seconds += time.perf_counter() - began
-            segmented += answer.segmented
+            segmented += bool(answer.segmented)
             region = np.array(answer.box) if truth.ndim == 1 else answer.polygon
             score = overlap(region, truth, (image.shape[1], image.shape[0]))
             if score <= 0.0:

@@ -64,4 +64,4 @@ def overlap(first: Region, second: Region, size: tuple[int, int]) -> float:
         return 0.0
     one, other = (_fill(region, bounds) for region in regions)
     union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else 0.0
+    return float(np.count_nonzero(one & other) / union) if union else 0.0
