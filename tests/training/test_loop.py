@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from tracker.training.distributed import World
 from tracker.training.drawer import MaterialDrawer
 from tracker.training.loop import Trainer
 from tracker.training.plan import PlanError, Stage, TrainingConfig
+from tracker.training.report import Report
 from tracker.training.sources import Files
 from tracker.weights import load_weights, save_weights
 
@@ -68,6 +71,26 @@ def test_resuming_continues_the_very_same_losses(
     for ours, theirs in zip(second.average.parameters(), model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
     assert load_weights(tmp_path / "parts" / "dmb_r50.safetensors").stride_on == "1x1"
+
+
+def test_a_run_that_is_ended_by_a_signal_goes_on_with_the_same_losses(
+    tmp_path: Path, trunk: Path, whole: tuple[Trainer, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(Report, "step", lambda self, number, facts, waited: told.append(facts.loss))
+    run = trainer(tmp_path, trunk, average=0.5)
+    train_step = run.train_step
+
+    def interrupted(material: object) -> object:
+        if run.step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return train_step(material)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(run, "train_step", interrupted)
+    run.run()
+    assert run.step == 2
+    trainer(tmp_path, None, average=0.5).run()
+    assert told == pytest.approx(whole[1], rel=1e-6)
 
 
 def test_the_average_is_saved_and_another_run_starts_from_it(tmp_path: Path, trunk: Path) -> None:
@@ -219,8 +242,7 @@ def test_a_full_memory_is_one_sentence(
     monkeypatch.setattr(command, "read_files", lambda config, folders: Files([frame(0)], {}))
     assert main(["first", "--data", str(tmp_path), "--output", str(tmp_path / "o"), "--device", "cpu"]) == 1
     assert capsys.readouterr().err == (
-        "dmb train: error: the memory of the device is full; raise --accumulate, or leave the data in their files: "
-        "--data-on host\n"
+        "dmb train: error: the memory of the device is full; raise --accumulate\n"
     )
     monkeypatch.setattr(Crowded, "run", lambda self, **options: (_ for _ in ()).throw(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):

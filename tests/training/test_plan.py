@@ -32,12 +32,6 @@ def test_the_projects_own_plans_hold_out_the_validation_sequences(name: str) -> 
     assert config.steps >= 200 and set(HELD_OUT) == set(config.held_out)
 
 
-def test_the_papers_stages_are_stills_first_then_video_with_frozen_encoders() -> None:
-    stages = read_plan("gpu").stages
-    assert stages[0].video_share == 0.0 and stages[0].encoders
-    assert stages[-1].video_share and not stages[-1].encoders and stages[-1].size == 384
-
-
 def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('rate = 1\nquery_trained = ["res3", "res4"]\n' + STAGE + "decay = true\n")
@@ -77,5 +71,5 @@ def test_a_wrong_plan_is_one_sentence(tmp_path: Path, text: str, sentence: str) 
 
 
 def test_a_missing_plan_names_the_projects_own() -> None:
-    with pytest.raises(PlanError, match="concat, fine, first, gpu, larger, longer, response, steady, tight"):
+    with pytest.raises(PlanError, match="concat, fine, first, larger, longer, response, steady, tight"):
         read_plan("nowhere")

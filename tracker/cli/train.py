@@ -54,17 +54,10 @@ def parser() -> argparse.ArgumentParser:
     work = result.add_argument_group("where and how")
     work.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<number>")
     work.add_argument(
-        "--data-on",
-        choices=("device", "host"),
-        help="device: decode all data at the start and keep them in "
-        "the memory of the device that trains; host: decode samples when they are drawn (default: device "
-        "with a GPU, host on the CPU)",
-    )
-    work.add_argument(
         "--workers",
         type=int,
         metavar="N",
-        help="processes that decode samples, with the data on the host (default: 0; up to 8 with a GPU)",
+        help="processes that decode samples (default: 0; up to 8 with a GPU)",
     )
     work.add_argument(
         "--accumulate", type=int, default=1, metavar="N", help="parts a batch is computed in, where memory is short"

@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
 from tracker.training.data import DataError
-from tracker.training.packing import Packed
-from tracker.training.recipes import Attached, Cut, Facts, Recipe, Still, window_of
+from tracker.training.recipes import Attached, Cut, Recipe, Still, window_of
+from tracker.training.sources import Files
 from tracker.training.targets import draw_line, draw_place
 
 log = logging.getLogger(__name__)
 
 MIN_TARGET_AREA = 80  # smaller objects are not drawn as targets, pixels
 MAX_DRAWS = 200  # so many unusable samples in a row end the training
-
-
-class Pictures(Protocol):
-    """All annotated pictures, wherever their pixels are.
-
-    Attributes:
-        still_count: number of stills.
-        videos: the numbers of each video's frames, in order.
-        damaged: messages on pictures that do not decode, as far as they were reported.
-    """
-
-    still_count: int
-    videos: list[range]
-    damaged: set[str]
-
-    def still(self, number: int) -> Facts:
-        """Look at a still, at most SOURCE_SIZE large; its object has the id 1.
-
-        Raises:
-            DataError: it does not decode.
-        """
-
-    def frame(self, number: int) -> Facts:
-        """Look at a video frame.
-
-        Raises:
-            DataError: it does not decode.
-        """
-
-    def pack(self, recipes: Sequence[Recipe]) -> Packed:
-        """Make the pixels of some samples."""
 
 
 class MaterialDrawer:
@@ -66,7 +33,7 @@ class MaterialDrawer:
 
     def __init__(
         self,
-        pictures: Pictures,
+        pictures: Files,
         *,
         composite_share: float = 0.65,
         distractor_share: float = 0.6,

@@ -24,17 +24,15 @@ from tracker.engine import resolve_precision
 from tracker.files import replacing
 from tracker.network import ARCHITECTURES, DMBNet
 from tracker.network.backbone import StrideOn
-from tracker.training.ahead import Ahead
 from tracker.training.compaction import compact
 from tracker.training.distillation import Teacher
 from tracker.training.distributed import World
 from tracker.training.drawer import MaterialDrawer
 from tracker.training.initialisation import keys_from_pca, quiet_mask_stems, scale_values
-from tracker.training.loader import SYNTHESIS, WINDOWS, Addresses, MaterialDataset, Stream, seed_of
+from tracker.training.loader import SYNTHESIS, WINDOWS, MaterialDataset, Stream, seed_of
 from tracker.training.packing import Packed
 from tracker.training.plan import START_ONLY, PlanError, Stage, TrainingConfig, lasting
 from tracker.training.report import Facts, Report
-from tracker.training.resident import Shelf
 from tracker.training.step import StepConfig, TrainingStep
 from tracker.training.synthesis import Batch, SynthesisConfig, Synthesiser
 from tracker.trunk import load_trunk, trunk_stride
@@ -81,7 +79,7 @@ class Trainer:
 
     Args:
         config: the run.
-        drawer: the data; from a `Shelf` batches are prepared ahead in a thread, on the device.
+        drawer: the data.
         trunk: ImageNet weights that a fresh run starts from, or
         weights: DMB's own weights that it goes on from.
         teacher: weights whose features are imitated where the plan gives that a weight; default: `weights`. They are
@@ -327,20 +325,14 @@ class Trainer:
             plain = self.forward.module if isinstance(self.forward, DistributedDataParallel) else self.forward
             self.forward = DistributedDataParallel(plain)  # type: ignore[arg-type]
 
-    def stream(self, steps: range) -> Stream | Ahead[Batch]:
-        """What this process trains on in `steps`, in order: composed batches, or packed material to be composed."""
-        if isinstance(self.dataset.drawer.pictures, Shelf):
-
-            def prepare(step: int, part: int) -> Batch:
-                return self._batch(self.dataset[step, part], step, part)
-
-            return Ahead(prepare, Addresses(steps, self.parts), self.device)
+    def stream(self, steps: range) -> Stream:
+        """The material that this process trains on in `steps`, in order."""
         pin = self.device.type == "cuda"
         return Stream(self.dataset, steps, self.parts, workers=self.workers, pin=pin)
 
-    def train_part(self, material: Packed | Batch, part: int) -> tuple[Tensor, Tensor, Batch, Tensor]:
+    def train_part(self, material: Packed, part: int) -> tuple[Tensor, Tensor, Batch, Tensor]:
         """Add the gradients of one part of a step; returns loss, IoUs (T-1) x B, the batch and its last logit."""
-        batch = material if isinstance(material, Batch) else self._batch(material, self.step, part)
+        batch = self._batch(material, self.step, part)
         rng = np.random.default_rng(seed_of(self.config, self.step, part, WINDOWS))
         waits = isinstance(self.forward, DistributedDataParallel) and part != self.parts[-1]
         # gradients are exchanged once a step, with its last part
@@ -350,7 +342,7 @@ class Trainer:
             (loss / self.accumulate).backward()
         return loss.detach(), ious, batch, logit
 
-    def train_step(self, material: Iterator[Packed | Batch]) -> tuple[Facts, Batch, Tensor]:
+    def train_step(self, material: Iterator[Packed]) -> tuple[Facts, Batch, Tensor]:
         """One optimisation step; returns its facts, and the last part's batch and logit to be shown."""
         share = self.config.rate_at(self.step)
         for group in self.optimizer.param_groups:
@@ -380,7 +372,7 @@ class Trainer:
         saved = time.monotonic()
         try:
             reporting = Report(folder, first=self.step, last=last, every=report_every)
-            material: Generator[Packed | Batch, None, None] = iter(stream)
+            material: Generator[Packed, None, None] = iter(stream)
             with reporting as report, closing(material):
                 while self.step < last and not self.world.any(self.stopping, self.device):
                     facts, batch, logit = self.train_step(material)

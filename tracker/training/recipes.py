@@ -1,7 +1,6 @@
 """What a training sample is made of, as values: which still or video frames, which object, which part of it.
 
-Recipes hold no pixels. `drawer.MaterialDrawer` draws them, and whoever holds the pictures turns them into pixels:
-`sources.Files` decodes what is drawn, `resident.Shelf` keeps everything decoded on the device that trains.
+Recipes hold no pixels. `drawer.MaterialDrawer` draws them, and `sources.Files` decodes what is drawn.
 """
 
 from __future__ import annotations

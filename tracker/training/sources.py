@@ -103,7 +103,7 @@ def _decoded(facts: object) -> Decoded:
 
 
 class Files:
-    """Annotated pictures in files (`drawer.Pictures`); looking at one decodes it.
+    """Annotated pictures in files; looking at one decodes it.
 
     Args:
         stills: image-mask pairs.
