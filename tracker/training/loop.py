@@ -235,7 +235,11 @@ class Trainer:
     def _batch(self, packed: Packed, step: int, part: int) -> Batch:
         stage, _ = self.config.stage_at(step)
         self.synthesiser.config = SynthesisConfig(
-            size=stage.size, frames=stage.frames, factor=stage.factor, spatial_map=self.config.spatial_map
+            size=stage.size,
+            frames=stage.frames,
+            factor=stage.factor,
+            spatial_map=self.config.spatial_map,
+            families=self.config.families,
         )
         batch = self.synthesiser.compose(packed, seed_of(self.config, step, part, SYNTHESIS))
         if step < self.config.map_from:

@@ -17,6 +17,7 @@ from tracker.config import MODEL_NAMES, ModelName
 from tracker.errors import UserError
 from tracker.network.decoder import POSITIONS, Position
 from tracker.network.model import SPATIAL_MAPS, SpatialMap
+from tracker.training.degradation import Families
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "Position": POSITIONS,
@@ -65,6 +66,14 @@ class TrainingConfig:
     twin_share: float = 0.0  # share of the stills' distractors that are the target once more
     part_share: float = 0.0  # share of the stills whose target is a part of the object
     pair_share: float = 0.0  # share of the other stills whose target is two objects together
+    instance_share: float = 0.0  # share of the samples from no video whose target is one of a picture's objects
+    small_share: float = 0.0  # shares of the samples that look like sequences that fail: see `degradation.Families`
+    blur_share: float = 0.0
+    compression_share: float = 0.0
+    gray_share: float = 0.0
+    light_share: float = 0.0
+    occlusion_share: float = 0.0
+    corrupt_memory_share: float = 0.0
     max_gap: int = 8  # most frames between two frames of a video sample
     query_trained: tuple[str, ...] = ("res4",)  # parts of the query encoder that train; its BatchNorms never do
     pca_keys: bool = False  # from a trunk: the keys begin as a PCA of its features; no gain (docs/TRAINING.md)
@@ -82,6 +91,11 @@ class TrainingConfig:
     def steps(self) -> int:
         """Steps of all stages."""
         return sum(stage.steps for stage in self.stages)
+
+    @property
+    def families(self) -> Families:
+        """The shares of the samples that look like sequences that fail."""
+        return Families(**{field.name: getattr(self, field.name) for field in fields(Families)})
 
     def stage_at(self, step: int) -> tuple[Stage, int]:
         """The stage that `step` belongs to, and the step's number inside it."""

@@ -44,8 +44,10 @@ def read_files(config: TrainingConfig, folders: Sequence[Path]) -> Files:
         raise DataError(f"no stills in {named}, which backgrounds and distractors come from; add another --data DIR")
     if not videos:
         log.warning("no videos were read: every sample is made from stills")
-    log.info("%d stills, %d videos", len(stills), len(videos))
-    return Files(stills, videos)
+    if config.instance_share and not data.instances:
+        log.warning("no pictures of several objects were read, of which the plan wants a share: stills stand in")
+    log.info("%d stills, %d of several objects, %d videos", len(stills), len(data.instances), len(videos))
+    return Files(stills, videos, data.instances)
 
 
 def build_drawer(config: TrainingConfig, pictures: Files) -> MaterialDrawer:
@@ -57,6 +59,7 @@ def build_drawer(config: TrainingConfig, pictures: Files) -> MaterialDrawer:
         twin_share=config.twin_share,
         part_share=config.part_share,
         pair_share=config.pair_share,
+        instance_share=config.instance_share,
         max_gap=config.max_gap,
     )
 

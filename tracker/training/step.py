@@ -84,7 +84,10 @@ class TrainingStep(nn.Module):
                 logit[index, :, rows, columns] = refined[index].to(logit.dtype)
             ious.append(hard_iou(logit.detach(), label))
             if frame + 1 < frames:
-                more_keys, more_values = model.encode_memory(images[:, frame], torch.sigmoid(logit))
+                mask = torch.sigmoid(logit)
+                if batch.memory_error is not None:
+                    mask = (mask + batch.memory_error[:, frame]).clamp(0.0, 1.0)
+                more_keys, more_values = model.encode_memory(images[:, frame], mask)
                 keys, values = torch.cat([keys, more_keys], 1), torch.cat([values, more_values], 1)
         loss = loss / (frames - 1)
         if self.teacher is not None:
