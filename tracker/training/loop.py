@@ -28,6 +28,7 @@ from tracker.training.compaction import compact
 from tracker.training.distillation import Teacher
 from tracker.training.distributed import World
 from tracker.training.drawer import MaterialDrawer
+from tracker.training.frozen import part_of
 from tracker.training.initialisation import keys_from_pca, quiet_mask_stems, scale_values
 from tracker.training.loader import SYNTHESIS, WINDOWS, MaterialDataset, Stream, seed_of
 from tracker.training.packing import Packed
@@ -44,18 +45,21 @@ UNREADABLE = (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError, Typ
 HEAD_START_STEPS = 6  # steps whose images the keys' PCA is computed from
 
 
-def freeze(model: DMBNet, query_trained: tuple[str, ...], *, encoders: bool = True) -> None:
+def freeze(model: DMBNet, config: TrainingConfig, *, encoders: bool = True) -> None:
     """Let only those parts train that shall: never the batch norms, and the encoders in part or not at all.
 
     Args:
         model: the network; whatever was frozen before is set anew.
-        query_trained: parts of the query encoder that train with the memory encoder.
+        config: names the parts of the encoders that train.
         encoders: whether the encoders train.
     """
     model.requires_grad_(True)
-    model.memory_encoder.requires_grad_(encoders)
-    for name, part in model.query_encoder.named_children():
-        part.requires_grad_(encoders and name in query_trained)
+    for encoder, trained in (
+        (model.query_encoder, config.query_trained),
+        (model.memory_encoder, config.memory_trained),
+    ):
+        for name, part in encoder.named_children():
+            part.requires_grad_(encoders and part_of(name) in trained)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
@@ -71,7 +75,7 @@ def build_optimizer(model: DMBNet, config: TrainingConfig) -> torch.optim.AdamW:
             from_imagenet = "encoder." in name and "conv1_m" not in name and "conv1_o" not in name
             (pretrained if from_imagenet else new).append(parameter)
     groups = [{"params": new, "base": config.rate}, {"params": pretrained, "base": config.encoder_rate}]
-    return torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay, fused=True)
 
 
 class Trainer:
@@ -133,14 +137,15 @@ class Trainer:
         self.model = self._start(trunk, weights)
         self.model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.train()
-        freeze(self.model, config.query_trained, encoders=any(stage.encoders for stage in config.stages))
+        freeze(self.model, config, encoders=any(stage.encoders for stage in config.stages))
         self.optimizer = build_optimizer(self.model, config)
         self.average = deepcopy(self.model) if config.average else self.model
         if self.checkpoint.is_file():
             self.load()
         self.encoders: bool | None = None  # whether they train in the stage at hand; None before the first step
         counted = StepConfig(config.coarse_weight, config.window, config.teacher_weight)
-        self.forward: nn.Module = TrainingStep(self.model, counted, self.teacher)
+        self.plain = TrainingStep(self.model, counted, self.teacher)
+        self.forward: nn.Module = self.plain  # or what several processes share it by
 
     def _load_teacher(self, teacher: Path | None, weights: Path | None) -> Teacher | None:
         """The plan's teacher, where it has one."""
@@ -323,11 +328,11 @@ class Trainer:
         if stage.encoders == self.encoders:
             return
         self.encoders = stage.encoders
-        freeze(self.model, self.config.query_trained, encoders=stage.encoders)
+        freeze(self.model, self.config, encoders=stage.encoders)
+        self.plain.prepare(torch.bfloat16 if self.bfloat16 else torch.float32)
         if self.world.size > 1:
             # what is exchanged between the processes is fixed when it is built, so it is built anew
-            plain = self.forward.module if isinstance(self.forward, DistributedDataParallel) else self.forward
-            self.forward = DistributedDataParallel(plain)  # type: ignore[arg-type]
+            self.forward = DistributedDataParallel(self.plain)
 
     def stream(self, steps: range) -> Stream:
         """The material that this process trains on in `steps`, in order."""

@@ -18,6 +18,7 @@ from tracker.errors import UserError
 from tracker.network.decoder import POSITIONS, Position
 from tracker.network.model import SPATIAL_MAPS, SpatialMap
 from tracker.training.degradation import Families
+from tracker.training.frozen import PARTS
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "Position": POSITIONS,
@@ -76,6 +77,7 @@ class TrainingConfig:
     corrupt_memory_share: float = 0.0
     max_gap: int = 8  # most frames between two frames of a video sample
     query_trained: tuple[str, ...] = ("res4",)  # parts of the query encoder that train; its BatchNorms never do
+    memory_trained: tuple[str, ...] = PARTS  # parts of the memory encoder that train; its BatchNorms never do
     pca_keys: bool = False  # from a trunk: the keys begin as a PCA of its features; no gain (docs/TRAINING.md)
     quiet_mask_stems: bool = True  # from a trunk: the mask stems begin near zero
     map_from: int = 0  # before this step the decoder sees no spatial map
@@ -192,10 +194,10 @@ def read_plan(plan: str | Path) -> TrainingConfig:
         _check(stages[-1], place)
     values = _fill(TrainingConfig, {"stages": [], **table}, f"training plan '{path}'")
     config = TrainingConfig(**{**values, "stages": tuple(stages)})
-    parts = ("conv1", "res2", "res3", "res4")
-    for name in config.query_trained:
-        if name not in parts:
-            raise PlanError(f"training plan '{path}': 'query_trained' names '{name}'; use some of: {', '.join(parts)}")
+    for field in ("query_trained", "memory_trained"):
+        for name in getattr(config, field):
+            if name not in PARTS:
+                raise PlanError(f"training plan '{path}': '{field}' names '{name}'; use some of: {', '.join(PARTS)}")
     if not 0.0 <= config.teacher_weight < math.inf:
         raise PlanError(f"training plan '{path}': 'teacher_weight' is {config.teacher_weight}; give a number from 0")
     for name in ("average", *(field.name for field in fields(TrainingConfig) if field.name.endswith("_share"))):
