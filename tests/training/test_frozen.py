@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,15 +11,13 @@ import torch
 from tests.training.test_synthesis import compose, drawer
 from tracker.network import Architecture, DMBNet
 from tracker.training.drawer import MaterialDrawer
-from tracker.training.frozen import PARTS, Encoder, frozen_parts
-from tracker.training.loop import build_optimizer, freeze
+from tracker.training.frozen import PARTS, Encoder, freeze, frozen_parts
+from tracker.training.loop import build_optimizer
 from tracker.training.plan import TrainingConfig
 from tracker.training.step import StepConfig, TrainingStep
 from tracker.training.synthesis import Batch, SynthesisConfig
 
 __all__ = ["drawer"]  # the fixture
-
-PLAN = TrainingConfig(stages=())
 
 
 def network() -> DMBNet:
@@ -43,7 +40,7 @@ def batch(drawer: MaterialDrawer) -> Batch:
 @pytest.mark.parametrize("trained", [PARTS, ("res3", "res4"), ("res4",), ()])
 def test_the_front_computes_the_same_and_what_follows_it_trains(trained: tuple[str, ...]) -> None:
     model = network()
-    freeze(model, replace(PLAN, query_trained=trained, memory_trained=trained))
+    freeze(model, trained, trained)
     image, mask = torch.randn(2, 3, 64, 64), torch.rand(2, 1, 64, 64, requires_grad=True)
     for trunk, inputs in ((model.query_encoder, (image,)), (model.memory_encoder, (image, mask, 1.0 - mask))):
         assert frozen_parts(trunk) == len(PARTS) - len(trained)
@@ -57,7 +54,7 @@ def test_the_front_computes_the_same_and_what_follows_it_trains(trained: tuple[s
 
 def test_a_part_that_trains_before_a_frozen_one_is_no_front() -> None:
     model = network()
-    freeze(model, replace(PLAN, memory_trained=("conv1", "res3")))
+    freeze(model, (), ("conv1", "res3"))
     assert frozen_parts(model.memory_encoder) == 0
     features = Encoder(model.memory_encoder, torch.float32)(torch.randn(1, 3, 64, 64), *torch.rand(2, 1, 1, 64, 64))
     features[2].sum().backward()
@@ -65,10 +62,18 @@ def test_a_part_that_trains_before_a_frozen_one_is_no_front() -> None:
     assert model.memory_encoder.res4[0].conv1.weight.grad is None
 
 
-def losses(model: DMBNet, batch: Batch, config: TrainingConfig, dtype: torch.dtype, *, front: bool) -> float:
-    """The loss of a fixed batch, with gradients, by the front or as if everything trained."""
+def losses(model: DMBNet, batch: Batch, trained: tuple[str, ...], dtype: torch.dtype, *, front: bool) -> float:
+    """The loss of a fixed batch, with gradients, by the front or as if everything trained.
+
+    Args:
+        model: the network.
+        batch: the batch.
+        trained: parts of the memory encoder that train.
+        dtype: precision.
+        front: whether what is frozen at the front is computed as such.
+    """
     model.zero_grad()
-    freeze(model, config)
+    freeze(model, (), trained)
     step = TrainingStep(model, StepConfig(0.5, 0.6))
     if front:
         step.prepare(dtype)
@@ -94,10 +99,10 @@ LAST = "memory_encoder.res4.1.conv2.weight"
 def test_the_loss_of_a_fixed_batch_and_its_gradients_are_the_same(
     batch: Batch, dtype: torch.dtype, within: float
 ) -> None:
-    model, config = network(), replace(PLAN, query_trained=())
-    plain = losses(model, batch, config, dtype, front=False)
+    model = network()
+    plain = losses(model, batch, PARTS, dtype, front=False)
     expected = [gradient(model, name) for name in (DECODER, STEM, LAST)]
-    assert losses(model, batch, config, dtype, front=True) == pytest.approx(plain, rel=within)
+    assert losses(model, batch, PARTS, dtype, front=True) == pytest.approx(plain, rel=within)
     for name, wanted in zip((DECODER, STEM, LAST), expected, strict=True):
         difference = (gradient(model, name) - wanted).norm() / wanted.norm()
         assert difference < (1e-3 if dtype == torch.float32 else 0.3), name
@@ -105,10 +110,10 @@ def test_the_loss_of_a_fixed_batch_and_its_gradients_are_the_same(
 
 def test_through_a_frozen_front_a_remembered_prediction_teaches_the_last_stage_alone(batch: Batch) -> None:
     """The one difference with the memory encoder's front frozen: errors of the last frame do not teach the middle's."""
-    model, config = network(), replace(PLAN, query_trained=(), memory_trained=("res4",))
-    plain = losses(model, batch, config, torch.float32, front=False)
+    model = network()
+    plain = losses(model, batch, ("res4",), torch.float32, front=False)
     through = gradient(model, DECODER)
-    assert losses(model, batch, config, torch.float32, front=True) == pytest.approx(plain, rel=1e-4)
+    assert losses(model, batch, ("res4",), torch.float32, front=True) == pytest.approx(plain, rel=1e-4)
     assert (gradient(model, DECODER) - through).norm() < 0.1 * through.norm()
     assert model.get_parameter(STEM).grad is None and gradient(model, LAST).abs().sum() > 0
 

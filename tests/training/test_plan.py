@@ -32,6 +32,16 @@ def test_the_projects_own_plans_hold_out_the_validation_sequences(name: str) -> 
     assert config.steps >= 200 and set(HELD_OUT) == set(config.held_out)
 
 
+def test_the_long_run_is_a_trunk_that_branches_continue() -> None:
+    trunk, branch = read_plan("long"), read_plan("decay")
+    assert sum(stage.steps * stage.batch for stage in trunk.stages if stage.frames == 3) >= 120_000
+    assert not any(stage.decay for stage in trunk.stages) and all(stage.decay for stage in branch.stages)
+    assert sum(stage.steps * stage.batch for stage in branch.stages) == 2000
+    for name in ("rate", "encoder_rate", "query_trained", "memory_trained", "instance_share", "max_gap", "families"):
+        assert getattr(trunk, name) == getattr(branch, name), f"a branch goes on with the trunk's {name}"
+    assert all(0.0 < share <= 0.2 for share in vars(trunk.families).values())
+
+
 def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('rate = 1\nquery_trained = ["res3", "res4"]\n' + STAGE + "decay = true\n")
@@ -49,6 +59,8 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ("warmup = true\n" + STAGE, "type int"),
         ("held_out = [1]\n" + STAGE, "a list of names"),
         ("query_trained = ['res5']\n" + STAGE, "names 'res5'"),
+        ("memory_trained = ['res4', 'bn1']\n" + STAGE, "'memory_trained' names 'bn1'"),
+        ("blur_share = 1.5\n" + STAGE, "'blur_share' is 1.5; give a share from 0 to 1"),
         ("video_share = 2\n" + STAGE, "from 0 to 1"),
         ("pair_share = -0.1\n" + STAGE, "'pair_share' is -0.1"),
         ("position = 'none'\n" + STAGE, "'position' is 'none'; give one of: add, concat"),
@@ -71,5 +83,5 @@ def test_a_wrong_plan_is_one_sentence(tmp_path: Path, text: str, sentence: str) 
 
 
 def test_a_missing_plan_names_the_projects_own() -> None:
-    with pytest.raises(PlanError, match="concat, fine, first, larger, longer, response, steady, tight"):
+    with pytest.raises(PlanError, match="concat, decay, fine, first, larger, long, longer, response, steady, tight"):
         read_plan("nowhere")

@@ -1,4 +1,4 @@
-"""Runs the encoders of a training step: what is frozen without gradients, and as tracking computes it.
+"""Freezes parts of the encoders, and runs what is frozen without gradients, as tracking computes it.
 
 The front of an encoder that does not train is a third of a step's forward pass. Its copy for inference (batch norms
 folded, activations and shortcuts fused, in half precision) computes the same, and nothing of it is kept for a backward
@@ -7,11 +7,13 @@ pass. What follows the front trains as ever.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from copy import deepcopy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from tracker.network import DMBNet
 from tracker.network.backbone import Trunk
 from tracker.network.encoders import MemoryEncoder, QueryEncoder
 from tracker.network.fused import fuse
@@ -22,6 +24,24 @@ PARTS = ("conv1", "res2", "res3", "res4")  # of an encoder, in their order; the 
 def part_of(name: str) -> str:
     """The part of an encoder that its submodule `name` belongs to; whatever is no stage belongs to the stem."""
     return name if name in PARTS else PARTS[0]
+
+
+def freeze(model: DMBNet, query_trained: Collection[str], memory_trained: Collection[str]) -> None:
+    """Let only those parts of the encoders train that are named, and never the batch norms.
+
+    Args:
+        model: the network; whatever was frozen before is set anew.
+        query_trained: `PARTS` of the query encoder.
+        memory_trained: `PARTS` of the memory encoder.
+    """
+    model.requires_grad_(True)
+    for encoder, trained in ((model.query_encoder, query_trained), (model.memory_encoder, memory_trained)):
+        for name, part in encoder.named_children():
+            part.requires_grad_(part_of(name) in trained)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+            module.requires_grad_(False)
 
 
 def frozen_parts(trunk: Trunk) -> int:

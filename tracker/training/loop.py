@@ -10,7 +10,6 @@ from contextlib import closing, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from types import FrameType
 from typing import Any
 
@@ -24,11 +23,12 @@ from tracker.engine import resolve_precision
 from tracker.files import replacing
 from tracker.network import ARCHITECTURES, DMBNet
 from tracker.network.backbone import StrideOn
+from tracker.training.checkpoint import CHECKPOINT, UNREADABLE, branch, checkpoint_stride, unusable
 from tracker.training.compaction import compact
 from tracker.training.distillation import Teacher
 from tracker.training.distributed import World
 from tracker.training.drawer import MaterialDrawer
-from tracker.training.frozen import part_of
+from tracker.training.frozen import freeze
 from tracker.training.initialisation import keys_from_pca, quiet_mask_stems, scale_values
 from tracker.training.loader import SYNTHESIS, WINDOWS, MaterialDataset, Stream, seed_of
 from tracker.training.packing import Packed
@@ -41,29 +41,8 @@ from tracker.weights import WEIGHTS_NAMES, load_weights, save_weights
 
 log = logging.getLogger(__name__)
 
-UNREADABLE = (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError, TypeError)  # of damaged checkpoints
+REMEDY = "continue it with the plan that it was made with, or name another output folder"
 HEAD_START_STEPS = 6  # steps whose images the keys' PCA is computed from
-
-
-def freeze(model: DMBNet, config: TrainingConfig, *, encoders: bool = True) -> None:
-    """Let only those parts train that shall: never the batch norms, and the encoders in part or not at all.
-
-    Args:
-        model: the network; whatever was frozen before is set anew.
-        config: names the parts of the encoders that train.
-        encoders: whether the encoders train.
-    """
-    model.requires_grad_(True)
-    for encoder, trained in (
-        (model.query_encoder, config.query_trained),
-        (model.memory_encoder, config.memory_trained),
-    ):
-        for name, part in encoder.named_children():
-            part.requires_grad_(encoders and part_of(name) in trained)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-            module.requires_grad_(False)
 
 
 def build_optimizer(model: DMBNet, config: TrainingConfig) -> torch.optim.AdamW:
@@ -85,7 +64,10 @@ class Trainer:
         config: the run.
         drawer: the data.
         trunk: ImageNet weights that a fresh run starts from, or
-        weights: DMB's own weights that it goes on from.
+        weights: DMB's own weights that it goes on from, or
+        origin: another run's folder, from whose checkpoint it branches off: with its weights as they are, not their
+            average, and its optimizer.
+        begin: the step of the plan that a fresh run begins with, and warms up from: for one whose checkpoint was lost.
         teacher: weights whose features are imitated where the plan gives that a weight; default: `weights`. They are
             not in the checkpoint, and must be the same ones when it is continued.
         output: folder for checkpoints and weights; an existing checkpoint there is continued.
@@ -108,6 +90,8 @@ class Trainer:
         *,
         trunk: Path | None = None,
         weights: Path | None = None,
+        origin: Path | None = None,
+        begin: int = 0,
         teacher: Path | None = None,
         output: Path,
         device: torch.device,
@@ -125,20 +109,24 @@ class Trainer:
                     f"{accumulate} parts each cannot share evenly; choose a multiple of {parts}"
                 )
         self.output.mkdir(parents=True, exist_ok=True)
-        self.checkpoint = output / "checkpoint.pt"
+        self.checkpoint = output / CHECKPOINT
         self.bfloat16 = resolve_precision("auto", device) == torch.bfloat16
-        self.step = 0
+        if not 0 <= begin < config.steps:
+            raise PlanError(f"the plan has no step {begin} to begin with; it has {config.steps} steps")
+        self.step = self.begun = begin
         self.stopping = False
         torch.manual_seed(config.seed)
         self.dataset = MaterialDataset(config, drawer, parts)
         self.parts = range(self.world.rank * accumulate, (self.world.rank + 1) * accumulate)
         self.synthesiser = Synthesiser(SynthesisConfig(), device=device)
         self.teacher = self._load_teacher(teacher, weights)
-        self.model = self._start(trunk, weights)
+        self.model = self._start(trunk, weights, origin)
         self.model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.train()
-        freeze(self.model, config, encoders=any(stage.encoders for stage in config.stages))
+        self._freeze(encoders=any(stage.encoders for stage in config.stages))
         self.optimizer = build_optimizer(self.model, config)
+        if origin is not None and not self.checkpoint.is_file():
+            branch(self.model, self.optimizer, origin)
         self.average = deepcopy(self.model) if config.average else self.model
         if self.checkpoint.is_file():
             self.load()
@@ -158,12 +146,14 @@ class Trainer:
             raise PlanError("the plan's teacher is missing; name the same weights as at the run's start with --teacher")
         return Teacher(source, self.device)
 
-    def _start(self, trunk: Path | None, weights: Path | None) -> DMBNet:
+    def _start(self, trunk: Path | None, weights: Path | None, origin: Path | None) -> DMBNet:
         """The network before the first step; what it holds does not matter where a checkpoint is continued."""
         if self.checkpoint.is_file():
-            if trunk or weights:
-                log.info("'%s' is continued; %s is not read again", self.checkpoint, trunk or weights)
-            return self._network(self._checkpoint_stride(), self.config.architecture)
+            if trunk or weights or origin:
+                log.info("'%s' is continued; %s is not read again", self.checkpoint, trunk or weights or origin)
+            return self._network(checkpoint_stride(self.checkpoint), self.config.architecture)
+        if origin is not None:
+            return self._network(checkpoint_stride(origin / CHECKPOINT), self.config.architecture)
         if weights is not None:
             return self._continued(load_weights(weights), weights)
         if trunk is None:
@@ -222,18 +212,11 @@ class Trainer:
         model.coarse_prediction |= loaded.coarse_prediction
         return model
 
-    def _checkpoint_stride(self) -> StrideOn:
-        """Where the checkpoint's network has its strides; of an unreadable checkpoint `load` complains."""
-        try:
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", mmap=True, weights_only=True)
-            return "3x3" if state["stride_on"] == "3x3" else "1x1"
-        except (OSError, *UNREADABLE):
-            return "1x1"
-
     @torch.no_grad()
     def _update_average(self) -> None:
         """Move the average towards the weights; its memory grows with the steps, so that the start is forgotten."""
-        decay = min(self.config.average, (1.0 + self.step) / (10.0 + self.step))
+        done = self.step - self.begun
+        decay = min(self.config.average, (1.0 + done) / (10.0 + done))
         for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
             mean.lerp_(value, 1.0 - decay)
 
@@ -261,6 +244,7 @@ class Trainer:
             return
         state = {
             "step": self.step,
+            "begun": self.begun,
             "plan": asdict(self.config),
             "stride_on": self.model.stride_on,
             "coarse_prediction": self.model.coarse_prediction,
@@ -290,13 +274,12 @@ class Trainer:
         Raises:
             PlanError: it is damaged, or was made by another plan.
         """
-        remedy = "continue it with the plan that it was made with, or name another output folder"
         try:
             state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             # to the device goes what belongs there as it is filled in; AdamW counts its steps on the host
             plan = asdict(TrainingConfig(stages=())) | state["plan"]  # what it did not name yet is at its default
             if lasting(plan) != lasting(asdict(self.config)):
-                raise PlanError(f"checkpoint '{self.checkpoint}' was made by another plan; {remedy}")
+                raise PlanError(f"checkpoint '{self.checkpoint}' was made by another plan; {REMEDY}")
             if self.teacher and state["teacher"] != self.teacher.checksum:
                 raise PlanError(
                     f"checkpoint '{self.checkpoint}' had another teacher (checksum {str(state['teacher'])[:12]}, not "
@@ -310,25 +293,29 @@ class Trainer:
             if self.average is not self.model:
                 self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.step = state["step"]
+            self.step, self.begun = state["step"], state.get("begun", 0)
             self.config = replace(self.config, **{name: plan[name] for name in START_ONLY})  # as it really began
         except PlanError:
             raise
         except UNREADABLE as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise PlanError(f"checkpoint '{self.checkpoint}' cannot be continued ({reason}); {remedy}") from error
+            raise unusable(self.checkpoint, error, REMEDY) from error
         log.info("continuing from step %d", self.step)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         log.info("signal %d: saving after this step", number)
         self.stopping = True
 
+    def _freeze(self, *, encoders: bool) -> None:
+        """Let those parts of the encoders train that the plan names, or none."""
+        trained = (self.config.query_trained, self.config.memory_trained) if encoders else ((), ())
+        freeze(self.model, *trained)
+
     def _enter(self, stage: Stage) -> None:
         """Freeze the encoders or let them train, as the stage wants it."""
         if stage.encoders == self.encoders:
             return
         self.encoders = stage.encoders
-        freeze(self.model, self.config, encoders=stage.encoders)
+        self._freeze(encoders=stage.encoders)
         self.plain.prepare(torch.bfloat16 if self.bfloat16 else torch.float32)
         if self.world.size > 1:
             # what is exchanged between the processes is fixed when it is built, so it is built anew
@@ -353,7 +340,7 @@ class Trainer:
 
     def train_step(self, material: Iterator[Packed]) -> tuple[Facts, Batch, Tensor]:
         """One optimisation step; returns its facts, and the last part's batch and logit to be shown."""
-        share = self.config.rate_at(self.step)
+        share = self.config.rate_at(self.step, self.begun)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * share
         stage, _ = self.config.stage_at(self.step)

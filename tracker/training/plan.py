@@ -107,10 +107,10 @@ class TrainingConfig:
             step -= stage.steps
         raise IndexError(step)
 
-    def rate_at(self, step: int) -> float:
-        """Share of the learning rates used at `step`."""
+    def rate_at(self, step: int, begun: int = 0) -> float:
+        """Share of the learning rates used at `step`, in a run whose optimizer was new at step `begun`."""
         stage, position = self.stage_at(step)
-        share = min(1.0, (step + 1) / max(1, self.warmup))
+        share = min(1.0, (step - begun + 1) / max(1, self.warmup))
         if stage.decay:
             cosine = 0.5 * (1.0 + math.cos(math.pi * position / stage.steps))
             share *= self.final_rate + (1.0 - self.final_rate) * cosine

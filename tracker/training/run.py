@@ -124,6 +124,8 @@ def run(options: argparse.Namespace) -> None:
             build_drawer(config, read_files(config, options.data)),
             trunk=options.trunk,
             weights=options.weights,
+            origin=options.origin,
+            begin=options.begin,
             teacher=options.teacher,
             output=options.output,
             device=device,
