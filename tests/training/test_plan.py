@@ -60,6 +60,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ("held_out = [1]\n" + STAGE, "a list of names"),
         ("query_trained = ['res5']\n" + STAGE, "names 'res5'"),
         ("memory_trained = ['res4', 'bn1']\n" + STAGE, "'memory_trained' names 'bn1'"),
+        ("hardest_share = 0\n" + STAGE, "'hardest_share' is 0; give a share above it"),
         ("blur_share = 1.5\n" + STAGE, "'blur_share' is 1.5; give a share from 0 to 1"),
         ("video_share = 2\n" + STAGE, "from 0 to 1"),
         ("pair_share = -0.1\n" + STAGE, "'pair_share' is -0.1"),

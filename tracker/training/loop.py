@@ -131,7 +131,7 @@ class Trainer:
         if self.checkpoint.is_file():
             self.load()
         self.encoders: bool | None = None  # whether they train in the stage at hand; None before the first step
-        counted = StepConfig(config.coarse_weight, config.window, config.teacher_weight)
+        counted = StepConfig(config.coarse_weight, config.window, config.teacher_weight, config.hardest_share)
         self.plain = TrainingStep(self.model, counted, self.teacher)
         self.forward: nn.Module = self.plain  # or what several processes share it by
 

@@ -60,6 +60,7 @@ class TrainingConfig:
     gradient_norm: float = 5.0  # gradients are clipped to this norm
     average: float = 0.0  # decay of the running average of the weights, which is what is saved; 0: none
     coarse_weight: float = 0.5  # weight of the stride-8 prediction's loss
+    hardest_share: float = 1.0  # share of the pixels, the hardest ones, that half of the cross-entropy counts
     window: float = 0.6  # side of the refined window, share of the region's
     video_share: float = 0.35  # share of samples from videos
     composite_share: float = 0.65  # share of the stills that get another background
@@ -78,7 +79,7 @@ class TrainingConfig:
     max_gap: int = 8  # most frames between two frames of a video sample
     query_trained: tuple[str, ...] = ("res4",)  # parts of the query encoder that train; its BatchNorms never do
     memory_trained: tuple[str, ...] = PARTS  # parts of the memory encoder that train; its BatchNorms never do
-    pca_keys: bool = False  # from a trunk: the keys begin as a PCA of its features; no gain (docs/TRAINING.md)
+    pca_keys: bool = False  # from a trunk: the keys begin as a PCA of its features; no gain (docs/LAB_BOOK.md)
     quiet_mask_stems: bool = True  # from a trunk: the mask stems begin near zero
     map_from: int = 0  # before this step the decoder sees no spatial map
     architecture: ModelName = "full"  # size of the network; a compact one begins with channels and blocks of a full one
@@ -198,6 +199,8 @@ def read_plan(plan: str | Path) -> TrainingConfig:
         for name in getattr(config, field):
             if name not in PARTS:
                 raise PlanError(f"training plan '{path}': '{field}' names '{name}'; use some of: {', '.join(PARTS)}")
+    if not config.hardest_share:
+        raise PlanError(f"training plan '{path}': 'hardest_share' is 0; give a share above it, up to 1")
     if not 0.0 <= config.teacher_weight < math.inf:
         raise PlanError(f"training plan '{path}': 'teacher_weight' is {config.teacher_weight}; give a number from 0")
     for name in ("average", *(field.name for field in fields(TrainingConfig) if field.name.endswith("_share"))):

@@ -29,6 +29,7 @@ class StepConfig:
     coarse_weight: float  # weight of the stride-8 prediction's loss
     window: float  # side of the refined window, share of the region's
     teacher_weight: float = 0.0  # weight of the distance to the teacher's features
+    hardest_share: float = 1.0  # share of the pixels, the hardest ones, that half of the cross-entropy counts
 
 
 def draw_windows(centres: NDArray[np.float32], cells: int, share: float, rng: np.random.Generator) -> list[Window]:
@@ -96,8 +97,10 @@ class TrainingStep(nn.Module):
             windows = draw_windows(batch.centres[:, frame], features8.shape[-1], config.window, rng)
             refined = mask_logit(model.decoder.refine(cut(query.stride4, windows, 2), cut(features8, windows, 1)))
             label = batch.labels[:, frame]
-            loss = loss + segmentation_loss(refined.float(), cut(label, windows, 8))
-            loss = loss + config.coarse_weight * segmentation_loss(coarse.float(), label)
+            share = config.hardest_share
+            loss = loss + segmentation_loss(refined.float(), cut(label, windows, 8), hardest_share=share)
+            coarse_loss = segmentation_loss(coarse.float(), label, hardest_share=share)
+            loss = loss + config.coarse_weight * coarse_loss
             logit = coarse.float().clone()
             for index, window in enumerate(windows):
                 rows, columns = window.slices(8)
