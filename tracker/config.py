@@ -25,7 +25,7 @@ class CropConfig:
     factor: float = 4.5  # side of the square search region, in units of sqrt(w*h) of the target (release, filter crop)
     segment_factor: float = 3.4  # side of the second crop, which is segmented (release: 4.0)
     size: int = 256  # side of the resampled search region, pixels; a multiple of 16 (release)
-    segment_size: int = 384  # side of the resampled second crop, likewise (paper, release; see docs/TRAINING.md)
+    segment_size: int = 384  # side of the resampled second crop, likewise (paper, release; see docs/LAB_BOOK.md)
     box_factor: float = 3.0  # side of the second crop where only boxes are wanted: fine borders are not needed ...
     box_size: int = 256  # ... and fewer pixels are faster
     recentre: bool = True  # segment a second, closer crop at the filter's peak (release); else the search region

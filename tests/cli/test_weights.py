@@ -12,8 +12,10 @@ from torch import Tensor
 from tests.test_conversion import Code
 from tracker.cli.main import USAGE, main
 from tracker.cli.weights import default_output
+from tracker.network import Architecture, DMBNet
 from tracker.network.backbone import Trunk
 from tracker.trunk import trunk_stride
+from tracker.weights import load_weights, read_weights, save_weights
 
 
 @pytest.fixture
@@ -132,3 +134,52 @@ def test_usage_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:
             main(["weights", *wrong])
         assert caught.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def network(path: Path, seed: int, **facts: object) -> dict[str, Tensor]:
+    """Write the weights of a small network; returns its numbers as they are in the file."""
+    torch.manual_seed(seed)
+    model = DMBNet(architecture=Architecture((1, 1, 1), 8, 8), **facts)  # type: ignore[arg-type]
+    save_weights(model, path, {"stage": "stills", "steps": str(seed)})
+    return load_file(path)
+
+
+def test_the_mean_of_files_is_their_mean_and_names_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (network(tmp_path / f"{seed}.safetensors", seed) for seed in (1, 2))
+    names = [str(tmp_path / f"{seed}.safetensors") for seed in (1, 2, 2)]
+    output = tmp_path / "mean.safetensors"
+    assert main(["weights", "average", *names, "--output", str(output)]) == 0
+    assert "holds the mean of 3 files: checksum " in capsys.readouterr().out
+    mean, facts = read_weights(output)
+    for name, tensor in mean.items():
+        wanted = (first[name].double() + 2 * second[name].double()) / 3
+        assert tensor.dtype == first[name].dtype
+        torch.testing.assert_close(tensor.double(), wanted, rtol=1e-3, atol=1e-6)
+    assert facts["stage"] == "stills" and facts["steps"] == "the mean of 3 files" and "config" not in facts
+    assert facts["mean_of"].startswith("1.safetensors ") and facts["mean_of"].count("2.safetensors") == 2
+    assert load_weights(output).architecture == Architecture((1, 1, 1), 8, 8)
+
+
+def test_what_cannot_be_averaged_is_one_sentence_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other, output = (tmp_path / f"{name}.safetensors" for name in ("one", "other", "mean"))
+    network(one, 1)
+
+    def sentence(*words: object) -> str:
+        assert main(["weights", "average", *map(str, words)]) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and not output.exists()
+        return error
+
+    network(other, 2, stride_on="3x3")
+    assert "have another stride_on, '3x3' and '1x1'" in sentence(one, other, "--output", output)
+    other.write_bytes(b"no weights")
+    assert "other.safetensors' is no readable safetensors file" in sentence(one, other, "--output", output)
+    before = one.read_bytes()
+    assert "is a source; name another file" in sentence(one, one, "--output", one, "--force")
+    assert "exists; name another file with --output" in sentence(one, one, "--output", other)
+    assert one.read_bytes() == before
+    with pytest.raises(SystemExit) as ended:
+        main(["weights", "average", str(one), "--output", str(output)])
+    assert ended.value.code == 2 and "the mean of one file is that file" in capsys.readouterr().err

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tracker.cli.main import main
 
+TRUNK = "long"  # the plan whose checkpoint another run branches off
+
 
 def train(arguments: list[str]) -> int:
     """`dmb train ...`: one step of one sample of two frames at 64 pixels; all else is the plan's."""
@@ -23,7 +25,8 @@ def train(arguments: list[str]) -> int:
     plan.read_plan = short  # before the modules that use it are imported
     code = main(arguments)
     output = Path(arguments[arguments.index("--output") + 1])
-    (output / "checkpoint.pt").unlink(missing_ok=True)  # large, and no command of the documents reads it
+    if arguments[0] != TRUNK:
+        (output / "checkpoint.pt").unlink(missing_ok=True)  # large, and no command of the documents reads it
     return code
 
 

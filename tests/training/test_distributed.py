@@ -110,7 +110,7 @@ def test_alone_without_torchrun() -> None:
 def test_two_processes_train_what_one_trains_in_two_parts(folder: Path) -> None:
     alone = run(command(folder, "alone", "--accumulate", "2"))
     start = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29617", *COMMAND]
-    together = run(command(folder, "together", "--data-on", "device", start=start))
+    together = run(command(folder, "together", start=start))
     assert len(losses(together)) == 6, "one log, not one per process"
     assert [float(loss) for loss in losses(together)] == pytest.approx(
         [float(loss) for loss in losses(alone)], abs=0.02
@@ -124,13 +124,11 @@ def test_two_processes_train_what_one_trains_in_two_parts(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["host", "device"])
-def test_a_killed_run_goes_on_with_the_same_losses(folder: Path, expected: list[str], place: str) -> None:
-    """The real command, in a process of its own; in one process: test_resident.py."""
-    ended = run(command(folder, place, "--data-on", place, start=("-c", ENDING)))
+def test_a_killed_run_goes_on_with_the_same_losses(folder: Path, expected: list[str]) -> None:
+    """The real command, in a process of its own; in one process: test_loop.py."""
+    ended = run(command(folder, "ended", start=("-c", ENDING)))
     assert losses(ended) == expected[:2] and len(expected) == 6
-    run(command(folder, place, "--data-on", place))
-    text = (folder / place / "train.log").read_text()
+    run(command(folder, "ended"))
+    text = (folder / "ended" / "train.log").read_text()
     assert "signal 15: saving after this step" in text and "continuing from step 2" in text
-    assert ("decoding the training data onto cpu" in text) == (place == "device")
     assert losses(text) == expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from tracker.training.distributed import World
 from tracker.training.drawer import MaterialDrawer
 from tracker.training.loop import Trainer
 from tracker.training.plan import PlanError, Stage, TrainingConfig
+from tracker.training.report import Report
 from tracker.training.sources import Files
 from tracker.weights import load_weights, save_weights
 
@@ -28,15 +31,19 @@ def trainer(
     weights: Path | None = None,
     accumulate: int = 1,
     teacher: Path | None = None,
+    origin: Path | None = None,
+    begin: int = 0,
+    warmup: int = 1,
+    seed: int = 3,
     **facts: object,
 ) -> Trainer:
     drawer = MaterialDrawer(Files([frame(seed) for seed in range(3)], {}))
     stages = (Stage(steps=2, size=64, frames=2, batch=2, factor=(2.0, 2.5)),)
     stages += (Stage(steps=steps - 2, size=64, frames=3, batch=1, factor=(2.0, 2.5), decay=True),)
-    config = TrainingConfig(stages=stages, warmup=1, seed=3, **facts)  # type: ignore[arg-type]
+    config = TrainingConfig(stages=stages, warmup=warmup, seed=seed, **facts)  # type: ignore[arg-type]
     device = torch.device("cpu")
-    starts = {"trunk": trunk, "weights": weights, "teacher": teacher}
-    return Trainer(config, drawer, **starts, output=output, device=device, accumulate=accumulate)
+    starts = {"trunk": trunk, "weights": weights, "teacher": teacher, "origin": origin}
+    return Trainer(config, drawer, **starts, begin=begin, output=output, device=device, accumulate=accumulate)
 
 
 def losses(run: Trainer, steps: int) -> list[float]:
@@ -70,6 +77,26 @@ def test_resuming_continues_the_very_same_losses(
     assert load_weights(tmp_path / "parts" / "dmb_r50.safetensors").stride_on == "1x1"
 
 
+def test_a_run_that_is_ended_by_a_signal_goes_on_with_the_same_losses(
+    tmp_path: Path, trunk: Path, whole: tuple[Trainer, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(Report, "step", lambda self, number, facts, waited: told.append(facts.loss))
+    run = trainer(tmp_path, trunk, average=0.5)
+    train_step = run.train_step
+
+    def interrupted(material: object) -> object:
+        if run.step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return train_step(material)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(run, "train_step", interrupted)
+    run.run()
+    assert run.step == 2
+    trainer(tmp_path, None, average=0.5).run()
+    assert told == pytest.approx(whole[1], rel=1e-6)
+
+
 def test_the_average_is_saved_and_another_run_starts_from_it(tmp_path: Path, trunk: Path) -> None:
     run = trainer(tmp_path / "first", trunk, average=0.9)
     start = run.model.decoder.predict.weight.clone()
@@ -84,6 +111,64 @@ def test_the_average_is_saved_and_another_run_starts_from_it(tmp_path: Path, tru
     torch.testing.assert_close(second.model.decoder.predict.weight, mean.detach(), rtol=1e-3, atol=1e-4)
     losses(second, 1)
     assert not torch.equal(second.model.decoder.predict.weight, load_weights(saved).decoder.predict.weight)
+
+
+def test_a_branch_starts_with_weights_and_optimizer_and_leaves_the_trunk_alone(tmp_path: Path, trunk: Path) -> None:
+    first = trainer(tmp_path / "trunk", trunk, average=0.9)
+    losses(first, 2)
+    first.save()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "trunk").iterdir() if path.is_file()}
+    second = trainer(tmp_path / "branch", None, origin=tmp_path / "trunk", average=0.5, rate=1e-3, seed=9)
+    assert second.step == second.begun == 0
+    now = first.model.decoder.predict.weight
+    for model in (second.model, second.average):
+        assert torch.equal(model.decoder.predict.weight, now), "the weights of the trunk, not their average"
+    assert not torch.equal(first.average.decoder.predict.weight, now)
+    ours, theirs = (run.optimizer.state[run.model.decoder.predict.weight] for run in (second, first))
+    assert torch.equal(ours["exp_avg"], theirs["exp_avg"]) and ours["step"] == theirs["step"] == 2
+    assert [group["base"] for group in second.optimizer.param_groups] == [1e-3, second.config.encoder_rate]
+    losses(second, 1)
+    second.save()
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "trunk").iterdir() if path.is_file()}
+    again = trainer(tmp_path / "branch", None, origin=tmp_path / "trunk", average=0.5, rate=1e-3, seed=9)
+    assert again.step == 1, "it goes on as any other run"
+
+
+def test_a_branch_off_nothing_or_off_another_kind_of_run_is_one_sentence(tmp_path: Path, trunk: Path) -> None:
+    with pytest.raises(PlanError, match=r"none/checkpoint\.pt' cannot be read \(No such file.*--from"):
+        trainer(tmp_path / "branch", None, origin=tmp_path / "none")
+    trainer(tmp_path / "trunk", trunk).save()
+    with pytest.raises(PlanError, match=r"checkpoint\.pt' cannot be continued .*the same parts trained, with --from"):
+        trainer(tmp_path / "branch", None, origin=tmp_path / "trunk", memory_trained=("res4",))
+    (tmp_path / "trunk" / "checkpoint.pt").write_bytes(b"PK damaged")
+    with pytest.raises(PlanError, match=r"checkpoint\.pt' cannot be continued .*--from"):
+        trainer(tmp_path / "branch", None, origin=tmp_path / "trunk")
+
+
+def test_a_run_whose_checkpoint_was_lost_goes_on_from_its_weights_with_the_same_samples(
+    tmp_path: Path, trunk: Path
+) -> None:
+    def seen(run: Trainer, steps: int) -> list[tuple[torch.Tensor, float]]:
+        material = iter(run.stream(range(run.step, run.step + steps)))
+        made = [run.train_step(material) for _ in range(steps)]
+        return [(batch.images, facts.rate / run.config.rate) for facts, batch, _ in made]
+
+    first = trainer(tmp_path / "first", trunk, steps=6, warmup=3, average=0.5)
+    losses(first, 1)
+    first.save()
+    expected = [batch for batch, _ in seen(first, 3)]
+    weights = tmp_path / "first" / "dmb_r50.safetensors"
+    second = trainer(tmp_path / "second", None, weights=weights, steps=6, warmup=3, average=0.5, begin=1)
+    found = seen(second, 2)
+    second.save()
+    third = trainer(tmp_path / "second", None, steps=6, warmup=3, average=0.5)
+    found += seen(third, 1)
+    assert all(torch.equal(ours, theirs) for (ours, _), theirs in zip(found, expected, strict=True))
+    assert [share for _, share in found[:1]] == pytest.approx([1 / 3]), "a new optimizer warms up, wherever it begins"
+    assert third.begun == 1 and third.step == 4
+    assert found[1][1] == pytest.approx(2 / 3) and found[2][1] == pytest.approx(third.config.rate_at(3, 1))
+    with pytest.raises(PlanError, match="no step 6 to begin with; it has 6 steps"):
+        trainer(tmp_path / "late", None, weights=weights, steps=6, begin=6)
 
 
 def test_the_network_has_its_strides_where_the_trunk_states_them(tmp_path: Path, trunk: Path) -> None:
@@ -219,8 +304,7 @@ def test_a_full_memory_is_one_sentence(
     monkeypatch.setattr(command, "read_files", lambda config, folders: Files([frame(0)], {}))
     assert main(["first", "--data", str(tmp_path), "--output", str(tmp_path / "o"), "--device", "cpu"]) == 1
     assert capsys.readouterr().err == (
-        "dmb train: error: the memory of the device is full; raise --accumulate, or leave the data in their files: "
-        "--data-on host\n"
+        "dmb train: error: the memory of the device is full; raise --accumulate\n"
     )
     monkeypatch.setattr(Crowded, "run", lambda self, **options: (_ for _ in ()).throw(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):

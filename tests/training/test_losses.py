@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from tracker.training.losses import hard_iou, segmentation_loss
+from tracker.training.losses import hard_iou, hardest, segmentation_loss
 
 
 def test_perfect_mask_costs_nothing_and_the_opposite_a_lot() -> None:
@@ -42,3 +42,16 @@ def test_an_absent_target_has_no_iou() -> None:
     iou = hard_iou(torch.ones(2, 1, 8, 8), label)
     assert math.isnan(iou[0])
     assert iou[1] == pytest.approx(16 / 64)
+
+
+def test_the_hardest_pixels_alone_count() -> None:
+    values = torch.tensor([[9.0, 1.0, 5.0, 2.0, 0.0], [4.0, 3.0, 0.0, 0.0, 0.0]]).view(2, 1, 1, 5)
+    valid = torch.tensor([[1.0, 1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0, 0.0]]).view(2, 1, 1, 5)
+    assert hardest(values, valid, 1.0).tolist() == pytest.approx([17 / 5, 7 / 2])
+    assert hardest(values, valid, 0.4).tolist() == pytest.approx([7.0, 4.0])
+    assert hardest(values, 0.0 * valid, 0.4).isfinite().all()
+    rng = torch.Generator().manual_seed(0)
+    logit, label = torch.randn(3, 1, 16, 16, generator=rng), (torch.rand(3, 1, 16, 16, generator=rng) > 0.5).float()
+    shares = [float(segmentation_loss(logit, label, hardest_share=share)) for share in (1.0, 0.7, 0.4)]
+    assert shares[0] < shares[1] < shares[2]
+    assert shares[0] == float(segmentation_loss(logit, label))

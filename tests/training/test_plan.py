@@ -32,10 +32,14 @@ def test_the_projects_own_plans_hold_out_the_validation_sequences(name: str) -> 
     assert config.steps >= 200 and set(HELD_OUT) == set(config.held_out)
 
 
-def test_the_papers_stages_are_stills_first_then_video_with_frozen_encoders() -> None:
-    stages = read_plan("gpu").stages
-    assert stages[0].video_share == 0.0 and stages[0].encoders
-    assert stages[-1].video_share and not stages[-1].encoders and stages[-1].size == 384
+def test_the_long_run_is_a_trunk_that_branches_continue() -> None:
+    trunk, branch = read_plan("long"), read_plan("decay")
+    assert sum(stage.steps * stage.batch for stage in trunk.stages if stage.frames == 3) >= 120_000
+    assert not any(stage.decay for stage in trunk.stages) and all(stage.decay for stage in branch.stages)
+    assert sum(stage.steps * stage.batch for stage in branch.stages) == 2000
+    for name in ("rate", "encoder_rate", "query_trained", "memory_trained", "instance_share", "max_gap", "families"):
+        assert getattr(trunk, name) == getattr(branch, name), f"a branch goes on with the trunk's {name}"
+    assert all(0.0 < share <= 0.2 for share in vars(trunk.families).values())
 
 
 def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
@@ -55,6 +59,9 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ("warmup = true\n" + STAGE, "type int"),
         ("held_out = [1]\n" + STAGE, "a list of names"),
         ("query_trained = ['res5']\n" + STAGE, "names 'res5'"),
+        ("memory_trained = ['res4', 'bn1']\n" + STAGE, "'memory_trained' names 'bn1'"),
+        ("hardest_share = 0\n" + STAGE, "'hardest_share' is 0; give a share above it"),
+        ("blur_share = 1.5\n" + STAGE, "'blur_share' is 1.5; give a share from 0 to 1"),
         ("video_share = 2\n" + STAGE, "from 0 to 1"),
         ("pair_share = -0.1\n" + STAGE, "'pair_share' is -0.1"),
         ("position = 'none'\n" + STAGE, "'position' is 'none'; give one of: add, concat"),
@@ -77,5 +84,5 @@ def test_a_wrong_plan_is_one_sentence(tmp_path: Path, text: str, sentence: str) 
 
 
 def test_a_missing_plan_names_the_projects_own() -> None:
-    with pytest.raises(PlanError, match="concat, fine, first, gpu, larger, longer, response, steady, tight"):
+    with pytest.raises(PlanError, match="concat, decay, fine, first, larger, long, longer, response, steady, tight"):
         read_plan("nowhere")

@@ -38,6 +38,13 @@ def parser() -> argparse.ArgumentParser:
         "--trunk", type=Path, metavar="FILE", help="start from an ImageNet ResNet-50 to layer3, safetensors"
     )
     start.add_argument("--weights", type=Path, metavar="FILE", help="start from DMB weights")
+    start.add_argument(
+        "--from",
+        dest="origin",
+        type=Path,
+        metavar="RUN",
+        help="branch off the checkpoint in another run's output folder, with its optimizer; that folder is only read",
+    )
     data.add_argument(
         "--teacher",
         type=Path,
@@ -54,20 +61,21 @@ def parser() -> argparse.ArgumentParser:
     work = result.add_argument_group("where and how")
     work.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<number>")
     work.add_argument(
-        "--data-on",
-        choices=("device", "host"),
-        help="device: decode all data at the start and keep them in "
-        "the memory of the device that trains; host: decode samples when they are drawn (default: device "
-        "with a GPU, host on the CPU)",
-    )
-    work.add_argument(
         "--workers",
         type=int,
         metavar="N",
-        help="processes that decode samples, with the data on the host (default: 0; up to 8 with a GPU)",
+        help="processes that decode samples (default: 0; up to 8 with a GPU)",
     )
     work.add_argument(
         "--accumulate", type=int, default=1, metavar="N", help="parts a batch is computed in, where memory is short"
+    )
+    work.add_argument(
+        "--begin",
+        type=int,
+        default=0,
+        metavar="STEP",
+        help="the step of the plan that a fresh run begins with, in a new warm-up: where a checkpoint was lost and its "
+        "weights were kept (`dmb weights info` tells their steps)",
     )
     work.add_argument("--until", type=int, metavar="STEP", help="stop after this step, to be continued later")
     work.add_argument(

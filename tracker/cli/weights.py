@@ -1,4 +1,4 @@
-"""`dmb weights`: what a weights file holds, and other projects' checkpoints turned into ours."""
+"""`dmb weights`: what a weights file holds, the mean of several, and other projects' checkpoints turned into ours."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ DESCRIPTION = """\
 Weights files.
 
 dmb weights convert SOURCE turns a checkpoint of the DMB authors' release, STM's public checkpoint or a full torchvision
-ResNet-50 (.pth, .pth.tar, .tar) into a safetensors file. dmb weights info [FILE] tells what a file holds. Details are
-in docs/WEIGHTS.md.
+ResNet-50 (.pth, .pth.tar, .tar) into a safetensors file. dmb weights info [FILE] tells what a file holds. dmb weights
+average FILE FILE ... writes their mean. Details are in docs/WEIGHTS.md.
 """
 CONVERT = """\
 Turns a checkpoint of another project into a safetensors file: DMB weights (for --weights), or from a ResNet-50 a trunk
 that a training starts from (dmb train PLAN --trunk FILE). No code that a checkpoint holds is run.
+"""
+AVERAGE = """\
+Writes the mean of weights files, number by number: of branches of one training, which often track better together than
+each alone. Files of different trainings give nonsense.
 """
 INFO = """\
 Tells what a file holds: parameters, architecture, stride convention, stage, checksum, and of an incompatible file the
@@ -34,7 +38,7 @@ SUFFIXES = (".pth.tar", ".pth", ".pt", ".tar")  # of checkpoints; they give way 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="dmb weights", description=DESCRIPTION)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="convert | info")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="convert | info | average")
     convert = commands.add_parser("convert", description=CONVERT, help="a checkpoint into safetensors")
     convert.add_argument("source", type=Path, metavar="SOURCE", help="file written by torch.save")
     output = "file to write (default: beside SOURCE, with the suffix .safetensors)"
@@ -43,6 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", description=INFO, help="what a file holds")
     known = "file to tell of (default: DMB_WEIGHTS, or the project's own)"
     info.add_argument("file", nargs="?", type=Path, metavar="FILE", help=known)
+    average = commands.add_parser("average", description=AVERAGE, help="the mean of several files")
+    average.add_argument("files", nargs="+", type=Path, metavar="FILE", help="two DMB weights files or more")
+    average.add_argument("--output", type=Path, required=True, metavar="FILE", help="file to write")
+    average.add_argument("--force", action="store_true", help="replace the file to write if it exists")
     return parser
 
 
@@ -54,12 +62,13 @@ def default_output(source: Path) -> Path:
     return source.with_name(source.name + ".safetensors")
 
 
-def _check_target(source: Path, target: Path, force: bool) -> None:
+def _check_target(sources: Sequence[Path], target: Path, force: bool) -> None:
     """Raise OSError where the file to write is not one that may be written."""
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise OSError(f"the output '{target}' is a folder or in none; name a file in a folder with --output")
-    if target.exists() and target.resolve() == source.resolve():
-        raise OSError(f"the output '{target}' is the source; name another file with --output")
+    if target.exists() and target.resolve() in [source.resolve() for source in sources]:
+        which = "the" if len(sources) == 1 else "a"
+        raise OSError(f"the output '{target}' is {which} source; name another file with --output")
     if target.exists() and not force:
         raise OSError(f"the output '{target}' exists; name another file with --output, or replace it with --force")
 
@@ -68,11 +77,19 @@ def _convert(source: Path, target: Path, force: bool) -> None:
     from tracker.conversion import TRUNK_FORMAT, convert
 
     if source.exists():  # else the complaint is about the source
-        _check_target(source, target, force)
+        _check_target([source], target, force)
     facts = convert(source, target)
     trunk = facts["format"] == TRUNK_FORMAT
     kind, option = ("a trunk", "dmb train PLAN --trunk") if trunk else ("DMB weights", "--weights or DMB_WEIGHTS")
     print(f"'{target}' holds {kind} for {option}: stride on {facts['stride_on']}, checksum {facts['checksum']}")
+
+
+def _average(sources: Sequence[Path], target: Path, force: bool) -> None:
+    from tracker.averaging import average_weights
+
+    _check_target(sources, target, force)
+    facts = average_weights(sources, target)
+    print(f"'{target}' holds the mean of {len(sources)} files: checksum {facts['checksum']}")
 
 
 def _printable(text: str) -> str:
@@ -118,12 +135,18 @@ def _info(path: Path) -> int:
 @command("dmb weights")
 def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -> int:
     """Convert, or tell what a file holds; `environ` names the one that is described by default."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command == "average" and len(options.files) < 2:
+        parser.error("the mean of one file is that file; name two weights files or more")
     from tracker.weights import WeightsError, find_weights
 
     try:
         if options.command == "info":
             return _info(options.file or find_weights(None, environ))
+        if options.command == "average":
+            _average(options.files, options.output, options.force)
+            return 0
         _convert(options.source, options.output or default_output(options.source), options.force)
     except (WeightsError, OSError) as error:
         complain("dmb weights", _printable(str(error)))

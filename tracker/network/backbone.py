@@ -68,6 +68,10 @@ class Trunk(nn.Module):
         self.res3 = residual_stage(256, 128, blocks[1], stride=2, stride_on=stride_on)
         self.res4 = residual_stage(512, 256, blocks[2], stride=2, stride_on=stride_on)
 
+    def pool(self, stem: Tensor) -> Tensor:
+        """From the stem convolution N x 64 x H/2 x W/2 to the first stage's input N x 64 x H/4 x W/4."""
+        return functional.max_pool2d(functional.relu(self.bn1(stem)), 3, stride=2, padding=1)
+
     def stages(self, stem: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Run everything after the stem convolution.
 
@@ -77,9 +81,7 @@ class Trunk(nn.Module):
         Returns:
             The features at stride 4 (256 channels), 8 (512) and 16 (1024).
         """
-        x = functional.relu(self.bn1(stem))
-        x = functional.max_pool2d(x, 3, stride=2, padding=1)
-        stride4 = self.res2(x)
+        stride4 = self.res2(self.pool(stem))
         stride8 = self.res3(stride4)
         stride16 = self.res4(stride8)
         return stride4, stride8, stride16

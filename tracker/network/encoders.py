@@ -14,9 +14,13 @@ FEATURE_CHANNELS = 1024  # f: the output of "Conv4_e", stride 16
 class QueryEncoder(Trunk):
     """Image to features at three strides."""
 
+    def stem(self, image: Tensor) -> Tensor:
+        """The stem convolution of N x 3 x H x W (normalised): N x 64 x H/2 x W/2."""
+        return self.conv1(image)  # type: ignore[no-any-return]
+
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode N x 3 x H x W (normalised) into features at strides 4, 8 and 16."""
-        return self.stages(self.conv1(image))
+        return self.stages(self.stem(image))
 
 
 class MemoryEncoder(Trunk):
@@ -26,6 +30,10 @@ class MemoryEncoder(Trunk):
         super().__init__(stride_on=stride_on, architecture=architecture)
         self.conv1_m = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
         self.conv1_o = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+
+    def stem(self, image: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
+        """The sum of the three stem convolutions N x 64 x H/2 x W/2; arguments as for `forward`."""
+        return self.conv1(image) + self.conv1_m(foreground) + self.conv1_o(background)  # type: ignore[no-any-return]
 
     def forward(self, image: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
         """Encode an image and its two masks.
@@ -40,8 +48,7 @@ class MemoryEncoder(Trunk):
         Returns:
             N x 1024 x H/16 x W/16.
         """
-        stem = self.conv1(image) + self.conv1_m(foreground) + self.conv1_o(background)
-        return self.stages(stem)[2]
+        return self.stages(self.stem(image, foreground, background))[2]
 
 
 class KeyValue(nn.Module):

@@ -131,18 +131,21 @@ class TrainingData:
     """What was read.
 
     Attributes:
-        stills: annotated images.
+        stills: annotated images of one object each.
+        instances: annotated images of several objects each.
         videos: frames of each sequence, in order.
         held_out: number of sequences that were left out because they are kept for validation.
     """
 
     stills: list[Frame] = field(default_factory=list)
+    instances: list[Frame] = field(default_factory=list)
     videos: dict[str, list[Frame]] = field(default_factory=dict)
     held_out: int = 0
 
     def add(self, other: TrainingData) -> None:
         """Append other data; a sequence whose name is taken gets a number behind it, since its frames are others."""
         self.stills += other.stills
+        self.instances += other.instances
         self.held_out += other.held_out
         for name, frames in other.videos.items():
             free, number = name, 2

@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
 from tracker.training.data import DataError
-from tracker.training.packing import Packed
-from tracker.training.recipes import Attached, Cut, Facts, Recipe, Still, window_of
+from tracker.training.recipes import Attached, Cut, Recipe, Still, window_of
+from tracker.training.sources import Files
 from tracker.training.targets import draw_line, draw_place
 
 log = logging.getLogger(__name__)
 
 MIN_TARGET_AREA = 80  # smaller objects are not drawn as targets, pixels
 MAX_DRAWS = 200  # so many unusable samples in a row end the training
-
-
-class Pictures(Protocol):
-    """All annotated pictures, wherever their pixels are.
-
-    Attributes:
-        still_count: number of stills.
-        videos: the numbers of each video's frames, in order.
-        damaged: messages on pictures that do not decode, as far as they were reported.
-    """
-
-    still_count: int
-    videos: list[range]
-    damaged: set[str]
-
-    def still(self, number: int) -> Facts:
-        """Look at a still, at most SOURCE_SIZE large; its object has the id 1.
-
-        Raises:
-            DataError: it does not decode.
-        """
-
-    def frame(self, number: int) -> Facts:
-        """Look at a video frame.
-
-        Raises:
-            DataError: it does not decode.
-        """
-
-    def pack(self, recipes: Sequence[Recipe]) -> Packed:
-        """Make the pixels of some samples."""
 
 
 class MaterialDrawer:
@@ -61,18 +28,21 @@ class MaterialDrawer:
         part_share: share of the stills whose target is a part of the object, which saliency does not tell from the
             rest of it: a hand of an arm.
         pair_share: share of the other stills whose target is two objects together, as rider and bicycle are.
+        instance_share: share of the samples from no video whose target is one of several objects of a picture. It
+            keeps its background, where the others are.
         max_gap: largest distance between two drawn frames of a video.
     """
 
     def __init__(
         self,
-        pictures: Pictures,
+        pictures: Files,
         *,
         composite_share: float = 0.65,
         distractor_share: float = 0.6,
         twin_share: float = 0.0,
         part_share: float = 0.0,
         pair_share: float = 0.0,
+        instance_share: float = 0.0,
         max_gap: int = 8,
     ) -> None:
         self.pictures = pictures
@@ -84,6 +54,7 @@ class MaterialDrawer:
         self.twin_share = twin_share
         self.part_share = part_share
         self.pair_share = pair_share
+        self.instance_share = instance_share
         self.max_gap = max_gap
 
     def _damaged(self, error: DataError) -> None:
@@ -148,6 +119,21 @@ class MaterialDrawer:
             "check the data"
         )
 
+    def _instance(self, rng: np.random.Generator) -> Cut:
+        """One of several objects of a picture."""
+        for _ in range(MAX_DRAWS):
+            number = int(rng.choice(self.pictures.instances))
+            try:
+                facts = self.pictures.frame(number)
+            except DataError as error:
+                self._damaged(error)
+                continue
+            cuts = [Cut(number, facts, name, *window_of(box, facts.extent)) for name, box in facts.objects.items()]
+            usable = [cut for cut in cuts if facts.objects[cut.target].area * cut.scale**2 >= MIN_TARGET_AREA]
+            if usable:
+                return usable[rng.integers(len(usable))]
+        raise DataError(f"{MAX_DRAWS} pictures of several objects in a row have none of {MIN_TARGET_AREA} pixels")
+
     def draw(self, count: int, rng: np.random.Generator, *, video_share: float) -> Recipe:
         """Draw the recipe of one sample of `count` frames, from a video with the probability `video_share`.
 
@@ -155,13 +141,19 @@ class MaterialDrawer:
             DataError: hardly any picture can be used.
         """
         video = rng.random() < video_share and bool(self.pictures.videos)
+        several = not video and self.instance_share > 0.0 and bool(self.pictures.instances)
+        if several and rng.random() < self.instance_share:
+            return Recipe((self._instance(rng),) * count, None, self._distractor(rng), video)
         part = not video and self.part_share > 0.0 and rng.random() < self.part_share
         pair = not video and not part and self.pair_share > 0.0 and rng.random() < self.pair_share
         still = None if video else self._still(rng, part=part, pair=pair)
         target = self._clip(count, rng) if still is None else (still,) * count
         background = self._still(rng) if not video and not part and rng.random() < self.composite_share else None
-        distractor = None
-        if rng.random() < self.distractor_share:
-            twin = not video and self.twin_share > 0.0 and rng.random() < self.twin_share
-            distractor = still if twin else self._still(rng)
-        return Recipe(target, background, distractor, video)
+        return Recipe(target, background, self._distractor(rng, still), video)
+
+    def _distractor(self, rng: np.random.Generator, still: Still | None = None) -> Still | None:
+        """Another object to be pasted in, or `still` once more, or nothing."""
+        if rng.random() >= self.distractor_share:
+            return None
+        twin = still is not None and self.twin_share > 0.0 and rng.random() < self.twin_share
+        return still if twin else self._still(rng)

@@ -10,7 +10,6 @@ from contextlib import closing, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from types import FrameType
 from typing import Any
 
@@ -24,17 +23,17 @@ from tracker.engine import resolve_precision
 from tracker.files import replacing
 from tracker.network import ARCHITECTURES, DMBNet
 from tracker.network.backbone import StrideOn
-from tracker.training.ahead import Ahead
+from tracker.training.checkpoint import CHECKPOINT, UNREADABLE, branch, checkpoint_stride, unusable
 from tracker.training.compaction import compact
 from tracker.training.distillation import Teacher
 from tracker.training.distributed import World
 from tracker.training.drawer import MaterialDrawer
+from tracker.training.frozen import freeze
 from tracker.training.initialisation import keys_from_pca, quiet_mask_stems, scale_values
-from tracker.training.loader import SYNTHESIS, WINDOWS, Addresses, MaterialDataset, Stream, seed_of
+from tracker.training.loader import SYNTHESIS, WINDOWS, MaterialDataset, Stream, seed_of
 from tracker.training.packing import Packed
 from tracker.training.plan import START_ONLY, PlanError, Stage, TrainingConfig, lasting
 from tracker.training.report import Facts, Report
-from tracker.training.resident import Shelf
 from tracker.training.step import StepConfig, TrainingStep
 from tracker.training.synthesis import Batch, SynthesisConfig, Synthesiser
 from tracker.trunk import load_trunk, trunk_stride
@@ -42,26 +41,8 @@ from tracker.weights import WEIGHTS_NAMES, load_weights, save_weights
 
 log = logging.getLogger(__name__)
 
-UNREADABLE = (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError, TypeError)  # of damaged checkpoints
+REMEDY = "continue it with the plan that it was made with, or name another output folder"
 HEAD_START_STEPS = 6  # steps whose images the keys' PCA is computed from
-
-
-def freeze(model: DMBNet, query_trained: tuple[str, ...], *, encoders: bool = True) -> None:
-    """Let only those parts train that shall: never the batch norms, and the encoders in part or not at all.
-
-    Args:
-        model: the network; whatever was frozen before is set anew.
-        query_trained: parts of the query encoder that train with the memory encoder.
-        encoders: whether the encoders train.
-    """
-    model.requires_grad_(True)
-    model.memory_encoder.requires_grad_(encoders)
-    for name, part in model.query_encoder.named_children():
-        part.requires_grad_(encoders and name in query_trained)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-            module.requires_grad_(False)
 
 
 def build_optimizer(model: DMBNet, config: TrainingConfig) -> torch.optim.AdamW:
@@ -73,7 +54,7 @@ def build_optimizer(model: DMBNet, config: TrainingConfig) -> torch.optim.AdamW:
             from_imagenet = "encoder." in name and "conv1_m" not in name and "conv1_o" not in name
             (pretrained if from_imagenet else new).append(parameter)
     groups = [{"params": new, "base": config.rate}, {"params": pretrained, "base": config.encoder_rate}]
-    return torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay, fused=True)
 
 
 class Trainer:
@@ -81,9 +62,12 @@ class Trainer:
 
     Args:
         config: the run.
-        drawer: the data; from a `Shelf` batches are prepared ahead in a thread, on the device.
+        drawer: the data.
         trunk: ImageNet weights that a fresh run starts from, or
-        weights: DMB's own weights that it goes on from.
+        weights: DMB's own weights that it goes on from, or
+        origin: another run's folder, from whose checkpoint it branches off: with its weights as they are, not their
+            average, and its optimizer.
+        begin: the step of the plan that a fresh run begins with, and warms up from: for one whose checkpoint was lost.
         teacher: weights whose features are imitated where the plan gives that a weight; default: `weights`. They are
             not in the checkpoint, and must be the same ones when it is continued.
         output: folder for checkpoints and weights; an existing checkpoint there is continued.
@@ -106,6 +90,8 @@ class Trainer:
         *,
         trunk: Path | None = None,
         weights: Path | None = None,
+        origin: Path | None = None,
+        begin: int = 0,
         teacher: Path | None = None,
         output: Path,
         device: torch.device,
@@ -123,26 +109,31 @@ class Trainer:
                     f"{accumulate} parts each cannot share evenly; choose a multiple of {parts}"
                 )
         self.output.mkdir(parents=True, exist_ok=True)
-        self.checkpoint = output / "checkpoint.pt"
+        self.checkpoint = output / CHECKPOINT
         self.bfloat16 = resolve_precision("auto", device) == torch.bfloat16
-        self.step = 0
+        if not 0 <= begin < config.steps:
+            raise PlanError(f"the plan has no step {begin} to begin with; it has {config.steps} steps")
+        self.step = self.begun = begin
         self.stopping = False
         torch.manual_seed(config.seed)
         self.dataset = MaterialDataset(config, drawer, parts)
         self.parts = range(self.world.rank * accumulate, (self.world.rank + 1) * accumulate)
         self.synthesiser = Synthesiser(SynthesisConfig(), device=device)
         self.teacher = self._load_teacher(teacher, weights)
-        self.model = self._start(trunk, weights)
+        self.model = self._start(trunk, weights, origin)
         self.model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.train()
-        freeze(self.model, config.query_trained, encoders=any(stage.encoders for stage in config.stages))
+        self._freeze(encoders=any(stage.encoders for stage in config.stages))
         self.optimizer = build_optimizer(self.model, config)
+        if origin is not None and not self.checkpoint.is_file():
+            branch(self.model, self.optimizer, origin)
         self.average = deepcopy(self.model) if config.average else self.model
         if self.checkpoint.is_file():
             self.load()
         self.encoders: bool | None = None  # whether they train in the stage at hand; None before the first step
-        counted = StepConfig(config.coarse_weight, config.window, config.teacher_weight)
-        self.forward: nn.Module = TrainingStep(self.model, counted, self.teacher)
+        counted = StepConfig(config.coarse_weight, config.window, config.teacher_weight, config.hardest_share)
+        self.plain = TrainingStep(self.model, counted, self.teacher)
+        self.forward: nn.Module = self.plain  # or what several processes share it by
 
     def _load_teacher(self, teacher: Path | None, weights: Path | None) -> Teacher | None:
         """The plan's teacher, where it has one."""
@@ -155,12 +146,14 @@ class Trainer:
             raise PlanError("the plan's teacher is missing; name the same weights as at the run's start with --teacher")
         return Teacher(source, self.device)
 
-    def _start(self, trunk: Path | None, weights: Path | None) -> DMBNet:
+    def _start(self, trunk: Path | None, weights: Path | None, origin: Path | None) -> DMBNet:
         """The network before the first step; what it holds does not matter where a checkpoint is continued."""
         if self.checkpoint.is_file():
-            if trunk or weights:
-                log.info("'%s' is continued; %s is not read again", self.checkpoint, trunk or weights)
-            return self._network(self._checkpoint_stride(), self.config.architecture)
+            if trunk or weights or origin:
+                log.info("'%s' is continued; %s is not read again", self.checkpoint, trunk or weights or origin)
+            return self._network(checkpoint_stride(self.checkpoint), self.config.architecture)
+        if origin is not None:
+            return self._network(checkpoint_stride(origin / CHECKPOINT), self.config.architecture)
         if weights is not None:
             return self._continued(load_weights(weights), weights)
         if trunk is None:
@@ -219,25 +212,22 @@ class Trainer:
         model.coarse_prediction |= loaded.coarse_prediction
         return model
 
-    def _checkpoint_stride(self) -> StrideOn:
-        """Where the checkpoint's network has its strides; of an unreadable checkpoint `load` complains."""
-        try:
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", mmap=True, weights_only=True)
-            return "3x3" if state["stride_on"] == "3x3" else "1x1"
-        except (OSError, *UNREADABLE):
-            return "1x1"
-
     @torch.no_grad()
     def _update_average(self) -> None:
         """Move the average towards the weights; its memory grows with the steps, so that the start is forgotten."""
-        decay = min(self.config.average, (1.0 + self.step) / (10.0 + self.step))
+        done = self.step - self.begun
+        decay = min(self.config.average, (1.0 + done) / (10.0 + done))
         for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
             mean.lerp_(value, 1.0 - decay)
 
     def _batch(self, packed: Packed, step: int, part: int) -> Batch:
         stage, _ = self.config.stage_at(step)
         self.synthesiser.config = SynthesisConfig(
-            size=stage.size, frames=stage.frames, factor=stage.factor, spatial_map=self.config.spatial_map
+            size=stage.size,
+            frames=stage.frames,
+            factor=stage.factor,
+            spatial_map=self.config.spatial_map,
+            families=self.config.families,
         )
         batch = self.synthesiser.compose(packed, seed_of(self.config, step, part, SYNTHESIS))
         if step < self.config.map_from:
@@ -254,6 +244,7 @@ class Trainer:
             return
         state = {
             "step": self.step,
+            "begun": self.begun,
             "plan": asdict(self.config),
             "stride_on": self.model.stride_on,
             "coarse_prediction": self.model.coarse_prediction,
@@ -283,13 +274,12 @@ class Trainer:
         Raises:
             PlanError: it is damaged, or was made by another plan.
         """
-        remedy = "continue it with the plan that it was made with, or name another output folder"
         try:
             state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             # to the device goes what belongs there as it is filled in; AdamW counts its steps on the host
             plan = asdict(TrainingConfig(stages=())) | state["plan"]  # what it did not name yet is at its default
             if lasting(plan) != lasting(asdict(self.config)):
-                raise PlanError(f"checkpoint '{self.checkpoint}' was made by another plan; {remedy}")
+                raise PlanError(f"checkpoint '{self.checkpoint}' was made by another plan; {REMEDY}")
             if self.teacher and state["teacher"] != self.teacher.checksum:
                 raise PlanError(
                     f"checkpoint '{self.checkpoint}' had another teacher (checksum {str(state['teacher'])[:12]}, not "
@@ -303,44 +293,42 @@ class Trainer:
             if self.average is not self.model:
                 self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.step = state["step"]
+            self.step, self.begun = state["step"], state.get("begun", 0)
             self.config = replace(self.config, **{name: plan[name] for name in START_ONLY})  # as it really began
         except PlanError:
             raise
         except UNREADABLE as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise PlanError(f"checkpoint '{self.checkpoint}' cannot be continued ({reason}); {remedy}") from error
+            raise unusable(self.checkpoint, error, REMEDY) from error
         log.info("continuing from step %d", self.step)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         log.info("signal %d: saving after this step", number)
         self.stopping = True
 
+    def _freeze(self, *, encoders: bool) -> None:
+        """Let those parts of the encoders train that the plan names, or none."""
+        trained = (self.config.query_trained, self.config.memory_trained) if encoders else ((), ())
+        freeze(self.model, *trained)
+
     def _enter(self, stage: Stage) -> None:
         """Freeze the encoders or let them train, as the stage wants it."""
         if stage.encoders == self.encoders:
             return
         self.encoders = stage.encoders
-        freeze(self.model, self.config.query_trained, encoders=stage.encoders)
+        self._freeze(encoders=stage.encoders)
+        self.plain.prepare(torch.bfloat16 if self.bfloat16 else torch.float32)
         if self.world.size > 1:
             # what is exchanged between the processes is fixed when it is built, so it is built anew
-            plain = self.forward.module if isinstance(self.forward, DistributedDataParallel) else self.forward
-            self.forward = DistributedDataParallel(plain)  # type: ignore[arg-type]
+            self.forward = DistributedDataParallel(self.plain)
 
-    def stream(self, steps: range) -> Stream | Ahead[Batch]:
-        """What this process trains on in `steps`, in order: composed batches, or packed material to be composed."""
-        if isinstance(self.dataset.drawer.pictures, Shelf):
-
-            def prepare(step: int, part: int) -> Batch:
-                return self._batch(self.dataset[step, part], step, part)
-
-            return Ahead(prepare, Addresses(steps, self.parts), self.device)
+    def stream(self, steps: range) -> Stream:
+        """The material that this process trains on in `steps`, in order."""
         pin = self.device.type == "cuda"
         return Stream(self.dataset, steps, self.parts, workers=self.workers, pin=pin)
 
-    def train_part(self, material: Packed | Batch, part: int) -> tuple[Tensor, Tensor, Batch, Tensor]:
+    def train_part(self, material: Packed, part: int) -> tuple[Tensor, Tensor, Batch, Tensor]:
         """Add the gradients of one part of a step; returns loss, IoUs (T-1) x B, the batch and its last logit."""
-        batch = material if isinstance(material, Batch) else self._batch(material, self.step, part)
+        batch = self._batch(material, self.step, part)
         rng = np.random.default_rng(seed_of(self.config, self.step, part, WINDOWS))
         waits = isinstance(self.forward, DistributedDataParallel) and part != self.parts[-1]
         # gradients are exchanged once a step, with its last part
@@ -350,9 +338,9 @@ class Trainer:
             (loss / self.accumulate).backward()
         return loss.detach(), ious, batch, logit
 
-    def train_step(self, material: Iterator[Packed | Batch]) -> tuple[Facts, Batch, Tensor]:
+    def train_step(self, material: Iterator[Packed]) -> tuple[Facts, Batch, Tensor]:
         """One optimisation step; returns its facts, and the last part's batch and logit to be shown."""
-        share = self.config.rate_at(self.step)
+        share = self.config.rate_at(self.step, self.begun)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * share
         stage, _ = self.config.stage_at(self.step)
@@ -380,7 +368,7 @@ class Trainer:
         saved = time.monotonic()
         try:
             reporting = Report(folder, first=self.step, last=last, every=report_every)
-            material: Generator[Packed | Batch, None, None] = iter(stream)
+            material: Generator[Packed, None, None] = iter(stream)
             with reporting as report, closing(material):
                 while self.step < last and not self.world.any(self.stopping, self.device):
                     facts, batch, logit = self.train_step(material)

@@ -17,6 +17,8 @@ from tracker.config import MODEL_NAMES, ModelName
 from tracker.errors import UserError
 from tracker.network.decoder import POSITIONS, Position
 from tracker.network.model import SPATIAL_MAPS, SpatialMap
+from tracker.training.degradation import Families
+from tracker.training.frozen import PARTS
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "Position": POSITIONS,
@@ -58,6 +60,7 @@ class TrainingConfig:
     gradient_norm: float = 5.0  # gradients are clipped to this norm
     average: float = 0.0  # decay of the running average of the weights, which is what is saved; 0: none
     coarse_weight: float = 0.5  # weight of the stride-8 prediction's loss
+    hardest_share: float = 1.0  # share of the pixels, the hardest ones, that half of the cross-entropy counts
     window: float = 0.6  # side of the refined window, share of the region's
     video_share: float = 0.35  # share of samples from videos
     composite_share: float = 0.65  # share of the stills that get another background
@@ -65,9 +68,18 @@ class TrainingConfig:
     twin_share: float = 0.0  # share of the stills' distractors that are the target once more
     part_share: float = 0.0  # share of the stills whose target is a part of the object
     pair_share: float = 0.0  # share of the other stills whose target is two objects together
+    instance_share: float = 0.0  # share of the samples from no video whose target is one of a picture's objects
+    small_share: float = 0.0  # shares of the samples that look like sequences that fail: see `degradation.Families`
+    blur_share: float = 0.0
+    compression_share: float = 0.0
+    gray_share: float = 0.0
+    light_share: float = 0.0
+    occlusion_share: float = 0.0
+    corrupt_memory_share: float = 0.0
     max_gap: int = 8  # most frames between two frames of a video sample
     query_trained: tuple[str, ...] = ("res4",)  # parts of the query encoder that train; its BatchNorms never do
-    pca_keys: bool = False  # from a trunk: the keys begin as a PCA of its features; no gain (docs/TRAINING.md)
+    memory_trained: tuple[str, ...] = PARTS  # parts of the memory encoder that train; its BatchNorms never do
+    pca_keys: bool = False  # from a trunk: the keys begin as a PCA of its features; no gain (docs/LAB_BOOK.md)
     quiet_mask_stems: bool = True  # from a trunk: the mask stems begin near zero
     map_from: int = 0  # before this step the decoder sees no spatial map
     architecture: ModelName = "full"  # size of the network; a compact one begins with channels and blocks of a full one
@@ -83,6 +95,11 @@ class TrainingConfig:
         """Steps of all stages."""
         return sum(stage.steps for stage in self.stages)
 
+    @property
+    def families(self) -> Families:
+        """The shares of the samples that look like sequences that fail."""
+        return Families(**{field.name: getattr(self, field.name) for field in fields(Families)})
+
     def stage_at(self, step: int) -> tuple[Stage, int]:
         """The stage that `step` belongs to, and the step's number inside it."""
         for stage in self.stages:
@@ -91,10 +108,10 @@ class TrainingConfig:
             step -= stage.steps
         raise IndexError(step)
 
-    def rate_at(self, step: int) -> float:
-        """Share of the learning rates used at `step`."""
+    def rate_at(self, step: int, begun: int = 0) -> float:
+        """Share of the learning rates used at `step`, in a run whose optimizer was new at step `begun`."""
         stage, position = self.stage_at(step)
-        share = min(1.0, (step + 1) / max(1, self.warmup))
+        share = min(1.0, (step - begun + 1) / max(1, self.warmup))
         if stage.decay:
             cosine = 0.5 * (1.0 + math.cos(math.pi * position / stage.steps))
             share *= self.final_rate + (1.0 - self.final_rate) * cosine
@@ -178,10 +195,12 @@ def read_plan(plan: str | Path) -> TrainingConfig:
         _check(stages[-1], place)
     values = _fill(TrainingConfig, {"stages": [], **table}, f"training plan '{path}'")
     config = TrainingConfig(**{**values, "stages": tuple(stages)})
-    parts = ("conv1", "res2", "res3", "res4")
-    for name in config.query_trained:
-        if name not in parts:
-            raise PlanError(f"training plan '{path}': 'query_trained' names '{name}'; use some of: {', '.join(parts)}")
+    for field in ("query_trained", "memory_trained"):
+        for name in getattr(config, field):
+            if name not in PARTS:
+                raise PlanError(f"training plan '{path}': '{field}' names '{name}'; use some of: {', '.join(PARTS)}")
+    if not config.hardest_share:
+        raise PlanError(f"training plan '{path}': 'hardest_share' is 0; give a share above it, up to 1")
     if not 0.0 <= config.teacher_weight < math.inf:
         raise PlanError(f"training plan '{path}': 'teacher_weight' is {config.teacher_weight}; give a number from 0")
     for name in ("average", *(field.name for field in fields(TrainingConfig) if field.name.endswith("_share"))):

@@ -1,7 +1,6 @@
 """What a training sample is made of, as values: which still or video frames, which object, which part of it.
 
-Recipes hold no pixels. `drawer.MaterialDrawer` draws them, and whoever holds the pictures turns them into pixels:
-`sources.Files` decodes what is drawn, `resident.Shelf` keeps everything decoded on the device that trains.
+Recipes hold no pixels. `drawer.MaterialDrawer` draws them, and `sources.Files` decodes what is drawn.
 """
 
 from __future__ import annotations
@@ -98,9 +97,9 @@ class Still:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A window of a video frame."""
+    """A window of a video frame, or of a picture of several objects."""
 
-    number: int  # among the frames of all videos
+    number: int  # among the frames of all videos, then the pictures of several objects
     facts: Facts = field(compare=False, repr=False)
     target: int  # the id of the object
     scale: float  # 0..1: by which the frame is shrunk
@@ -120,7 +119,7 @@ class Cut:
 class Recipe:
     """Everything that one sample is composed of."""
 
-    target: tuple[Still, ...] | tuple[Cut, ...]  # one source per frame; for a still the same one
+    target: tuple[Still, ...] | tuple[Cut, ...]  # one source per frame; the same one where it is no video
     background: Still | None  # another still, or None: the target keeps its own surroundings
     distractor: Still | None  # another object to be pasted in
     video: bool

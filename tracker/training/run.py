@@ -16,16 +16,15 @@ from tracker.engine import is_full, resolve_device
 from tracker.errors import UserError
 from tracker.training.data import DataError
 from tracker.training.distributed import World, join, leave
-from tracker.training.drawer import MaterialDrawer, Pictures
+from tracker.training.drawer import MaterialDrawer
 from tracker.training.loop import Trainer
 from tracker.training.plan import TrainingConfig, read_plan
 from tracker.training.readers import read_data
-from tracker.training.resident import Shelf
 from tracker.training.sources import Files
 
 log = logging.getLogger(__name__)
 
-FULL = "the memory of the device is full; raise --accumulate, or leave the data in their files: --data-on host"
+FULL = "the memory of the device is full; raise --accumulate"
 
 
 class DeviceFullError(UserError):
@@ -45,11 +44,13 @@ def read_files(config: TrainingConfig, folders: Sequence[Path]) -> Files:
         raise DataError(f"no stills in {named}, which backgrounds and distractors come from; add another --data DIR")
     if not videos:
         log.warning("no videos were read: every sample is made from stills")
-    log.info("%d stills, %d videos", len(stills), len(videos))
-    return Files(stills, videos)
+    if config.instance_share and not data.instances:
+        log.warning("no pictures of several objects were read, of which the plan wants a share: stills stand in")
+    log.info("%d stills, %d of several objects, %d videos", len(stills), len(data.instances), len(videos))
+    return Files(stills, videos, data.instances)
 
 
-def build_drawer(config: TrainingConfig, pictures: Pictures) -> MaterialDrawer:
+def build_drawer(config: TrainingConfig, pictures: Files) -> MaterialDrawer:
     """Draw from pictures as a plan wants it."""
     return MaterialDrawer(
         pictures,
@@ -58,6 +59,7 @@ def build_drawer(config: TrainingConfig, pictures: Pictures) -> MaterialDrawer:
         twin_share=config.twin_share,
         part_share=config.part_share,
         pair_share=config.pair_share,
+        instance_share=config.instance_share,
         max_gap=config.max_gap,
     )
 
@@ -96,18 +98,6 @@ def choose_device(name: str, world: World) -> torch.device:
     return device
 
 
-def place_data(asked: str | None, files: Files, device: torch.device, world: World) -> Pictures:
-    """The pictures where they are wanted: decoded on the device, by default on a GPU, or in their files.
-
-    Raises:
-        DataError: the device has not enough memory.
-    """
-    if asked == "host" or (asked is None and device.type == "cpu"):
-        return files
-    with logging_redirect_tqdm():
-        return Shelf(files, device, quiet=not world.leads)
-
-
 def choose_workers(asked: int | None, device: torch.device, world: World) -> int:
     """Worker processes: as asked, else none on the CPU, which the network itself needs, and up to 8 with a GPU."""
     if asked is not None:
@@ -129,12 +119,13 @@ def run(options: argparse.Namespace) -> None:
     try:
         start_log(world, options.output)
         device = choose_device(options.device, world)
-        pictures = place_data(options.data_on, read_files(config, options.data), device, world)
         trainer = Trainer(
             config,
-            build_drawer(config, pictures),
+            build_drawer(config, read_files(config, options.data)),
             trunk=options.trunk,
             weights=options.weights,
+            origin=options.origin,
+            begin=options.begin,
             teacher=options.teacher,
             output=options.output,
             device=device,

@@ -91,7 +91,7 @@ def still_source(still: Still) -> Source:
 
 
 def video_source(cut: Cut) -> Source:
-    """The source of a video frame that was decoded when it was drawn."""
+    """The source of a video frame, or of one of several objects, that was decoded when it was drawn."""
     decoded = _decoded(cut.facts)
     mask = np.where(decoded.ids == VOID, VOID, decoded.ids == cut.target).astype(np.uint8)
     return cut_source(decoded.image, mask, cut.scale, cut.corner)
@@ -103,18 +103,26 @@ def _decoded(facts: object) -> Decoded:
 
 
 class Files:
-    """Annotated pictures in files (`drawer.Pictures`); looking at one decodes it.
+    """Annotated pictures in files; looking at one decodes it.
 
     Args:
         stills: image-mask pairs.
         videos: frames of each sequence, in order.
+        instances: pictures of several objects, which are looked at as frames.
+
+    Attributes:
+        videos: the numbers of each video's frames, in order.
+        instances: the numbers of the pictures of several objects among the frames.
+        damaged: messages on pictures that do not decode, as far as they were reported.
     """
 
-    def __init__(self, stills: list[Frame], videos: Mapping[str, list[Frame]]) -> None:
+    def __init__(self, stills: list[Frame], videos: Mapping[str, list[Frame]], instances: Sequence[Frame] = ()) -> None:
         kept = [frames for _, frames in sorted(videos.items()) if len(frames) >= MIN_FRAMES]
         self.stills, self.frames = stills, [frame for frames in kept for frame in frames]
         self.still_count = len(stills)
         self.videos = [range(*ends) for ends in pairwise(accumulate(map(len, kept), initial=0))]
+        self.instances = range(len(self.frames), len(self.frames) + len(instances))
+        self.frames += instances
         self.damaged: set[str] = set()
 
     def still(self, number: int) -> Decoded:
@@ -128,7 +136,7 @@ class Files:
         return Decoded(*_shrink(image, (ids > 0).astype(np.uint8), scale))
 
     def frame(self, number: int) -> Decoded:
-        """Decode a video frame.
+        """Decode a video frame or a picture of several objects.
 
         Raises:
             DataError: it does not decode.

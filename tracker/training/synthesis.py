@@ -20,11 +20,25 @@ from tracker.config import FilterConfig
 from tracker.geometry.distance_map import distance_map, gaussian_map
 from tracker.network.model import STRIDE, SpatialMap
 from tracker.training.data import VOID
+from tracker.training.degradation import (
+    LARGEST,
+    SMALLEST,
+    Families,
+    FamilyDraws,
+    gray,
+    hidden_frames,
+    mask_error,
+    motion_blur,
+    occluder,
+    recorded,
+    relit,
+)
 from tracker.training.packing import Packed
 from tracker.training.warp import View, boxes_of, elastic_field, ends_of, outside, sample, view_grid
 
 LABEL_SIGMA = FilterConfig.label_sigma  # of what the filter is trained to answer, in target sizes
 HOLDER_ZOOM = 2.0  # such an object is so many times as large as the target
+NO_FAMILIES = Families()
 IGNORE = -1.0  # label value of pixels that enter no loss
 
 
@@ -45,6 +59,7 @@ class SynthesisConfig:
     box_mask_share: float = 0.2  # share of samples whose first mask is a box (Box2Seg)
     max_padding: float = 0.25  # natural regions are tightened until no more of them is padding
     elastic: float = 0.03  # amplitude of the elastic warp, in units of the region's side
+    families: Families = NO_FAMILIES  # samples like the sequences that fail
 
 
 @dataclass
@@ -57,6 +72,9 @@ class Batch:
     maps: Tensor  # B x T x 1 x S/16 x S/16: spatial maps as the filter would have given them
     centres: NDArray[np.float32]  # B x T x 2: target centre x, y in the region, pixels (unjittered)
     padding: Tensor  # share of padded pixels
+    memory_error: Tensor | None = (
+        None  # B x T x 1 x S x S, -1..1: added to the masks that are remembered of predictions
+    )
 
 
 class Synthesiser:
@@ -104,21 +122,27 @@ class Synthesiser:
         if len(rows):
             colour[rows] = torch.lerp(self._backgrounds(packed), colour[rows], alpha[rows])
             padded[rows] = False
-        whole = alpha.clone()  # before occlusion: the filter sees the centre of the whole target
+        centres = self._centres(alpha)  # before occlusion: the filter sees the centre of the whole target
         rows = self._rows(packed.distractor)
         if len(rows):
             self._paste_distractors(packed, factors, colour, alpha, rows)
-        label = torch.where(void > 0.5, IGNORE, (alpha > 0.5).float())
         shape = (count, frames)
+        centres = centres.reshape(*shape, 2)
+        draws, targets = FamilyDraws(config.families, count, seed), size / np.array(factors)
+        self._occlude(draws, packed, centres, targets, [layer.unflatten(0, shape) for layer in (colour, alpha, void)])
+        self._move(draws, centres, targets, colour.unflatten(0, shape), alpha.unflatten(0, shape))
+        label = torch.where(void > 0.5, IGNORE, (alpha > 0.5).float())
         label = label.reshape(*shape, 1, size, size)
-        centres = self._centres(whole).reshape(*shape, 2)
+        images = self._photometric(colour).reshape(*shape, 3, size, size)
+        self._record(draws, targets, images)
         return Batch(
-            self._photometric(colour).reshape(*shape, 3, size, size),
+            images,
             label,
             self._memory_mask(label[:, 0].clamp(min=0.0), copies),
             self._maps(centres, factors),
             centres,
             padded.float().mean(),
+            self._memory_error(draws, centres, targets),
         )
 
     def _rows(self, sources: NDArray[np.int64]) -> Tensor:
@@ -209,6 +233,84 @@ class Synthesiser:
         cover = cover * (1.0 - alpha[rows] * (1.0 - free))
         colour[rows] = torch.lerp(colour[rows], layer[:, :3], cover)
         alpha[rows] *= 1.0 - cover
+
+    def _occlude(
+        self,
+        draws: FamilyDraws,
+        packed: Packed,
+        centres: NDArray[np.float32],
+        targets: NDArray[np.float64],
+        layers: list[Tensor],
+    ) -> None:
+        """Hide most of some targets in later frames, in place, behind a piece of any picture of the batch.
+
+        Args:
+            draws: who is hidden.
+            packed: the material.
+            centres: B x T x 2.
+            targets: B, sqrt(w*h) of the targets, pixels.
+            layers: colors B x T x 3 x S x S, and shares of target and void in each pixel, B x T x 1 x S x S.
+        """
+        chosen, rng = draws.of("occlusion")
+        for index in chosen:
+            source = rng.integers(len(packed.sizes), size=1)
+            image, _, extent = packed.take(source)
+            middle, side = 0.5 * packed.extents[source[0]].astype(np.float64), float(packed.extents[source[0]].min())
+            view = View(middle, side * rng.uniform(0.3, 1.0), rng.uniform(0.0, 2.0 * np.pi), False)
+            texture = sample(image, extent, view_grid([view], self.config.size, self.device), mirror=True)[0]
+            for frame in hidden_frames(self.config.frames, rng):
+                cover = occluder(self.config.size, centres[index, frame], targets[index], rng).to(self.device)
+                colour, alpha, void = (layer[index, frame] for layer in layers)
+                colour.lerp_(texture, cover.expand_as(colour))
+                alpha *= 1.0 - cover
+                void *= 1.0 - cover
+
+    def _move(
+        self,
+        draws: FamilyDraws,
+        centres: NDArray[np.float32],
+        targets: NDArray[np.float64],
+        colour: Tensor,
+        alpha: Tensor,
+    ) -> None:
+        """Blur some samples along their targets' paths, in place; arguments as for `_occlude`."""
+        chosen, rng = draws.of("blur")
+        for index in chosen:
+            for frame in range(self.config.frames):
+                path = np.diff(centres[index, [max(0, frame - 1), max(1, frame)]].astype(np.float64), axis=0)[0]
+                path += rng.normal(0.0, 0.02, size=2) * targets[index]
+                length, everything = rng.uniform(0.0, 0.5) * targets[index], bool(rng.random() < 0.4)
+                path *= length / max(float(np.hypot(*path)), 1e-6)
+                colour[index, frame] = motion_blur(
+                    colour[index, frame], alpha[index, frame], path, everything=everything
+                )
+
+    def _record(self, draws: FamilyDraws, targets: NDArray[np.float64], images: Tensor) -> None:
+        """Light, colors, resolution and compression of some samples' videos, in place: B x T x 3 x S x S, 0..255."""
+        chosen, rng = draws.of("light")
+        for index in chosen:
+            images[index] = torch.stack([relit(image, rng) for image in images[index]])
+        for index in draws.of("gray")[0]:
+            images[index] = gray(images[index])
+        small, rng = draws.of("small")
+        scales = {index: min(1.0, rng.uniform(SMALLEST, LARGEST) / targets[index]) for index in small}
+        compressed, noise = draws.of("compression")
+        for index in sorted({*small, *compressed}):
+            images[index] = recorded(images[index], scales.get(index, 1.0), noise if index in compressed else None)
+
+    def _memory_error(
+        self, draws: FamilyDraws, centres: NDArray[np.float32], targets: NDArray[np.float64]
+    ) -> Tensor | None:
+        """What the masks of middle frames are remembered with too much or too little; None where all are remembered."""
+        chosen, rng = draws.of("corrupt_memory")
+        if not chosen or self.config.frames < 3:
+            return None
+        size = self.config.size
+        errors = torch.zeros(*centres.shape[:2], 1, size, size)
+        for index in chosen:
+            for frame in range(1, self.config.frames - 1):
+                errors[index, frame, 0] = mask_error(size, centres[index, frame], targets[index], rng)
+        return errors.to(self.device)
 
     def _photometric(self, images: Tensor) -> Tensor:
         """Vary brightness, contrast, colour and sharpness frame by frame; N x 3 x S x S, 0..255."""

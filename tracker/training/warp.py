@@ -58,8 +58,10 @@ def sample(source: Tensor, extent: Tensor, grid: Tensor, *, mirror: bool) -> Ten
     grid = torch.minimum(grid.clamp(min=0.0), limit)
     # a region that shows the source smaller than half its size skips pixels: smooth the source first
     step = (grid[:, 0, 1:] - grid[:, 0, :-1]).norm(dim=-1).median(dim=1).values
-    smooth = functional.avg_pool2d(source, 3, stride=1, padding=1, count_include_pad=False)
-    source = torch.where((step > 1.6).view(-1, 1, 1, 1), smooth, source)
+    shrunk = step > 1.6
+    if shrunk.any():
+        smooth = functional.avg_pool2d(source[shrunk], 3, stride=1, padding=1, count_include_pad=False)
+        source = source.index_put((shrunk,), smooth)
     normalised = (grid + 0.5) * (2.0 / SOURCE_SIZE) - 1.0
     return functional.grid_sample(source, normalised, mode="bilinear", padding_mode="border", align_corners=False)
 

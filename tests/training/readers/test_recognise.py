@@ -25,6 +25,8 @@ def folders(tmp_path: Path) -> dict[str, Path]:
     made = {name: tmp_path / name for name in ("shards", "davis", "youtube", "saliency", "coco")}
     write_tar(made["shards"] / "stills-0.tar", test_shards.stills("a", "b"))
     write_tar(made["shards"] / "davis.tar", test_shards.video("bear", "0", "1", "2") | test_shards.video("kept", "0"))
+    several = {"c.jpg": image(), "c.png": grey_png(labels(1, 2))}
+    write_tar(made["shards"] / "instances.tar", several)
     write_tar(made["shards"] / "other.tar", {})
     write(made["davis"], test_video_folders.davis("bear", 4) | test_video_folders.davis("kept"))
     youtube = {name.replace("480p/", ""): data for name, data in test_video_folders.davis("v", 5).items()}
@@ -38,6 +40,7 @@ def test_every_layout_is_recognised_and_logged(folders: dict[str, Path], caplog:
     with caplog.at_level(logging.INFO):
         data = read_data(list(folders.values()), held_out=["kept"])
     assert [frame.name for frame in data.stills] == ["a", "b", "saliency/a", "train2017/000000000002.jpg#5"]
+    assert [frame.name for frame in data.instances] == ["c"]
     assert {name: len(frames) for name, frames in data.videos.items()} == {"bear": 3, "bear (2)": 4, "v": 5}
     assert data.held_out == 2
     for frame in [*data.stills, *(frames[0] for frames in data.videos.values())]:
@@ -45,6 +48,7 @@ def test_every_layout_is_recognised_and_logged(folders: dict[str, Path], caplog:
     lines = [record.message for record in caplog.records]
     expected = [
         ("1 shards of stills in", "shards", "2 stills"),
+        ("1 shards of instances in", "shards", "1 pictures of several objects"),
         ("1 shards of videos in", "shards", "1 videos with 3 frames, without 1 held-out sequences"),
         ("not read", "other.tar", ""),
         ("DAVIS in", "davis", "1 videos with 4 frames, without 1 held-out sequences"),

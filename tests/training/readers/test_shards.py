@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.training.pictures import grey_png, image, labels, palette_png, write_tar
-from tracker.training.readers.shards import find_shards, read_pairs, read_stills, read_videos
+from tracker.training.readers.shards import find_shards, read_instances, read_pairs, read_stills, read_videos
 
 MASK = grey_png(labels(255))
 
@@ -113,7 +113,25 @@ def test_255_is_void_beside_ids_and_otherwise_the_object(tmp_path: Path) -> None
 
 
 def test_shards_are_known_by_their_names(tmp_path: Path) -> None:
-    for name in ("stills-1.tar", "stills-0.tar", "davis-x.tar", "my-video-2.tar", "stills-video.tar", "vot.tar"):
+    names = ("stills-1.tar", "stills-0.tar", "davis-x.tar", "my-video-2.tar", "stills-video.tar", "vot.tar")
+    for name in (*names, "instances.tar", "instances-video.tar"):
         write_tar(tmp_path / name, {})
     found = [[path.name for path in paths] for paths in find_shards(tmp_path)]
-    assert found == [["stills-0.tar", "stills-1.tar", "stills-video.tar"], ["davis-x.tar", "my-video-2.tar"]]
+    assert found == [
+        ["stills-0.tar", "stills-1.tar", "stills-video.tar"],
+        ["instances-video.tar", "instances.tar"],
+        ["davis-x.tar", "my-video-2.tar"],
+    ]
+
+
+def test_instances_keep_their_ids_and_255_is_void(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = {"a.webp": image(".webp"), "a.png": grey_png(labels(1, 7, 255)), **stills("b")}
+    path = write_tar(tmp_path / "instances-0.tar", files)
+    whole = path.read_bytes()
+    data = read_instances([path])
+    assert names(data.instances) == ["a", "b"] and not data.stills and not caplog.records
+    assert np.array_equal(data.instances[0].decode()[1], labels(1, 7, 255))
+    assert np.array_equal(data.instances[1].ids(), labels(255)), "nobody's, not an object"
+    path.write_bytes(whole[: whole.index(b"b.jpg") + 600])
+    found = names(read_instances([path, tmp_path / "instances-1.tar"]).instances)
+    assert found == ["a"] and "instances-0.tar' is damaged" in caplog.text and "instances-1.tar' is" in caplog.text

@@ -19,9 +19,9 @@ from tracker.training.readers import coco, saliency, shards, video_folders
 log = logging.getLogger(__name__)
 
 LOOKED_FOR = (
-    "no stills-*.tar, *video*.tar or davis*.tar, no JPEGImages beside Annotations (DAVIS, YouTube-VOS), no folder of "
-    "images beside one of masks (DUTS-TR-Image and DUTS-TR-Mask, images and ground_truth_mask, Imgs), and no "
-    "annotations/instances_train*.json beside its images (COCO)"
+    "no stills-*.tar, instances*.tar, *video*.tar or davis*.tar, no JPEGImages beside Annotations (DAVIS, "
+    "YouTube-VOS), no folder of images beside one of masks (DUTS-TR-Image and DUTS-TR-Mask, images and "
+    "ground_truth_mask, Imgs), and no annotations/instances_train*.json beside its images (COCO)"
 )
 
 
@@ -29,6 +29,8 @@ def _log_read(what: str, where: object, data: TrainingData) -> None:
     parts = []
     if data.stills:
         parts.append(f"{len(data.stills)} stills")
+    if data.instances:
+        parts.append(f"{len(data.instances)} pictures of several objects")
     if data.videos:
         parts.append(f"{len(data.videos)} videos with {sum(map(len, data.videos.values()))} frames")
     if data.held_out:
@@ -45,16 +47,18 @@ def read_folder(folder: Path, *, held_out: Collection[str] = ()) -> TrainingData
     if not folder.is_dir():
         raise DataError(f"no folder '{folder}'; name a folder of training data (docs/DATA.md lists the layouts)")
     found: list[tuple[str, object, TrainingData]] = []
-    stills, videos = shards.find_shards(folder)
+    stills, instances, videos = shards.find_shards(folder)
     if stills:
         found.append((f"{len(stills)} shards of stills in", folder, shards.read_stills(stills)))
+    if instances:
+        found.append((f"{len(instances)} shards of instances in", folder, shards.read_instances(instances)))
     if videos:
         found.append((f"{len(videos)} shards of videos in", folder, shards.read_videos(videos, held_out=held_out)))
     sequences = video_folders.find_video_folders(folder)
     if sequences:
-        read = video_folders.read_video_folders(sequences, held_out=held_out)
+        clips = video_folders.read_video_folders(sequences, held_out=held_out)
         chosen = "" if sequences.chosen is None else ", the sequences of ImageSets/*/train.txt,"
-        found.append((f"{sequences.kind}{chosen} in", sequences.images, read))
+        found.append((f"{sequences.kind}{chosen} in", sequences.images, clips))
     pair = saliency.find_saliency(folder)
     if pair:
         found.append((f"masks '{pair[1]}' of the images in", pair[0], saliency.read_saliency(*pair)))
@@ -66,10 +70,12 @@ def read_folder(folder: Path, *, held_out: Collection[str] = ()) -> TrainingData
     for what, where, part in found:
         _log_read(what, where, part)
         data.add(part)
-    unread = sorted({path.name for path in folder.glob("*.tar")} - {path.name for path in (*stills, *videos)})
+    read = {path.name for path in (*stills, *instances, *videos)}
+    unread = sorted({path.name for path in folder.glob("*.tar")} - read)
     if unread:
-        log.info("not read, by their names neither stills-*.tar nor *video*.tar nor davis*.tar: %s", ", ".join(unread))
-    if not data.stills and not data.videos and not data.held_out:
+        kinds = "stills-*.tar nor instances*.tar nor *video*.tar nor davis*.tar"
+        log.info("not read, by their names neither %s: %s", kinds, ", ".join(unread))
+    if not data.stills and not data.instances and not data.videos and not data.held_out:
         raise DataError(f"nothing in '{folder}' is usable, see the warnings before this; restore the data")
     return data
 

@@ -1,8 +1,10 @@
-"""Tar shards, read whole into memory: stills, and videos.
+"""Tar shards, read whole into memory: stills, pictures of several objects, and videos.
 
 Layouts, by the shards' names:
     stills-*.tar             WebDataset convention, members KEY.webp (or .jpg, .jpeg) and KEY.png; the object is what
                              is not zero in the mask.
+    instances*.tar           as stills, but the mask holds object ids, 0 for background and 255 for void: any object is
+                             a target, and the others stay beside it.
     *video*.tar, davis*.tar  members SEQUENCE/FRAME.webp (or .jpg, .jpeg) and SEQUENCE/FRAME.png, which holds object
                              ids, 0 for background and 255 for void. In a sequence without any other id, 255 is its
                              object. Folders around SEQUENCE do not matter; frames are ordered by their names, and a
@@ -29,14 +31,17 @@ from tracker.training.readers.listing import IMAGES, report_skipped
 log = logging.getLogger(__name__)
 
 READ_ERRORS = (OSError, tarfile.TarError, EOFError, zlib.error)
-STILLS, VIDEOS = ("stills-*.tar",), ("*video*.tar", "davis*.tar")
+STILLS, INSTANCES, VIDEOS = ("stills-*.tar",), ("instances*.tar",), ("*video*.tar", "davis*.tar")
 
 
-def find_shards(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The shards of stills and those of videos in a folder, sorted."""
-    stills = {path for pattern in STILLS for path in folder.glob(pattern)}
-    videos = {path for pattern in VIDEOS for path in folder.glob(pattern)}
-    return sorted(stills), sorted(videos - stills)
+def find_shards(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """The shards of stills, of instances and of videos in a folder, sorted; each is of the first kind that fits."""
+    kinds: list[list[Path]] = []
+    for patterns in (STILLS, INSTANCES, VIDEOS):
+        found = {path for pattern in patterns for path in folder.glob(pattern)}
+        kinds.append(sorted(found.difference(*kinds)))
+    stills, instances, videos = kinds
+    return stills, instances, videos
 
 
 def _members(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
@@ -81,6 +86,11 @@ def read_pairs(path: Path, object_above: float | None = None) -> list[Frame]:
 def read_stills(paths: Iterable[Path]) -> TrainingData:
     """Read several shards of stills."""
     return TrainingData(stills=[frame for path in paths for frame in read_pairs(path, object_above=0.0)])
+
+
+def read_instances(paths: Iterable[Path]) -> TrainingData:
+    """Read several shards of pictures with several objects each."""
+    return TrainingData(instances=[frame for path in paths for frame in read_pairs(path)])
 
 
 def read_videos(paths: Iterable[Path], *, held_out: Iterable[str] = ()) -> TrainingData:
