@@ -17,10 +17,11 @@ import torch
 
 from tests.training.test_loop import losses
 from tests.training.test_synthesis import frame, picture
+from tracker.data.masks import VOID
 from tracker.training import resident
 from tracker.training.ahead import DEPTH, Ahead
 from tracker.training.assembly import inside
-from tracker.training.data import VOID, DataError, Frame
+from tracker.training.data import DataError, Frame
 from tracker.training.distributed import World
 from tracker.training.drawer import MaterialDrawer
 from tracker.training.loop import Trainer

@@ -222,11 +222,14 @@ class Run:
         with ExitStack() as opened:
             with self._waiting():
                 source = opened.enter_context(
-                    open_source(options.source, rate=options.fps, warn=self.progress.warn)
+                    open_source(
+                        options.source, rate=options.fps, warn=self.progress.warn, note=self.progress.note,
+                        value_range=self.settings.range,
+                    )
                 )
             folder = options.output or Path(f"{source.name}_tracked")
             masks = [given.value for given in options.given if isinstance(given.value, Path)]
-            truth = None if options.truth is None else Truth(options.truth, selection)
+            truth = None if options.truth is None else Truth(options.truth, selection, self.progress.note)
             masks += [] if truth is None else [truth.folder]
             check_folder(folder, overwrite=options.overwrite, source=options.source, masks=masks)
             frames = selection.of(source)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tracker.training.data import VOID
+from tracker.data.masks import VOID
 from tracker.training.recipes import SOURCE_SIZE, Attached, Cut, Line
 from tracker.training.targets import MIN_PIECE
 from tracker.training.warp import View, outside, sample, view_grid
