@@ -34,9 +34,10 @@ PROG = "dmb track"
 DESCRIPTION = """\
 Follows one object, or several, through a video, and writes a mask and a rotated box for every frame.
 
-SOURCE is a video file, a folder of images, a pattern of image files in quotes ('frames/*.jpg'), a camera's number, or -
-for a video on standard input. Say where the object is in the first frame with --box, --polygon or --mask; repeated,
-these options give several objects. Without any of them a window opens to draw a box in.
+SOURCE is a video file, an animated image, a TIFF file of several pages, a folder of images, a pattern of image files in
+quotes ('frames/*.jpg'), the URL of a stream, a camera's number, or - for a video on standard input. Say where the
+object is in the first frame with --box, --polygon or --mask; repeated, these options give several objects. Without any
+of them a window opens to draw a box in.
 """
 EXAMPLES = """\
 examples:

@@ -54,7 +54,8 @@ def _file(path: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(f"{NAME} [{name}]", "problem", f"{wrong} ({path})", remedy or edit)
         elif _needs_quotes(entry):
             text = f"`vot evaluate` cannot start '{sys.executable}', as its path holds a space; use `dmb vot evaluate`"
-            yield Finding(f"{NAME} [{name}]", "note", f"{text}, or add: python = {shlex.quote(sys.executable)} ({path})")
+            text += f", or add: python = {shlex.quote(sys.executable)} ({path})"
+            yield Finding(f"{NAME} [{name}]", "note", text)
         elif misspelt:
             yield Finding(f"{NAME} [{name}]", "note", f"{' '.join(misspelt)} ({path})", edit)
         else:
