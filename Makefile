@@ -18,7 +18,8 @@ DEMO ?= demo
 TORCH_INDEX ?=
 
 BIN := $(VENV)/bin
-VOT := $(abspath $(BIN))/vot
+# not vot itself, which cannot start trackers from a path with a space
+VOT := $(BIN)/dmb vot
 TRACKERS := DMB MIL
 WORKSPACES := $(DEMO)/vot2018 $(DEMO)/vot2020
 export MPLBACKEND := Agg

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,8 +12,8 @@ from PIL import Image
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tests.test_videos import BOX, LENGTH, clip, folder
 from tracker import DMB, GOT10kTracker
+from tracker.data.images import ImageError
 from tracker.geometry.region import RegionError
-from tracker.image import ImageError
 from tracker.tracker import StateError
 
 
@@ -70,10 +71,26 @@ def test_mistakes_get_a_sentence(tmp_path: Path) -> None:
         tracker.track([tmp_path / "picture.jpg"], BOX)
     with pytest.raises(ValueError, match="no images"):
         tracker.track([], BOX)
-    with pytest.raises(ValueError, match="dmb track"):
-        tracker.track(frames, BOX, visualize=True)
     with pytest.raises(ValueError, match="origin is 2"):
         made(origin=2)
+
+
+def test_frames_are_shown_where_there_is_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = clip()
+    shown: list[np.ndarray] = []
+    monkeypatch.setattr(cv2, "imshow", lambda name, image: shown.append(image.copy()))
+    monkeypatch.setattr(cv2, "waitKey", lambda delay: -1)
+    monkeypatch.setattr(cv2, "destroyWindow", lambda name: shown.append(np.zeros(0)))
+    monkeypatch.setattr("tracker.got10k.has_display", lambda: True)
+    expected, _ = made().track(frames, BOX)
+    boxes, _ = made().track(frames, BOX, visualize=True)
+    assert np.array_equal(boxes, expected) and len(shown) == LENGTH + 1 and not shown[-1].size
+    left, top = (round(value) for value in BOX[:2])
+    assert shown[0][top, left + 3].tolist() == [0, 0, 255], "red in OpenCV's order"
+    monkeypatch.setattr("tracker.got10k.has_display", lambda: False)
+    with pytest.warns(UserWarning, match="there is no display to show frames on"):
+        boxes, _ = made().track(frames, BOX, visualize=True)
+    assert np.array_equal(boxes, expected) and len(shown) == LENGTH + 1
 
 
 def test_without_a_model_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,7 +26,7 @@ from tracker.engine import Engine
 from tracker.network import DMBNet
 from tracker.state import FORMAT, _digest, _read
 from tracker.tracker import StateError
-from tracker.weights import write_tensors
+from tracker.weights import load_weights, write_tensors
 
 CONFIG: TrackerConfig = replace(
     TINY,
@@ -157,7 +159,7 @@ def test_another_precision_may_go_on(tmp_path: Path) -> None:
 
 def test_all_attributes_of_a_tracker_are_known(model: DMBNet) -> None:
     saved = {"frame_index", "from_mask", "masks", "centre", "size", "angle", "max_gap", "shape", "trusted_shape"}
-    saved |= {"blind", "initial_area", "initial_size", "framing", "view", "appearance", "localiser", "gate"}
+    saved |= {"blind", "initial_area", "initial_size", "framing", "view", "levels", "appearance", "localiser", "gate"}
     made = {"config", "engine", "maps"}
     dmb = started(model)
     assert set(vars(dmb)) == saved | made, "a new attribute: save it in tracker/state.py, or name it here"
@@ -255,3 +257,21 @@ def test_pixels_that_nobody_reads_are_not_saved(model: DMBNet, tmp_path: Path) -
     dmb.save(tmp_path / "state")
     tensors = _read(tmp_path / "state").tensors
     assert "target.view.probability" in tensors and "target.view.pixels" not in tensors
+
+
+def test_a_tracker_is_copied_and_pickled(model: DMBNet) -> None:
+    """Each goes on for itself, from where the first one stood."""
+    dmb = started(model)
+    memory = dmb.engine.network  # what runs cannot be copied, and is made anew
+    copied, pickled = copy.deepcopy(dmb), pickle.loads(pickle.dumps(dmb))
+    assert copied.engine is dmb.engine and pickled.engine is not dmb.engine and memory is dmb.engine.network
+    assert pickled.engine.model is not dmb.engine.model
+    first, *others = ([tracker.track(scene(step)).mask for step in range(6, 9)] for tracker in (dmb, copied, pickled))
+    assert all(np.array_equal(masks, first) for masks in others)
+
+
+def test_the_real_network_is_pickled_before_and_after_it_has_run(weights_file: Path) -> None:
+    engine = Engine(load_weights(weights_file))
+    assert engine.network is not None
+    again = pickle.loads(pickle.dumps(engine))
+    assert again.network is not engine.network and copy.deepcopy(engine) is engine

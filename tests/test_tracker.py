@@ -18,9 +18,9 @@ from torch import Tensor
 from tracker import DMB, Result, localisation
 from tracker.benchmarks.similarity import overlap
 from tracker.config import AppearanceConfig, CropConfig, GateConfig, PositionConfig, TrackerConfig, TrustConfig
+from tracker.data.images import ImageError
 from tracker.engine import Engine
 from tracker.geometry.region import RegionError
-from tracker.image import ImageError
 from tracker.memory.quality import QualityGate
 from tracker.network import DMBNet, QueryFeatures
 from tracker.shape import Shape, polygon_area

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import signal
 import subprocess
@@ -136,10 +137,8 @@ class TestImages:
         ((region, _),) = painter.initialize(trax.MemoryImage.create(solid(*COLOUR)), rectangle())
         assert region.bounds() == (200, 90, 31, HEIGHT)
 
-    @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-    def test_grey_images_in_memory_arrive_as_rgb(self, painter: TraxClient, depth: type) -> None:
-        grey: NDArray = np.full((HEIGHT, WIDTH), 70 * (257 if depth is np.uint16 else 1), depth)
-        ((region, _),) = painter.initialize(trax.MemoryImage.create(grey), rectangle())
+    def test_grey_images_in_memory_arrive_as_rgb(self, painter: TraxClient) -> None:
+        ((region, _),) = painter.initialize(trax.MemoryImage.create(solid(70)[:, :, 0]), rectangle())
         assert region.bounds() == (70, 70, 71, HEIGHT)
 
     @pytest.mark.parametrize(("height", "width"), [(20, 30), (42, 36), (334, 500), (120, 160)])
@@ -382,6 +381,16 @@ class TestByHand:
         assert process.returncode == 1
         assert f"DMB: error: {sentence}" in process.stderr
         assert_clean(process.stderr)
+
+    def test_check_and_service_notice_another_package_called_trax(self, tmp_path: Path) -> None:
+        (tmp_path / "trax").mkdir()
+        (tmp_path / "trax" / "__init__.py").write_text("# layers of another library\n")
+        path = f"{tmp_path}{os.pathsep}{clean_environment()['PYTHONPATH']}"
+        for arguments, variables in ((("--check",), {}), ((), {"TRAX": "1"})):
+            process = self.run(*arguments, PYTHONPATH=path, **variables)
+            assert process.returncode == 1 and "DMB starts" not in process.stdout
+            assert "DMB: error: no TraX library" in process.stderr and "pip install vot-trax" in process.stderr
+            assert_clean(process.stderr)
 
     def test_main_takes_its_environment_from_the_caller(self, capfd: pytest.CaptureFixture[str]) -> None:
         assert main([], environ={}) == 2

@@ -11,8 +11,8 @@ from PIL import Image
 
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker import DMB, Result, track_videos
+from tracker.data.images import ImageError
 from tracker.geometry.region import RegionError
-from tracker.image import ImageError
 from tracker.media.frames import SourceError
 from tracker.videos import read_video, shared_engine
 from tracker.weights import WeightsError

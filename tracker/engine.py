@@ -6,10 +6,13 @@ any number of trackers; it holds no state of a sequence. With graphs one thread 
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -32,6 +35,16 @@ FRAMES_STEP = 5  # with graphs: remembered frames are padded to this number, or 
 MOST_CROP = 0.035  # of a crop's pixel, normalized: two gray levels; OpenCV rounds, and 0.98 was measured
 MOST_STEP = 0.02  # of a step of the network, relative root mean square
 MOST_MASK = 0.02  # probability, mean
+
+
+def one_thread_after_a_fork() -> None:
+    """What a forked child does first: the threads that OpenMP and OpenCV wait for have stayed with its parent."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=one_thread_after_a_fork)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -103,11 +116,25 @@ class Engine:
         self.device = next(model.parameters()).device
         self.dtype = resolve_precision(precision, self.device)
         self._network: DMBNet | None = None
-        self._graphs: Graphs | None = None
-        if graphs:
-            self._graphs = Graphs(CudaRecorder() if self.device.type == "cuda" else Recorder)
+        self._graphs = self._new_graphs(graphs)
         self._compared: set[str] = set()  # steps that were done in both ways
         self._frame: tuple[NDArray[np.uint8], Tensor] | None = None  # the last one begun, and where it was uploaded
+
+    def _new_graphs(self, static: bool) -> Graphs | None:
+        return None if not static else Graphs(CudaRecorder() if self.device.type == "cuda" else Recorder)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Engine:
+        """Copies of a tracker share its engine, which knows of no sequence."""
+        memo[id(self.model)] = self.model
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle: without what is made anew at the first use."""
+        return vars(self) | {"_network": None, "_frame": None, "_graphs": self._graphs is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._graphs = self._new_graphs(state["_graphs"])
 
     @property
     def network(self) -> DMBNet:
@@ -168,7 +195,16 @@ class Engine:
 
     @torch.inference_mode()
     def begin(self, image: NDArray[np.uint8]) -> None:
-        """Say which frame H x W x 3 the next crops are cut from, so that it is uploaded once; never needed."""
+        """Say which frame H x W x 3 the next crops are cut from, so that it is uploaded once; never needed.
+
+        Raises:
+            DeviceError: this process was forked from one that uses the GPU.
+        """
+        if self.device.type == "cuda" and torch.cuda._is_in_bad_fork():  # type: ignore[attr-defined]
+            raise DeviceError(
+                "this process was forked from one that uses the GPU, which CUDA does not allow; start processes with "
+                "multiprocessing.get_context('spawn'), or track on the CPU (DMB_DEVICE=cpu)"
+            )
         with self._memory():
             self._frame = None if self._graphs is None else (image, self._upload(image))
 

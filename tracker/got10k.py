@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tracker.config import TrackerConfig
+from tracker.data.images import ImageError, check_image, read
 from tracker.engine import Engine
-from tracker.image import ImageError
+from tracker.media.targets import has_display
 from tracker.network import DMBNet
 from tracker.tracker import DMB, Result
-from tracker.videos import rgb_array, shared_engine
+from tracker.videos import shared_engine
 
 
 class GOT10kTracker:
@@ -66,7 +69,7 @@ class GOT10kTracker:
         region = np.asarray(box)
         if region.shape == (4,) and region.dtype.kind in "iuf":
             region = region - np.array([self.origin, self.origin, 0, 0])
-        self.dmb.initialize(rgb_array(image), region, masks=False)
+        self.dmb.initialize(image, region, masks=False)
 
     def update(self, image: Any) -> NDArray[np.float64]:
         """Find the target in the next frame.
@@ -78,7 +81,7 @@ class GOT10kTracker:
             ImageError: unusable image.
             StateError: `init` has not been called.
         """
-        return self._box(self.dmb.track(rgb_array(image)))
+        return self._box(self.dmb.track(image))
 
     def track(
         self, img_files: Sequence[Any], box: ArrayLike, visualize: bool = False
@@ -88,18 +91,16 @@ class GOT10kTracker:
         Args:
             img_files: N images: paths, Pillow images or arrays.
             box: x, y, w, h in the first one.
-            visualize: must be False; `dmb track` draws.
+            visualize: show every frame with its box in a window; without a display a warning says so.
 
         Returns:
             Boxes N x 4, the first one as given, and N times in seconds without the reading of files.
 
         Raises:
-            ValueError: no images, or `visualize`.
+            ValueError: no images.
             ImageError: an image cannot be read, or is unusable.
             RegionError: unusable box.
         """
-        if visualize:
-            raise ValueError("GOT10kTracker has no window; leave visualize out, and use `dmb track` to see results")
         if not len(img_files):
             raise ValueError("there are no images to track through; give at least one")
         boxes, times = np.zeros((len(img_files), 4)), np.zeros(len(img_files))
@@ -112,7 +113,24 @@ class GOT10kTracker:
                 self.init(image, box)
                 boxes[0] = np.asarray(box)
             times[index] = time.perf_counter() - start
+            if visualize:
+                visualize = self._show(image, boxes[index])
+        if visualize:
+            cv2.destroyWindow(self.name)
         return boxes, times
+
+    def _show(self, image: Any, box: NDArray[np.float64]) -> bool:
+        """Draw a frame in a window; returns whether there is one."""
+        if not has_display():
+            warnings.warn("there is no display to show frames on; the boxes are tracked all the same", stacklevel=3)
+            return False
+        shown = cv2.cvtColor(self.dmb.levels(check_image(image)), cv2.COLOR_RGB2BGR)
+        left, top = (round(float(value)) - self.origin for value in box[:2])
+        right, bottom = round(left + float(box[2])) - 1, round(top + float(box[3])) - 1
+        cv2.rectangle(shown, (left, top), (right, bottom), (0, 0, 255), 2)
+        cv2.imshow(self.name, shown)
+        cv2.waitKey(1)
+        return True
 
     def _box(self, result: Result) -> NDArray[np.float64]:
         x, y, width, height = result.box
@@ -123,9 +141,7 @@ def _read(image: Any) -> Any:
     """Read an image file; images are returned as they are."""
     if not isinstance(image, str | os.PathLike):
         return image
-    from tracker.media.pictures import DAMAGED, read_image
-
     try:
-        return read_image(Path(image))
-    except DAMAGED as error:
-        raise ImageError(f"the image '{image}' cannot be read ({error}); name an existing image file") from error
+        return read(Path(image))
+    except ImageError as error:
+        raise ImageError(f"the image '{image}' {error}; name an existing image file") from error

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +62,13 @@ def _device(text: str) -> str:
     return text.lower()
 
 
+def _range(text: str) -> tuple[float, float]:
+    low, high = (float(part) for part in text.split(","))
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError
+    return low, high
+
+
 def _absolute(text: str) -> str:
     path = os.path.expanduser(text)
     if not os.path.isabs(path):
@@ -92,6 +100,7 @@ def _choice(literal: object) -> Kind:
 DEVICE = Kind(_device, "auto, cpu, cuda or cuda:<number>")
 SWITCH = Kind(_switch, "on or off")
 FILE = Kind(str, "a file")
+RANGE = Kind(_range, "two numbers, LOW,HIGH")
 LOG_FILE = Kind(_absolute, "an absolute path (the toolkit starts trackers elsewhere)")
 
 
@@ -218,6 +227,13 @@ class Settings:
     )
     box2seg: bool | None = setting(
         "DMB_BOX2SEG", SWITCH, "turn a first box or polygon into a mask", parameter="box2seg.enabled"
+    )
+    range: tuple[float, float] | None = setting(
+        "DMB_RANGE",
+        RANGE,
+        "the values of pictures with more than 8 bits that become black and white",
+        unset="percentiles 0.5 and 99.5 of the first picture",
+        example="7000,9000",
     )
     answer: Answer = setting(
         "DMB_ANSWER",

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from tracker.config import TrackerConfig
+from tracker.data.images import Levels
 from tracker.engine import Engine
 from tracker.errors import UserError
 from tracker.framing import Framing
@@ -130,6 +131,7 @@ def _target(dmb: DMB) -> Snapshot:
     facts: dict[str, Any] = {name: getattr(dmb, name) for name in NUMBERS}
     facts |= {name: list(getattr(dmb, name)) for name in POINTS}
     facts |= {"lost_frames": dmb.localiser.lost_frames, "framing": asdict(dmb.framing), "view": None}
+    facts |= {"value_range": dmb.levels.limits}
     tensors: dict[str, Tensor] = {}
     for name, shape in (("shape", dmb.shape), ("trusted_shape", dmb.trusted_shape)):
         tensors |= {f"{name}.mask": _tensor(shape.mask), f"{name}.polygon": _tensor(shape.polygon)}
@@ -155,6 +157,8 @@ def _restore(dmb: DMB, content: _Content) -> None:
     dmb.gate.restore(content.part("gate"))
     target = content.part("target")
     dmb.localiser.lost_frames = target.facts["lost_frames"]
+    limits = target.facts.get("value_range")
+    dmb.levels = Levels(None if limits is None else _point(limits))
     for name in NUMBERS:
         setattr(dmb, name, target.facts[name])
     framing = target.facts["framing"]

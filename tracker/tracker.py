@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from tracker.box2seg import pseudo_mask
 from tracker.config import TrackerConfig, TrustConfig
+from tracker.data.images import Levels, Range, check_image
 from tracker.engine import Engine
 from tracker.errors import UserError
 from tracker.framing import Framing
@@ -29,7 +31,6 @@ from tracker.geometry.region import (
     polygon_from_box,
 )
 from tracker.geometry.rotated_box import fit_rotated_box
-from tracker.image import check_image
 from tracker.localisation import Localiser, Located, Point
 from tracker.memory.appearance import AppearanceMemory
 from tracker.memory.quality import Decision, QualityGate
@@ -43,13 +44,24 @@ SOFT_BORDER = 9  # crop pixels; side of the square by which the answered mask is
 FAILED_CONFIDENCE = 0.2  # upper bound of the confidence where the answer is only the last shape, moved
 
 
+def _read_only(array: NDArray[Any]) -> Any:
+    """A view that cannot be written to: the next answers are made from the array."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, stacklevel=5)
+
+
 class StateError(UserError):
     """`track` was called before `initialize`."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The answer to one frame.
+    """The answer to one frame. Its arrays are read-only, since the next answers come from them: draw on a `copy()`.
 
     Attributes:
         mask: H x W bool, the target; never empty.
@@ -108,6 +120,7 @@ class DMB:
         self.trusted_shape = Shape.empty()  # the last one that was believed; moves start from it, so none adds up
         self.initial_area = 1.0  # of the rotated box in the first frame, in units of `initial_size`'s product
         self.initial_size: Point = (0.0, 0.0)
+        self.levels = Levels()  # of images with more than 8 bits
         self.view: View | None = None  # where the last mask was segmented; None in the first frame and for moved shapes
 
     @property
@@ -115,20 +128,25 @@ class DMB:
         """When a mask is believed: more easily where masks are wanted than where only boxes are."""
         return self.config.trust_mask if self.masks else self.config.trust
 
-    def initialize(self, image: NDArray[np.uint8], region: object, *, masks: bool = True) -> Result:
+    def initialize(
+        self, image: object, region: object, *, masks: bool = True, value_range: Range | None = None
+    ) -> Result:
         """Start on a target.
 
         Args:
-            image: H x W x 3 RGB uint8 (or H x W grey).
+            image: H x W x 3 RGB uint8, or H x W gray, or a Pillow image. Integers of more bits and floats become 8 bit
+                by one range of values for the whole sequence, see `tracker.data.images.Levels`; a warning tells it.
             region: box (x, y, w, h), polygon (n x 2) or mask (H x W), see `parse_region`.
             masks: masks are wanted, at the full size of the closer crop. False where only boxes will be read, after a
                 box or a polygon: then the crop is smaller.
+            value_range: the values of such images that become black and white; None to take them from this image.
 
         Raises:
             ImageError: unusable image.
             RegionError: unusable region.
         """
-        image = check_image(image)
+        self.levels = Levels(value_range, _warn, option="value_range=(low, high)")
+        image = self.levels(check_image(image))
         self.engine.begin(image)
         parsed = parse_region(region, image.shape[:2])
         self.frame_index = -1  # until all has succeeded: half a start is no state to track from
@@ -158,8 +176,8 @@ class DMB:
         self.frame_index = 0
         return self._result(1.0, segmented=True, decision=None, peak=self.centre)
 
-    def track(self, image: NDArray[np.uint8]) -> Result:
-        """Find the target in the next frame.
+    def track(self, image: object) -> Result:
+        """Find the target in the next frame, an image as in `initialize`.
 
         Raises:
             ImageError: unusable image.
@@ -167,7 +185,7 @@ class DMB:
         """
         if self.frame_index < 0:
             raise StateError("track was called before initialize; call initialize(image, region) first")
-        image = check_image(image)
+        image = self.levels(check_image(image))
         self.engine.begin(image)
         self.frame_index += 1
         located = self.localiser.locate(image, self.centre, self.size)
@@ -418,8 +436,8 @@ class DMB:
     def _result(self, confidence: float, *, segmented: bool, decision: Decision | None, peak: Point) -> Result:
         shape = self.shape
         return Result(
-            mask=shape.mask,
-            polygon=shape.polygon,
+            mask=_read_only(shape.mask),
+            polygon=_read_only(shape.polygon),
             box=self.framing.box(box_from_mask(shape.mask)),
             confidence=confidence,
             frame_index=self.frame_index,

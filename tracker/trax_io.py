@@ -6,18 +6,15 @@ look like so that nobody counts it as empty.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import math
-import stat
 from pathlib import Path
 from typing import Literal, Protocol
 
-import cv2
 import numpy as np
 import trax  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from tracker.data.images import ImageError, Pixels, decode, read_bytes
 from tracker.errors import UserError
 from tracker.geometry.region import MAX_RUNS, RegionError, clean_mask
 
@@ -77,54 +74,25 @@ def image_name(source: Source) -> str:
     return "encoded frame" if isinstance(source, bytes) else "frame in memory"
 
 
-def read_image(source: Source) -> Image:
-    """Decode an image into H x W x 3 RGB.
+def read_image(source: Source) -> Pixels:
+    """Decode an image into H x W x 3 RGB, in its own depth; `tracker.data.images.Levels` makes it 8 bit.
 
-    Files and encoded bytes may be colour, grey, palette, with alpha or 16 bit; they are decoded as by the
-    toolkit (OpenCV, EXIF orientation applied). An image in memory is RGB or grey by the protocol.
+    Files and encoded bytes: see `tracker.data.images.decode`, upright as in the toolkit. An image in memory is RGB or
+    gray by the protocol, of 8 or 16 bit.
 
     Raises:
         FrameError: missing, empty, truncated or no image.
     """
     if isinstance(source, np.ndarray):
-        return _from_memory(source)
-    if isinstance(source, bytes):
-        return _decode(source, image_name(source))
+        return np.repeat(source, 3, axis=2) if source.shape[2] == 1 else np.ascontiguousarray(source)
     try:
-        mode = source.stat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # reading could wait, or go on, for ever
-            raise OSError(errno.EINVAL, "a pipe or device, no file")
-        content = source.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        reason = getattr(error, "strerror", None) or str(error)
-        raise FrameError(f"{image_name(source)} cannot be read ({reason}); check the dataset") from error
-    return _decode(content, image_name(source))
-
-
-def _decode(content: bytes, name: str) -> Image:
-    bgr = None
-    if content and not _truncated(content):
-        with contextlib.suppress(cv2.error):
-            bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise FrameError(f"{name} is damaged or no image ({len(content)} bytes); restore it")
-    return np.ascontiguousarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _truncated(content: bytes) -> bool:
-    """Whether the end of a JPEG or PNG is missing, which OpenCV fills with grey without an error."""
-    if content.startswith(b"\xff\xd8\xff"):  # in coded data no marker follows 0xff, so the last scan must end
-        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
-    return content.startswith(b"\x89PNG") and b"IEND" not in content[-1024:]
-
-
-def _from_memory(pixels: NDArray) -> Image:
-    """H x W x 1 or 3, 8 or 16 bit, to H x W x 3 of 8 bit."""
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)  # as OpenCV reads 16-bit files
-    if pixels.shape[2] == 1:
-        pixels = np.repeat(pixels, 3, axis=2)
-    return np.ascontiguousarray(pixels, np.uint8)
+        content = source if isinstance(source, bytes) else read_bytes(source)
+    except ImageError as error:
+        raise FrameError(f"{image_name(source)} {error}; check the dataset") from error
+    try:
+        return decode(content)
+    except ImageError as error:
+        raise FrameError(f"{image_name(source)} {error}; restore it") from error
 
 
 def read_region(region: trax.Region, shape: tuple[int, int]) -> tuple[Kind, NDArray]:

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -143,6 +144,16 @@ def sentence(error: Exception, log: Log) -> str:
     return f"unexpected {type(error).__name__}: {error}; the traceback is in the log, please report it"
 
 
+def load_session(log: Log) -> ModuleType | None:
+    """The module that speaks TraX; None where its library is missing or another one, which is told then."""
+    try:
+        from tracker import trax_session
+    except (ImportError, AttributeError, OSError) as error:
+        log.write(f"error: no TraX library ({error}); pip install vot-trax (the package 'trax' is another)")
+        return None
+    return trax_session
+
+
 def serve(settings: Settings, load: Load, log: Log, failure: str | None = None) -> int:
     """Load the model, then serve the client that has started this process.
 
@@ -155,10 +166,8 @@ def serve(settings: Settings, load: Load, log: Log, failure: str | None = None) 
     Returns:
         The exit code.
     """
-    try:
-        from tracker import trax_session
-    except (ImportError, AttributeError, OSError) as error:
-        log.write(f"error: no TraX library ({error}); pip install vot-trax (the package 'trax' is another)")
+    trax_session = load_session(log)
+    if trax_session is None:
         return FAILURE
     model = None
     if failure is None:
@@ -171,7 +180,7 @@ def serve(settings: Settings, load: Load, log: Log, failure: str | None = None) 
     if model is None:
         trax_session.refuse(server, failure or "")
         return FAILURE
-    session = trax_session.Session(server, relay, model.create, settings.answer)
+    session = trax_session.Session(server, relay, model.create, settings.answer, settings.range, log.write)
     reason = None
     try:
         session.run()
@@ -190,6 +199,8 @@ def serve(settings: Settings, load: Load, log: Log, failure: str | None = None) 
 
 def check(settings: Settings, load: Load, log: Log) -> int:
     """Load and warm up, say so, and end; returns the exit code."""
+    if load_session(log) is None:
+        return FAILURE
     start = time.perf_counter()
     try:
         model = load(settings)

@@ -13,6 +13,7 @@ from typing import Protocol, cast, get_args
 
 import trax  # type: ignore[import-untyped]
 
+from tracker.data.images import Levels, Range
 from tracker.errors import UserError
 from tracker.settings import Answer, SettingsError
 from tracker.trax_io import (
@@ -64,6 +65,9 @@ class Session:
         relay: through which it runs.
         create: makes one more tracker; all share one model.
         answer: wanted kind of region, "auto" for the kind of the initialisation.
+        value_range: the values of frames with more than 8 bits that become black and white; None for those of the
+            frame of each initialisation, see `tracker.data.images.Levels`.
+        note: takes a sentence about such frames.
         initialisations: of an object, so far.
         frames: tracked, so far; each counts once, however many objects it has.
         seconds: spent in trackers.
@@ -74,11 +78,14 @@ class Session:
     relay: Relay
     create: Callable[[], Tracker]
     answer: Answer = "auto"
+    value_range: Range | None = None
+    note: Callable[[str], None] = lambda sentence: None
     initialisations: int = 0
     frames: int = 0
     seconds: float = 0.0
     where: str = ""
     _targets: list[Target] = field(default_factory=list)
+    _levels: Levels = field(default_factory=Levels)
     _pool: list[Tracker] = field(default_factory=list)  # costly to make; they can be initialised again
 
     def run(self) -> None:
@@ -121,12 +128,14 @@ class Session:
             raise SessionError("the request holds no colour image; this tracker needs the channel 'color'")
         ticket = self.relay.take(picture.path()) if isinstance(picture, trax.FileImage) else None
         source = image_source(picture) if ticket is None else ticket
-        image = read_image(source)
+        pixels = read_image(source)
         start = time.perf_counter()
         if request.type == trax.TraxStatus.INITIALIZE:
             self._targets = []
+            self._levels = Levels(self.value_range, self.note, option="DMB_RANGE=LOW,HIGH")
         elif not self._targets:
             raise SessionError("a frame came before any initialisation; initialise first")
+        image = self._levels(pixels)
         self.where = f"{image_name(source)}: "
         results = [target.tracker.track(image) for target in self._targets]
         self.frames += bool(results)

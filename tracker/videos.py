@@ -8,9 +8,6 @@ from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tracker.assembly import load_tracker
 from tracker.config import TrackerConfig
 from tracker.engine import Engine
@@ -46,15 +43,8 @@ def shared_engine(
     return model if isinstance(model, Engine) else Engine(model), config
 
 
-def rgb_array(image: Any) -> NDArray[np.uint8]:
-    """An image of Pillow's as H x W x 3 RGB uint8; everything else is returned as it is."""
-    if isinstance(image, np.ndarray) or not hasattr(image, "convert"):
-        return image  # type: ignore[no-any-return]  # `DMB` words the complaint about what is no image
-    return np.array(image.convert("RGB"))
-
-
-def read_video(video: Video) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frames of a video, H x W x 3 RGB.
+def read_video(video: Video) -> Iterator[Any]:
+    """Yield the frames of a video, as `DMB.track` takes them.
 
     Args:
         video: a path of whatever `dmb track` reads (a video file, a folder of images, a pattern such as
@@ -64,7 +54,7 @@ def read_video(video: Video) -> Iterator[NDArray[np.uint8]]:
         SourceError: there is no such file, or it is unusable.
     """
     if not isinstance(video, str | os.PathLike):
-        yield from map(rgb_array, video)
+        yield from video
         return
     from tracker.media.frames import Selection
     from tracker.media.sources import open_source

@@ -26,7 +26,7 @@ from vot_workspace.configuration import (
 )
 from vot_workspace.dataset import FACTS, provide, sequence_names, with_facts
 from vot_workspace.layout import LIST, read_list, toolkit_stacks
-from vot_workspace.toolkit import read_log
+from vot_workspace.toolkit import read_log, vot_command
 from vot_workspace.writer import STACKS, WorkspaceError
 
 SHORT_NAMES = {
@@ -192,7 +192,7 @@ def _download(stack: Stack, folder: Path, environ: Mapping[str, str], say: Calla
         place.mkdir()
         (place / SEQUENCES).symlink_to(folder.absolute())
         log = Path(scratch, "log")
-        words = [sys.executable, "-m", "vot", "initialize", stack.name, "--workspace", str(place)]
+        words = vot_command("initialize", stack.name, "--workspace", str(place))
         environment = {**environ, "TMPDIR": scratch}
         with (
             subprocess.Popen(

@@ -49,7 +49,7 @@ def write_configuration(
         stack: what its configuration calls the stack.
         file: the stack where it is one of ours: it is copied, since the toolkit looks for it there; None for the
             toolkit's own.
-        registry: a trackers.ini. Beside ours, the workspace's own is named for trackers of the user; the toolkit
+        registry: a trackers.ini. Before ours, the workspace's own is named for trackers of the user; the toolkit
             passes over it as long as it is not there.
         renew: write the configuration and the stack anew.
 
@@ -62,7 +62,7 @@ def write_configuration(
     if not complete:  # first: without it, the next call would take what is here for something else
         places = [os.path.relpath(registry, directory.resolve())]
         if registry == REGISTRY:
-            places.append(OWN_TRACKERS)
+            places.insert(0, OWN_TRACKERS)  # first: of two trackers with one name the toolkit takes the first
         content = {"registry": places, "stack": stack, "sequences": SEQUENCES}
         replace_file(directory / CONFIGURATION, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     if file is not None and (renew or not (directory / stack).is_file()):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import configparser
 import importlib.util
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,39 @@ def read_list(folder: Path) -> dict[str, Path]:
     return {path.name: path.absolute() for path in paths}
 
 
+def check_truth(sequence: Path) -> None:
+    """Read a sequence's ground truth as the toolkit does, which tells neither the file nor the line of a mistake.
+
+    Raises:
+        WorkspaceError: a line is no region; the message names it.
+    """
+    for path in sorted(sequence.glob("groundtruth*.txt")):
+        try:
+            text = path.read_bytes().decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise WorkspaceError(f"'{path}' cannot be read ({error}); save it as plain text in UTF-8") from error
+        if text.startswith("\ufeff"):
+            raise WorkspaceError(f"'{path}' begins with a byte order mark; save it as UTF-8 without one")
+        for number, line in enumerate(text.splitlines(), 1):
+            if not line.strip():
+                raise WorkspaceError(f"'{path}', line {number} is empty; write nan,nan,nan,nan where nothing is seen")
+            if not _is_region(line.strip()):
+                raise WorkspaceError(
+                    f"'{path}', line {number}: '{line.strip()[:60]}' is no region; write x,y,w,h or a polygon's "
+                    "x1,y1,x2,y2,x3,y3, ... with commas between the numbers, or a mask"
+                )
+
+
+def _is_region(line: str) -> bool:
+    try:
+        numbers = [float(word) for word in line.removeprefix("m").split(",")]
+    except ValueError:
+        return False
+    if line.startswith("m"):
+        return len(numbers) > 4 and all(map(float.is_integer, numbers))
+    return len(numbers) in (1, 4) or (len(numbers) >= 6 and len(numbers) % 2 == 0)
+
+
 def frame_count(sequence: Path) -> int:
     """Frames of a sequence as far as its files tell: its own word, or the lines of its ground truth."""
     facts = sequence / "sequence"
@@ -142,23 +175,40 @@ def frame_count(sequence: Path) -> int:
     return max((path.read_bytes().count(b"\n") for path in sequence.glob("groundtruth*.txt")), default=0)
 
 
-def known_trackers(places: Iterable[Path]) -> dict[str, str]:
+def known_trackers(places: Iterable[Path], note: Callable[[str], None] = lambda sentence: None) -> dict[str, str]:
     """Trackers that files and folders register: the name of the folder with their results, by identifier.
+
+    Args:
+        places: in the order in which the toolkit reads them; of several trackers with one name it takes the first.
+        note: takes a sentence for every tracker that it passes over.
 
     Raises:
         WorkspaceError: a file is not readable.
     """
     found: dict[str, str] = {}
+    homes: dict[str, Path] = {}
     files: list[Path] = []
     for place in places:
         files += [place / name for name in TRACKER_FILES] if place.is_dir() else [place]
-    for path in dict.fromkeys(files):
+    for path in dict.fromkeys(map(Path, map(os.path.normpath, files))):
         if not path.is_file():
             continue
         for name, entry in _entries(path).items():
+            home = homes.setdefault(name, path)
+            if home != path:
+                note(f"[{name}] is in '{home}' and in '{path}'; the toolkit takes the first one, rename the other")
+                continue
             version = entry.get("version")
-            found.setdefault(name, name if version is None else f"{name}@{version}")
+            found[name] = name if version is None else f"{name}@{version}"
     return found
+
+
+def entry_of(name: str, places: Iterable[Path]) -> Mapping[str, Any]:
+    """What the first of the files and folders that knows a tracker says of it; nothing where none does."""
+    files: list[Path] = []
+    for place in places:
+        files += [place / file for file in TRACKER_FILES] if place.is_dir() else [place]
+    return next((_entries(path)[name] for path in files if path.is_file() and name in _entries(path)), {})
 
 
 def _entries(path: Path) -> Mapping[str, Mapping[str, Any]]:

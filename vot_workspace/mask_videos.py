@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from tracker.benchmarks.sequences import (
     IMAGE_SUFFIXES,
     READ_ERRORS,
-    VOID,
     MaskSequence,
     SequenceError,
     choose,
     open_sequences,
 )
-from tracker.training.data import DataError, Frame
+from tracker.data import images
+from tracker.data.images import ImageError, Levels
+from tracker.data.masks import VOID, Ids, MaskError, MaskReader, on_stderr, values_of
+from tracker.training.data import DataError
 from tracker.training.readers.video_folders import find_video_folders
 from vot_workspace.writer import JPEG_QUALITY
 
@@ -41,17 +41,19 @@ class MaskVideo:
         labels: their object ids H x W.
         left_out: how many images without a mask there are besides.
         source: reads the images.
+        levels: brings images with more than 8 bits to 8 bit.
     """
 
     name: str
     images: list[str]
-    labels: list[NDArray[np.uint8]]
+    labels: list[Ids]
     left_out: int
     source: MaskSequence
+    levels: Levels = field(default_factory=lambda: Levels(tell=on_stderr))
 
     def objects(self) -> list[int]:
         """Ids of the objects, without void."""
-        found = set[int]().union(*(np.unique(label).tolist() for label in self.labels)) - {0}
+        found = set[int]().union(*map(values_of, self.labels))
         return sorted(found - {VOID} if len(found) > 1 else found)
 
     def write_image(self, index: int, path: Path) -> None:
@@ -63,12 +65,15 @@ class MaskVideo:
         name = self.images[index]
         where = f"'{self.source.where}/{name}'"
         data = _read(self.source, name)
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # masks are drawn on the stored pixels
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-        if image is None or image.shape[:2] != self.labels[index].shape:
-            raise SequenceError(f"{where} is damaged, or of another size than its mask; restore it")
+        try:
+            pixels = images.decode(data, upright=False)
+        except ImageError as error:
+            raise SequenceError(f"{where} {error}; restore it") from error
+        if pixels.shape[:2] != self.labels[index].shape:
+            raise SequenceError(f"{where} is of another size than its mask; restore it")
         if PurePosixPath(name).suffix.lower() not in JPEG:
-            data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+            bgr = cv2.cvtColor(self.levels(pixels), cv2.COLOR_RGB2BGR)
+            data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
         path.write_bytes(data)
 
 
@@ -96,14 +101,13 @@ def decode(sequence: MaskSequence) -> MaskVideo:
     stems = sorted(images.keys() & masks.keys())
     if len(stems) < 2:
         raise SequenceError(f"'{sequence.where}' holds fewer than two images with a mask (.png) of the same name")
-    labels = []
+    labels: list[Ids] = []
+    reader = MaskReader(on_stderr)
     for stem in stems:
         try:
-            labels.append(Frame(f"{sequence.name}/{stem}", b"", _read(sequence, masks[stem])).ids())
-        except DataError:
-            raise SequenceError(
-                f"'{sequence.where}': mask '{masks[stem]}' is damaged, or holds no object ids but colours; restore it"
-            ) from None
+            labels.append(reader.decode(_read(sequence, masks[stem]), f"mask '{sequence.where}/{masks[stem]}'"))
+        except MaskError as error:
+            raise SequenceError(str(error)) from error
         if labels[-1].shape != labels[0].shape:
             raise SequenceError(f"'{sequence.where}': mask '{masks[stem]}' is of another size than the first one")
     return MaskVideo(sequence.name, [images[stem] for stem in stems], labels, len(images) - len(stems), sequence)

@@ -12,12 +12,14 @@ import math
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.data.images import ImageError, Levels, read
 from tracker.errors import UserError
 from tracker.geometry.region import Box, RegionError, box_from_mask, box_from_polygon, parse_region
 
@@ -148,16 +150,16 @@ class Baseline:
         return self._box, True
 
 
-def read_frame(path: str) -> NDArray[np.uint8]:
-    """Read an image, BGR.
+def read_frame(path: str, levels: Levels) -> NDArray[np.uint8]:
+    """Read an image, BGR of 8 bit.
 
     Raises:
         BaselineError: there is none.
     """
-    image = cv2.imread(path, cv2.IMREAD_COLOR)
-    if image is None:
-        raise BaselineError(f"frame '{path}' is missing or damaged; check the dataset")
-    return image  # type: ignore[return-value]
+    try:
+        return np.ascontiguousarray(levels(read(Path(path)))[:, :, ::-1])
+    except ImageError as error:
+        raise BaselineError(f"frame '{path}' {error}; check the dataset") from error
 
 
 def read_box(region: trax.Region) -> Box:
@@ -190,6 +192,7 @@ def serve(server: trax.Server, baseline: Baseline) -> None:
     """
     import trax
 
+    levels = Levels()
     while True:
         try:
             request = server.wait()
@@ -197,7 +200,9 @@ def serve(server: trax.Server, baseline: Baseline) -> None:
             return
         if request.type == trax.TraxStatus.QUIT:
             return
-        image = read_frame(request.image[trax.ImageChannel.COLOR].path())
+        if request.type == trax.TraxStatus.INITIALIZE:
+            levels = Levels()
+        image = read_frame(request.image[trax.ImageChannel.COLOR].path(), levels)
         if request.type == trax.TraxStatus.INITIALIZE:
             box, found = baseline.initialize(image, read_box(request.objects[0][0])), True
         else:

@@ -9,6 +9,7 @@ one that the toolkit itself has begun, goes on where it stopped.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import time
@@ -17,11 +18,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vot_workspace.layout import CONFIGURATION, Layout, frame_count, known_trackers, registry_places
+from tracker.files import replace_file
+from vot_workspace.layout import (
+    CONFIGURATION,
+    Layout,
+    check_truth,
+    entry_of,
+    frame_count,
+    known_trackers,
+    registry_places,
+)
 from vot_workspace.trajectories import SETTLED, is_finished, read_trajectories
 from vot_workspace.worker import Command, Task, Worker, publish_part, stop
 from vot_workspace.writer import REGISTRY, WorkspaceError
 
+SETTINGS = "dmb_settings.json"  # in a tracker's folder of results
 PARTS = ".dmb_evaluate"  # folder in the workspace for those of the processes
 POLL = 0.1  # seconds
 
@@ -43,13 +54,18 @@ class Outcome:
     interrupted: int | None = None
 
 
-def results_folders(layout: Layout, trackers: Sequence[str], places: Sequence[Path]) -> dict[str, str]:
+def results_folders(
+    layout: Layout, trackers: Sequence[str], places: Sequence[Path], note: Callable[[str], None] = lambda line: None
+) -> dict[str, str]:
     """Check trackers; returns the names of their results' folders by what the user has typed.
+
+    `note` takes a sentence for each of them that is registered twice.
 
     Raises:
         WorkspaceError: a tracker that nobody has registered; the message lists the known ones.
     """
-    known = known_trackers(places)
+    twice: list[str] = []
+    known = known_trackers(places, twice.append)
     found = {}
     for tracker in dict.fromkeys(trackers):
         name, at, version = tracker.partition("@")
@@ -60,6 +76,9 @@ def results_folders(layout: Layout, trackers: Sequence[str], places: Sequence[Pa
                 f"registers it with --registry, for instance {REGISTRY}"
             )
         found[tracker] = tracker if at else known[name]
+        for sentence in twice:
+            if sentence.startswith(f"[{name}] "):
+                note(f"note: {sentence}")
     return found
 
 
@@ -161,8 +180,12 @@ def evaluate_workspace(
     Raises:
         WorkspaceError: unknown tracker or experiment, or another evaluation is running.
     """
-    folders = results_folders(layout, trackers, registry_places(layout, registry, environ))
+    folders = results_folders(layout, trackers, registry_places(layout, registry, environ), say)
     chosen = choose_experiments(layout, experiments)
+    for sequence in layout.sequences.values():
+        check_truth(sequence)
+    for name in folders.values():
+        note_settings(layout, name, registry_places(layout, registry, environ), environ, say)
     with locked(layout.directory) as lock:
         _salvage(layout.directory)
         tasks = [
@@ -178,6 +201,39 @@ def evaluate_workspace(
             say(f"{done} of {len(tasks)} sequences are finished already")
         command, outcome = Command(registry, experiments, environment, lock), Outcome(len(tasks), done)
         return _Pool(layout, command, workers, outcome, give_up, say).run(left, interrupted)
+
+
+def note_settings(
+    layout: Layout, results: str, places: Sequence[Path], environ: Mapping[str, str], note: Callable[[str], None]
+) -> None:
+    """Keep with what settings a tracker's results are made, and tell where they were others before.
+
+    Args:
+        layout: the workspace.
+        results: name of the tracker's folder of results.
+        places: where trackers are registered.
+        environ: environment of the processes, of which DMB_* counts; the number of threads is nobody's choice here.
+        note: takes a sentence.
+    """
+    settings = {name: text for name, text in environ.items() if name.startswith("DMB_") and text}
+    settings |= {str(name): str(text) for name, text in entry_of(results.partition("@")[0], places).items()}
+    for name in ("DMB_THREADS", "DMB_LOG", "env_dmb_log", "timeout", "label", "tags"):
+        settings.pop(name, None)
+    folder = layout.directory / "results" / results
+    path, made = folder / SETTINGS, json.dumps(settings, sort_keys=True, indent=1)
+    try:
+        before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if before is None and not any(folder.glob("*/*/*")):
+            folder.mkdir(parents=True, exist_ok=True)
+            replace_file(path, made)
+    except (OSError, ValueError):  # a note is no reason not to evaluate
+        return
+    if isinstance(before, dict) and before != settings:
+        changed = sorted(name for name in before.keys() | settings.keys() if before.get(name) != settings.get(name))
+        note(
+            f"note: the results in '{folder}' were made with other settings ({', '.join(changed)}) and are kept; "
+            "delete that folder to measure anew, or give the tracker another name"
+        )
 
 
 def _is_done(layout: Layout, experiments: Mapping[str, dict[str, object]], task: Task) -> bool:

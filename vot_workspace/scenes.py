@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.data.images import ImageError, read
+
 CUT_OUT_SIZE = 160  # longer side of a cut-out, pixels
 
 
@@ -57,10 +59,10 @@ def _read(name: str) -> NDArray[np.uint8]:
     import skimage.data
 
     path = Path(skimage.data.__file__).parent / name
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise FileNotFoundError(f"'{path}' is missing: scikit-image came without its photographs; reinstall it")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+    try:
+        return read(path)
+    except ImageError as error:
+        raise FileNotFoundError(f"'{path}' {error}: scikit-image came without its photographs; reinstall it") from error
 
 
 @cache

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
             for table in read_scores(workspace / "analysis" / f"{options.name}.json"):
                 print(f"\n{workspace} ({table.experiment})")
                 print("\n".join(f"  {line}" for line in table.lines()))
+                if any(math.isnan(row.get("EAO", 0.0)) for row in table.scores.values()):
+                    print("  EAO is nan: no sequence is as long as the bounds in the workspace's stack ask for; track")
+                    print("  longer sequences, or lower the bounds there and analyse again")
             report = workspace / "reports" / options.name / "report.html"
             if report.is_file():
                 print(f"  report: {report.resolve()}")

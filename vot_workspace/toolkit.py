@@ -7,6 +7,7 @@ starts it looks at the results.
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,26 @@ from pathlib import Path
 
 from tracker.errors import UserError
 
+QUOTED = (
+    "import runpy, shlex, sys; sys.executable = shlex.quote(sys.executable); "
+    "runpy.run_module('vot', run_name='__main__', alter_sys=True)"
+)
 LOG = "vot.log"  # below a workspace
 
 
 class EvaluationError(UserError):
     """The toolkit or the tracker failed; the message says where and with which words."""
+
+
+def vot_command(*arguments: str) -> list[str]:
+    """The command line that runs the toolkit.
+
+    It never imports from the current folder. Where Python's own path holds a space, the toolkit, which takes the
+    command lines of trackers apart at spaces, is given the path in quotes.
+    """
+    if shlex.quote(sys.executable) == sys.executable:
+        return [sys.executable, "-P", "-m", "vot", *arguments]
+    return [sys.executable, "-P", "-c", QUOTED, *arguments]
 
 
 def read_log(path: Path) -> list[str]:
@@ -51,7 +67,7 @@ class Toolkit:
 
     def run(self, workspace: Path, *arguments: str) -> int:
         """Run a command in a workspace, with its output in `vot.log` there; returns the exit code."""
-        words = [sys.executable, "-m", "vot", *arguments, "--workspace", str(workspace)]
+        words = vot_command(*arguments, "--workspace", str(workspace))
         with (workspace / LOG).open("wb") as log:
             done = subprocess.run(
                 words,

@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,7 +20,7 @@ from pathlib import Path
 import yaml
 
 from vot_workspace.layout import CONFIGURATION, LIST, Layout
-from vot_workspace.toolkit import LOG, last_words, read_log
+from vot_workspace.toolkit import LOG, last_words, read_log, vot_command
 from vot_workspace.trajectories import link, read_trajectories
 
 GRACE = 3.0  # seconds that ended processes may take
@@ -73,7 +72,7 @@ class Command:
         registry = [] if self.registry is None else ["--registry", str(self.registry.absolute())]
         chosen = [] if self.experiments is None else ["--experiments", ",".join(self.experiments)]
         evaluate = ["evaluate", "--persist", "--workspace", str(workspace), *chosen, task.tracker]
-        return [sys.executable, "-m", "vot", *registry, *evaluate]
+        return vot_command(*registry, *evaluate)
 
 
 def write_part(part: Path, layout: Layout, task: Task) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.benchmarks.davis import Source
+from tracker.data.masks import write_ids
 from tracker.geometry.region import RegionError, parse_region
-from tracker.indexed_png import write_ids
 from tracker.settings import Settings
 
 SHAPE = (40, 60)

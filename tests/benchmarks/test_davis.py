@@ -93,7 +93,7 @@ def test_sentences_about_a_damaged_davis(davis: Path) -> None:
     for action, sentence in (
         (lambda: one.label("00001"), "label '.*one/00001.png' is missing; restore it"),
         (lambda: one.label("00002"), "mask '.*one/00002.png' is damaged or no image"),
-        (lambda: one.image("00003"), "image '.*one/00003.jpg' is damaged; restore it"),
+        (lambda: one.image("00003"), "image '.*one/00003.jpg' is damaged or no image"),
     ):
         with pytest.raises(DavisError, match=sentence):
             action()

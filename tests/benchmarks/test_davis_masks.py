@@ -1,4 +1,4 @@
-"""Masks of ids survive PNG files, whatever kind of PNG file it is."""
+"""Masks that are to be scored have their label's size and ids that count from 1."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.benchmarks.davis_folders import square
-from tracker.benchmarks.davis_masks import DavisError, decode_ids, read_ids
-from tracker.indexed_png import write_ids
+from tracker.benchmarks.davis_masks import DavisError, read_ids
+from tracker.data.masks import write_ids
 
 
 def encoded(values: np.ndarray, mode: str) -> bytes:
@@ -21,30 +21,24 @@ def encoded(values: np.ndarray, mode: str) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
-def test_grey_images_of_any_kind_hold_ids(mode: str) -> None:
-    assert np.array_equal(decode_ids(encoded(square(3, value=2), mode), "x"), square(3, value=2))
-
-
-def test_black_and_white_images_hold_0_and_1() -> None:
-    assert np.array_equal(decode_ids(encoded(square(3, value=255), "1"), "x"), square(3))
-
-
-def test_what_is_no_mask_is_told() -> None:
-    colour = np.zeros((4, 4, 3), np.uint8)
-    colour[0, 0, 0] = 128
-    for data in (encoded(colour, ""), encoded(np.full((4, 4), 300, np.uint16), "")):
-        with pytest.raises(DavisError, match=r"mask 'a/b.png' is a colour or 16-bit image; give object ids"):
-            decode_ids(data, "a/b.png")
+def test_what_is_no_mask_is_told(tmp_path: Path) -> None:
+    colors = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
     whole = encoded(square(3), "L")
-    for data in (b"", b"text", whole[: len(whole) // 2]):
-        with pytest.raises(DavisError, match=r"mask 'a/b.png' is damaged or no image"):
-            decode_ids(data, "a/b.png")
+    for data, sentence in (
+        (encoded(colors, ""), "holds 2[0-9]+ colors, soft borders or a picture; save it as an indexed PNG"),
+        (encoded(square(3).astype(np.uint16) * 300, ""), "holds the id 300; number the objects from 1, at most to 254"),
+        (b"", "is damaged or no image"),
+        (b"text", "is damaged or no image"),
+        (whole[: len(whole) // 2], "is damaged or no image"),
+    ):
+        (tmp_path / "b.png").write_bytes(data)
+        with pytest.raises(DavisError, match=rf"mask '.*/b.png' {sentence}"):
+            read_ids(tmp_path / "b.png", (40, 60))
 
 
 def test_a_mask_of_another_size_and_a_missing_one(tmp_path: Path) -> None:
     write_ids(tmp_path / "a.png", square(3))
     with pytest.raises(DavisError, match=r"a.png' has 60 x 40 pixels, its label has 30 x 20"):
         read_ids(tmp_path / "a.png", (20, 30))
-    with pytest.raises(DavisError, match=r"b.png' is missing; give SEQUENCE/00000.png for every frame"):
+    with pytest.raises(DavisError, match=r"b.png' is missing; name a PNG file"):
         read_ids(tmp_path / "b.png", (20, 30))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tracker.benchmarks.sequences import LabelledFrame, SequenceError, choose, open_sequences, split_label
+from tracker.benchmarks.sequences import LabelledFrame, SequenceError, choose, open_sequences
+from tracker.data.masks import split
 
 SHAPE = (40, 60)
 
@@ -65,11 +66,11 @@ def test_a_tar_file_holds_the_same(tmp_path: Path, prefix: str) -> None:
 def test_void_only_beside_other_ids() -> None:
     ids = label(0)
     ids[:5] = 255
-    mask, void = split_label(ids, palette=False)
+    mask, void = split(ids)
     assert void is not None and void.sum() == 5 * SHAPE[1] and mask.sum() == 400
     assert LabelledFrame(np.zeros((*SHAPE, 3), np.uint8), mask, void).known(ids > 0).sum() == 400
     for only in (label(0, 255), label(0), np.zeros(SHAPE, np.uint8)):
-        mask, void = split_label(only, palette=False)
+        mask, void = split(only)
         assert void is None and np.array_equal(mask, only > 0)
 
 
@@ -90,7 +91,7 @@ def test_damaged_sequences_are_named(tmp_path: Path) -> None:
     with pytest.raises(SequenceError, match=r"00001\.webp"):
         all_frames(tmp_path / "folder", "a")
     (folder / "00001.png").write_bytes(b"")
-    with pytest.raises(SequenceError, match=r"00001\.webp"):
+    with pytest.raises(SequenceError, match=r"00001\.png' is damaged"):
         all_frames(pack(tmp_path / "folder", tmp_path / "all.tar"), "a")
     (tmp_path / "folder" / "empty").mkdir()
     with pytest.raises(SequenceError, match="fewer than two images"):

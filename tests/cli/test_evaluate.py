@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tracker.cli.evaluate import main
-from vot_workspace.layout import frame_count, known_trackers, read_workspace, registry_places
-from vot_workspace.parallel import threads_per_worker
+from vot_workspace.layout import check_truth, frame_count, known_trackers, read_workspace, registry_places
+from vot_workspace.parallel import note_settings, threads_per_worker
 
 REGISTRY = "[Here]\ncommand = here\n[There]\ncommand = there\nversion = 2\n"
 
@@ -51,6 +51,49 @@ def test_what_a_user_may_get_wrong(workspace: Path, tmp_path: Path, capsys: pyte
     )
     (workspace / "trackers.ini").write_text("command = here\n")
     assert "registers no trackers" in refusal(capsys, *where, "Here")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\xef\xbb\xbf0,0,9,9\n", "' begins with a byte order mark; save it as UTF-8 without one"),
+        (b"0,0,9,9\n\n0,0,9,9\n", "', line 2 is empty; write nan,nan,nan,nan where nothing is seen"),
+        (b"0,0,9,9\n0,0,9,9\n\n", "', line 3 is empty"),
+        (b"0,0,9,9\n0\t0\t9\t9\n", "', line 2: '0\t0\t9\t9' is no region; write x,y,w,h or"),
+        (b"0 0 9 9\n", "', line 1: '0 0 9 9' is no region"),
+        (b"0,0,9\n", "', line 1: '0,0,9' is no region"),
+        (b"x,y,w,h\n0,0,9,9\n", "', line 1: 'x,y,w,h' is no region"),
+        (b"m0,0,x\n", "', line 1: 'm0,0,x' is no region"),
+        ("0,0,9,9\n".encode("utf-16"), "' cannot be read ("),
+    ],
+)
+def test_a_mistake_in_the_ground_truth_is_told_with_file_and_line(
+    workspace: Path, capsys: pytest.CaptureFixture[str], content: bytes, told: str
+) -> None:
+    path = workspace / "sequences" / "ball" / "groundtruth.txt"
+    path.write_bytes(content)
+    assert f"'{path}{told}" in refusal(capsys, "--workspace", workspace, "Here")
+
+
+def test_usual_ground_truth_is_understood(workspace: Path) -> None:
+    lines = ["0, 0, 9, 9", "1,2,3,4,5,6,7,8", "nan,nan,nan,nan", "0", "m1,2,3,4,5,6", "1,2,3,4,5,6"]
+    (workspace / "sequences" / "ball" / "groundtruth.txt").write_text("\r\n".join(lines) + "\r\n")
+    check_truth(workspace / "sequences" / "ball")
+
+
+def test_results_of_other_settings_are_told(workspace: Path) -> None:
+    layout, notes = read_workspace(workspace), list[str]()
+    for environ in ({"DMB_GATE": "off", "DMB_THREADS": "2"}, {"DMB_GATE": "off", "DMB_THREADS": "1", "HOME": "x"}):
+        note_settings(layout, "Here", layout.registry, environ, notes.append)
+    assert not notes
+    note_settings(layout, "Here", layout.registry, {"DMB_CROP_SIZE": "256"}, notes.append)
+    (workspace / "trackers.ini").write_text(REGISTRY.replace("command = here", "command = here\nenv_DMB_GATE = off"))
+    note_settings(layout, "Here", layout.registry, {"DMB_GATE": "off"}, notes.append)
+    folder = workspace / "results" / "Here"
+    assert [note.partition(" are kept")[0] for note in notes] == [
+        f"note: the results in '{folder}' were made with other settings (DMB_CROP_SIZE, DMB_GATE) and",
+        f"note: the results in '{folder}' were made with other settings (env_dmb_gate) and",
+    ]
 
 
 def test_the_current_folder_is_no_registry(

@@ -157,7 +157,7 @@ def test_what_was_tracked_before_an_error_is_complete(
     assert command("frames/*.png", "--box", "10,14,20,20") == 1
     captured = capsys.readouterr()
     warning, error = captured.err.splitlines()
-    assert warning.startswith("dmb track: warning: frame 2, 'frames/2.png', cannot be read")
+    assert warning.startswith("dmb track: warning: frame 2, 'frames/2.png', is damaged or no image")
     assert "it is left out" in warning
     assert error.startswith("dmb track: error: frame 5 of 'frames/*.png' has 64 x 30 pixels")
     folder = tmp_path / "frames_tracked"
@@ -240,7 +240,7 @@ def test_without_a_region_one_is_drawn(
     [
         (["nowhere.mp4", "--box", "1,2,3,4"], "'nowhere.mp4' does not exist"),
         (["{clip}", "--box", "90,2,30,40"], "--box 90,2,30,40: the box 90, 2, 30, 40 lies outside the image"),
-        (["{clip}", "--mask", "no.png"], "--mask no.png: there is no such file"),
+        (["{clip}", "--mask", "no.png"], "--mask no.png: the file cannot be read (No such file"),
         (["{clip}", "--box", "1,2,30,40", "--start", "5"], "ends after 5 frames; there is no frame 5"),
         (["{clip}", "--box", "1,2,30,40", "--fps", "5"], "--fps is for images"),
         (["{clip}", "--box", "1,2,30,40", "--output", "{clip}"], "is a file; name a folder with --output"),

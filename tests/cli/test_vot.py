@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import clean_environment
+from tests.conftest import CHECKOUT, clean_environment
 from tracker.cli import vot
 from tracker.signals import SIGNALS
 
@@ -54,6 +54,7 @@ except KeyboardInterrupt:
 def toolkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in which `python -m vot` is the toolkit above; the current one."""
     (tmp_path / "vot.py").write_text(TOOLKIT)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{CHECKOUT}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -83,7 +84,8 @@ def start(toolkit: Path) -> Iterator[Start]:
     def start(*words: str, **options: object) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "tracker.cli.main", "vot", *words],
-            cwd=toolkit, env=clean_environment(), stderr=subprocess.PIPE, text=True, start_new_session=True, **options,
+            cwd=toolkit, env=clean_environment(PYTHONPATH=f"{toolkit}:{CHECKOUT}"), stderr=subprocess.PIPE, text=True,
+            start_new_session=True, **options,
         )  # type: ignore[call-overload]  # fmt: skip
         started.append(process)
         until = time.monotonic() + 120

@@ -318,13 +318,13 @@ def test_damage_in_videos_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert stop.value.code == 2 and "--fps is 0; it must be at least 1" in capsys.readouterr().err
     mask = (folder / "00001.png").read_bytes()
     (folder / "00001.png").write_bytes(mask[:-40])
-    assert "mask '00001.png' is damaged" in refusal(capsys, *command)
-    cv2.imwrite(str(folder / "00001.png"), np.zeros((*SHAPE, 3), np.uint8))
-    assert "holds no object ids but colours" in refusal(capsys, *command)
+    assert "bear/00001.png' is damaged" in refusal(capsys, *command)
+    cv2.imwrite(str(folder / "00001.png"), np.random.default_rng(0).integers(0, 255, (*SHAPE, 3)).astype(np.uint8))
+    assert "colors, soft borders or a picture; save it as an indexed PNG" in refusal(capsys, *command)
     (folder / "00001.png").write_bytes(mask)
     image = (folder / "00001.webp").read_bytes()
     (folder / "00001.webp").write_bytes(image[:9])
-    assert "00001.webp' is damaged, or of another size than its mask" in refusal(capsys, *command)
+    assert "00001.webp' is damaged or no image" in refusal(capsys, *command)
     assert not (tmp_path / "w" / "config.yaml").exists()
     (folder / "00001.webp").write_bytes(image)
     assert run(*command) == 0

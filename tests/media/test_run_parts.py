@@ -115,6 +115,15 @@ def test_a_signal_that_is_ignored_stays_so(number: signal.Signals) -> None:
         signal.signal(number, before)
 
 
+def test_a_folder_without_the_right_to_write_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked: list[Path] = []
+    monkeypatch.setattr(os, "access", lambda path, mode: asked.append(path) or mode != os.W_OK | os.X_OK)
+    with pytest.raises(OutputError, match=r"^'clip_tracked' cannot be written, .*; name another with"):
+        check_folder(Path("clip_tracked"), overwrite=False, source="0")
+    assert asked == [tmp_path]
+
+
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     check_folder(tmp_path / "new", overwrite=False, source="0")
     check_folder(tmp_path, overwrite=False, source="0")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.media.clips import SIZE, StillTracker, answer, scene, square, write_clip
 from tracker.cli import track
-from tracker.indexed_png import write_ids
+from tracker.data.masks import write_ids
 from tracker.media.frames import Frame, Selection, SourceError
 from tracker.media.truth import Truth
 
@@ -52,7 +52,7 @@ def test_what_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "00000.png").write_bytes(b"damaged")
     Image.fromarray(np.zeros((4, 6), np.uint8)).save(tmp_path / "00001.png")
     truth = Truth(tmp_path)
-    with pytest.raises(SourceError, match=r"00000\.png' cannot be read as a mask .*; restore it"):
+    with pytest.raises(SourceError, match=r"00000\.png' is damaged or no image .*; restore it"):
         truth.overlaps(0, {1: answer(square(3))})
     with pytest.raises(SourceError, match=r"00001\.png' has 6 x 4 pixels, the frame 64 x 48; give masks"):
         truth.overlaps(1, {1: answer(square(3))})
@@ -108,7 +108,7 @@ def test_files_are_known_by_their_number(tmp_path: Path, name: str) -> None:
 
 def test_colours_and_soft_borders_are_no_ids(tmp_path: Path) -> None:
     Image.fromarray(ids_of(id100=HERE, id255=THERE)).save(tmp_path / "00000.png")
-    with pytest.raises(SourceError, match=r"00000\.png' holds colours, or grey values between black and white"):
+    with pytest.raises(SourceError, match=r"00000\.png' holds values between black and white"):
         Truth(tmp_path).check(FIRST, [1])
 
 
@@ -119,7 +119,7 @@ def test_masks_of_frames_that_are_not_tracked_are_not_read(tmp_path: Path) -> No
     truth = Truth(tmp_path, Selection(2, 8, 2))
     truth.check(FIRST, [1])
     assert truth.overlaps(2, {1: answer(HERE)}) == {1: 1.0} and truth.overlaps(4, {1: answer(HERE)}) == {}
-    with pytest.raises(SourceError, match=r"8\.png' cannot be read as a mask"):
+    with pytest.raises(SourceError, match=r"8\.png' is damaged or no image"):
         Truth(tmp_path, Selection(8)).check(FIRST, [1])
 
 

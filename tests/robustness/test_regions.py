@@ -19,7 +19,7 @@ from tests.robustness.pictures import HEIGHT, SHAPE, TARGET, WIDTH, frame, targe
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker import DMB
 from tracker.engine import Engine
-from tracker.geometry.region import RegionError
+from tracker.geometry.region import RegionError, parse_region
 
 NAN, INF = math.nan, math.inf
 X, Y, W, H = TARGET
@@ -90,6 +90,12 @@ USABLE: dict[str, Any] = {
     "mask as float": target_mask().astype(np.float64),
     "mask as int64 object ids": target_mask().astype(np.int64) * 7,
     "mask with NumPy's other byte order": target_mask().astype(">f4"),
+    "mask with a channel": target_mask()[:, :, None],
+    "mask in a batch": target_mask()[None],
+    "mask as a picture": target_mask()[:, :, None].repeat(3, 2) * np.uint8(255),
+    "box in a batch": np.array([TARGET]),
+    "two corners": np.array([[X, Y], [X + W - 1, Y + H - 1]]),
+    "contour of OpenCV": np.array([[[40, 30]], [[69, 30]], [[69, 53]], [[40, 53]]], np.int32),
     "mask in Fortran order": np.asfortranarray(target_mask()),
     "mask as reversed view": target_mask()[::-1].copy()[::-1],
     "mask as every other pixel of another": np.repeat(np.repeat(target_mask(), 2, 0), 2, 1)[::2, ::2],
@@ -133,7 +139,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no numbers": ((), "not understood"),
     "a polygon of no points": (np.zeros((0, 2)), "not understood.*n >= 3"),
     "a polygon of one point": ([(40, 30)], "not understood.*n >= 3"),
-    "a polygon of two points": ([(40, 30), (70, 54)], "not understood.*n >= 3"),
     "a polygon of three equal points": ([(40, 30)] * 3, "no area.*not on one line"),
     "a polygon on a row": ([(40, 30), (50, 30), (70, 30)], "no area"),
     "a polygon with NaN": ([(40, 30), (70, NAN), (50, 54)], "NaN or infinity"),
@@ -148,11 +153,20 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "points of three coordinates": ([(1, 2, 3), (4, 5, 6), (7, 8, 9)], "mask has 3 x 3 pixels.*image's size"),
     "an empty mask": (np.zeros(SHAPE, np.bool_), "mask is empty.*ones"),
-    "a mask of minus ones": (-np.ones(SHAPE), "mask is empty"),
+    "a mask of minus ones": (-np.ones(SHAPE), "negative numbers .scores.*scores > 0"),
     "a mask of another size": (np.ones((HEIGHT, WIDTH - 1), np.bool_), "119 x 90 pixels, the image 120 x 90"),
     "a mask with sides exchanged": (np.ones((WIDTH, HEIGHT), np.bool_), "90 x 120 pixels, the image 120 x 90"),
     "a mask without pixels": (np.ones((0, 0), np.bool_), "0 x 0 pixels"),
-    "a mask with a channel": (np.ones((*SHAPE, 1), np.bool_), "not understood.*mask of the image's size 90 x 120"),
+    "a mask with two channels": (np.ones((*SHAPE, 2)) * (0, 1), "not understood.*mask of the image's size 90 x 120"),
+    "a photograph": (frame(), "not understood"),
+    "a mask of probabilities": (target_mask() * 0.7 + 0.1, "between 0 and 1 .probabilities.*mask > 0.5"),
+    "a mask of one probability": (target_mask() * 0.7, "between 0 and 1 .probabilities.*mask > 0.5"),
+    "a mask with soft borders": (target_mask() * np.uint8(127) + (np.arange(WIDTH) > 50) * np.uint8(128),
+                                 "between 0 and 255 .soft borders.*mask > 127"),
+    "a mask with soft borders as float": (target_mask() * 127.0 + (np.arange(WIDTH) > 50) * 128.0, "soft borders"),
+    "a map of labels": (target_mask() * 1 + (np.arange(WIDTH) > 50) * 3, r"several values .1, 3, 4.*mask == 1"),
+    "a map of labels with void": (np.where(np.arange(WIDTH) > 90, 255, target_mask() + np.arange(WIDTH) // 60),
+                                  "several values"),
     "a stack of masks": (np.ones((2, *SHAPE), np.bool_), "not understood"),
     "a mask with NaN": (np.where(target_mask(), NAN, 0.0), "mask holds NaN"),
     "a mask as text": (target_mask().astype(str), "not numeric"),
@@ -175,6 +189,45 @@ REFUSED: dict[str, tuple[Any, str]] = {
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return tiny_engine()
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        np.array([TARGET]),
+        np.array([[X + W - 1, Y + H - 1], [X, Y]]),
+        target_mask()[:, :, None],
+        target_mask()[None],
+        target_mask()[:, :, None].repeat(3, 2),
+        np.where(np.arange(WIDTH) > 90, 255, target_mask() * 7),  # 255 is void
+        target_mask() * 255.0,
+    ],
+)
+def test_a_region_in_another_shape_is_the_same_region(region: NDArray) -> None:
+    assert parse_region(region, SHAPE).box == TARGET
+    assert np.array_equal(parse_region(region, SHAPE).to_mask(SHAPE), target_mask())
+
+
+def test_a_contour_is_a_polygon() -> None:
+    points = np.array([(40, 30), (69, 30), (69, 53), (40, 53)])
+    assert np.array_equal(parse_region(points[:, None], SHAPE).to_mask(SHAPE), target_mask())
+
+
+def test_the_users_mask_and_the_answers_are_nobody_elses() -> None:
+    """Painting on either changes no later answer."""
+    plain, painted = DMB(ENGINE, CONFIG), DMB(ENGINE, CONFIG)
+    given = target_mask()
+    plain.initialize(frame(), target_mask())
+    result = painted.initialize(frame(), given)
+    given[:] = True
+    for index in range(1, 4):
+        with pytest.raises(ValueError, match="read-only"):
+            result.mask[:10] = True
+        with pytest.raises(ValueError, match="read-only"):
+            result.polygon[0] = 0
+        result.mask.copy()[:] = True
+        result = painted.track(frame(index))
+        assert np.array_equal(result.mask, plain.track(frame(index)).mask)
 
 
 @pytest.mark.parametrize("masks", [True, False], ids=["masks", "boxes"])

@@ -35,7 +35,8 @@ def test_the_object_of_a_one_bit_mask_is_1_and_not_void() -> None:
 
 
 def test_colour_images_are_no_ids() -> None:
-    colours = cv2.imencode(".png", np.dstack([labels(1, 2)] * 3))[1].tobytes()
+    noise = np.random.default_rng(0).integers(0, 255, (*labels(1, 2).shape, 3)).astype(np.uint8)
+    colours = cv2.imencode(".png", np.where(labels(1, 2)[:, :, None] > 0, noise, 0))[1].tobytes()
     with pytest.raises(DataError, match=r"'s/3'.*does not decode to object ids"):
         Frame("s/3", image(), colours).decode()
     assert np.array_equal(Frame("s/3", image(), colours, 0.0).ids(), labels(1, 1))

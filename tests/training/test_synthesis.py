@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tracker.training.data import VOID, Frame
+from tracker.data.masks import VOID
+from tracker.training.data import Frame
 from tracker.training.drawer import MaterialDrawer
 from tracker.training.sources import Files
 from tracker.training.synthesis import IGNORE, Batch, SynthesisConfig, Synthesiser

@@ -28,7 +28,7 @@ def test_paths_are_quoted_as_yaml_wants_it(tmp_path: Path) -> None:
 
 def test_ours_and_the_users_registry_are_named(tmp_path: Path) -> None:
     write_workspace(tmp_path, stack="dev.yaml", sequences=["a", "/b"])
-    ours, users = read_yaml(tmp_path / "config.yaml")["registry"]
+    users, ours = read_yaml(tmp_path / "config.yaml")["registry"]
     assert (tmp_path / ours).resolve() == REGISTRY and users == "./trackers.ini"
     assert (tmp_path / "sequences" / "list.txt").read_text() == "a\n/b\n" and (tmp_path / "results").is_dir()
 

@@ -99,5 +99,5 @@ def test_over_trax_a_missing_frame_ends_the_session_with_a_sentence(
     with pytest.raises(trax.TraxException):
         client.frame(trax.FileImage.create(str(tmp_path / "missing.png")))
     client.end()
-    assert "is missing or damaged; check the dataset" in client.text
+    assert "cannot be read (No such file or directory); check the dataset" in client.text
     assert "Traceback" not in client.text

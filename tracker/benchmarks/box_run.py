@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from tracker.benchmarks.box_datasets import BoxDataset, BoxDatasetError, BoxSequence
 from tracker.benchmarks.boxes import TrackedBoxes
+from tracker.data.images import ImageError, read
 from tracker.files import replace_file
 from vot_workspace.dataset import FACTS, TRUTH
 from vot_workspace.evaluation import Job, Tracked, check_folder, track_sequences
@@ -193,7 +193,8 @@ def read_result(sequence: BoxSequence, tracked: Tracked, origin: int) -> Tracked
 
 
 def _image_size(path: Path) -> tuple[int, int]:
-    image = cv2.imread(str(path))
-    if image is None:
-        raise BoxDatasetError(f"'{path}' is damaged or no image; unpack the sequence again")
+    try:
+        image = read(path)
+    except ImageError as error:
+        raise BoxDatasetError(f"'{path}' {error}; unpack the sequence again") from error
     return image.shape[1], image.shape[0]

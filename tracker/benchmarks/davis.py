@@ -18,20 +18,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.benchmarks.davis_masks import DavisError, decode_ids
+from tracker.benchmarks.davis_masks import DavisError, checked
 from tracker.benchmarks.sequences import (
     IMAGE_SUFFIXES,
     READ_ERRORS,
-    VOID,
     MaskSequence,
     SequenceError,
     choose,
     open_sequences,
 )
+from tracker.data.images import ImageError, Levels, Pixels, decode
+from tracker.data.masks import VOID, Ids, MaskError, MaskReader, on_stderr
 
 YEARS = (2016, 2017)
 RESOLUTION = "480p"  # at which the official evaluation scores
@@ -99,13 +99,23 @@ class DavisSequence:
 
     def image(self, frame: str) -> NDArray[np.uint8]:
         """A frame's image H x W x 3, RGB; raises DavisError where it is missing or damaged."""
-        data = _read(self.images, self._files[frame])
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-        if image is None:
-            raise DavisError(f"image '{self.images.where}/{self._files[frame]}' is damaged; restore it")
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        pixels = self._pixels(frame)
+        return pixels if pixels.dtype == np.uint8 else self._levels(pixels)
 
-    def label(self, frame: str) -> NDArray[np.uint8]:
+    def _pixels(self, frame: str) -> Pixels:
+        try:
+            return decode(_read(self.images, self._files[frame]), upright=False)
+        except ImageError as error:
+            raise DavisError(f"image '{self.images.where}/{self._files[frame]}' {error}; restore it") from error
+
+    @cached_property
+    def _levels(self) -> Levels:
+        """The range of values of images with more than 8 bits, fixed by the first one."""
+        levels = Levels(tell=on_stderr)
+        levels(self._pixels(self.frames[0]))
+        return levels
+
+    def label(self, frame: str) -> Ids:
         """A frame's ids H x W: 0 background, 1 to `objects`, VOID; higher ids, of objects that came later, become 0.
 
         Raises:
@@ -114,7 +124,7 @@ class DavisSequence:
         return self._understood(self._raw(frame))
 
     @cached_property
-    def _first(self) -> NDArray[np.uint8]:
+    def _first(self) -> Ids:
         first = self._raw(self.frames[0])
         if not first.any():
             raise DavisError(f"the first label of '{self.labels.where}' is empty; there is no object to follow")
@@ -142,16 +152,24 @@ class DavisSequence:
             )
         return int(ids.max())
 
-    def _raw(self, frame: str) -> NDArray[np.uint8]:
+    @cached_property
+    def _reader(self) -> MaskReader:
+        return MaskReader(on_stderr)
+
+    def _raw(self, frame: str) -> Ids:
         name = f"{frame}.png"
         if name not in self.labels.files:
             raise DavisError(f"label '{self.labels.where}/{name}' is missing; restore it")
-        return decode_ids(_read(self.labels, name), f"{self.labels.where}/{name}")
+        where = f"mask '{self.labels.where}/{name}'"
+        try:
+            return checked(self._reader.decode(_read(self.labels, name), where), where)
+        except MaskError as error:
+            raise DavisError(str(error)) from error
 
-    def _understood(self, ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _understood(self, ids: Ids) -> Ids:
         void = (ids == VOID) & self._has_void
         objects = (ids > 0) & ~void if self.year == 2016 else np.where(ids <= self.objects, ids, 0)
-        return np.where(void, VOID, objects).astype(np.uint8)
+        return np.where(void, VOID, objects).astype(np.int32)
 
 
 def _read(sequence: MaskSequence, name: str) -> bytes:

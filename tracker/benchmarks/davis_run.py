@@ -24,8 +24,8 @@ from tracker.assembly import load_trackers
 from tracker.benchmarks.davis import DavisSequence, Source, open_davis
 from tracker.benchmarks.davis_masks import DavisError
 from tracker.benchmarks.validation import write_document
+from tracker.data.masks import write_ids
 from tracker.geometry.region import RegionError, box_from_mask
-from tracker.indexed_png import write_ids
 from tracker.settings import Settings
 
 if TYPE_CHECKING:

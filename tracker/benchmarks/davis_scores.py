@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tracker.benchmarks.davis import DavisSequence
 from tracker.benchmarks.davis_masks import DavisError, read_ids
 from tracker.benchmarks.record import TRACKER, record
-from tracker.benchmarks.sequences import VOID
 from tracker.benchmarks.similarity import boundary_similarity, overlap
 from tracker.benchmarks.validation import write_document
+from tracker.data.masks import VOID, Ids
 from tracker.files import replace_file
 
 RECALL_ABOVE = 0.5
@@ -89,11 +88,11 @@ def score_masks(sequence: DavisSequence, folder: Path) -> list[ObjectScore]:
     return scores
 
 
-def _answer(sequence: DavisSequence, path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
+def _answer(sequence: DavisSequence, path: Path, shape: tuple[int, int]) -> Ids:
     """A mask's ids; for DAVIS 2016 the one object is what is not zero, be it 1 or 255."""
     ids = read_ids(path, shape)
     if sequence.year == 2016:
-        return (ids > 0).astype(np.uint8)
+        return (ids > 0).astype(np.int32)
     if ids.max() > sequence.objects:
         raise DavisError(
             f"mask '{path}' holds the id {ids.max()}, but sequence '{sequence.name}' has {sequence.objects} objects; "

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tracker.benchmarks.masks import draw
 from tracker.benchmarks.sequences import MaskSequence, SequenceError
 from tracker.benchmarks.similarity import overlap
+from tracker.data.images import decode
 from tracker.geometry.region import box_from_mask
 
 if TYPE_CHECKING:
@@ -132,8 +133,7 @@ def strip(frames: Sequence[Watched]) -> NDArray[np.uint8]:
     """Pictures of some frames side by side with captions, RGB."""
     columns = []
     for frame in frames:
-        decoded = cv2.imdecode(np.frombuffer(frame.picture, np.uint8), cv2.IMREAD_COLOR)
-        picture = cv2.cvtColor(np.asarray(decoded), cv2.COLOR_BGR2RGB)
+        picture = decode(frame.picture)
         words = np.full((CAPTION, picture.shape[1], 3), 255, np.uint8)
         for line, text in enumerate(frame.words()):
             cv2.putText(words, text, (4, 16 + 18 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)

@@ -1,10 +1,9 @@
 """Sequences with a mask for every frame, read from a folder of folders or straight from a tar file.
 
 Both hold `SEQUENCE/00000.jpg` (or `.jpeg`, `.webp`) and a mask of the same name, `SEQUENCE/00000.png`: the object is
-what is not zero. Folders around SEQUENCE in a tar file do not matter. Where a mask holds several ids, 255 is void:
-nobody knows what is there, and it counts neither for nor against an answer. Masks of 0 and 255 alone (1-bit images,
-too) have no void, and in images with a palette only zero or not zero matters, since decoding turns their ids into
-shades of grey.
+what is not zero. Folders around SEQUENCE in a tar file do not matter. Where the masks hold several ids, 255 is void:
+nobody knows what is there, and it counts neither for nor against an answer. Masks of 0 and 255 alone have no void.
+Which files are masks, and of what: `tracker.data.masks`.
 """
 
 from __future__ import annotations
@@ -16,16 +15,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.data.images import ImageError, Levels, decode
+from tracker.data.masks import VOID, MaskError, MaskReader, Note, covers_edges, on_stderr, split
 from tracker.errors import UserError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp")
-VOID = 255  # id of the pixels that do not count
 READ_ERRORS = (OSError, tarfile.TarError, EOFError, zlib.error)
-COLOUR_TYPE, PALETTE = 25, 3  # byte of a PNG file that holds its colour type, and the one with a palette
 
 
 class SequenceError(UserError):
@@ -45,14 +43,6 @@ class LabelledFrame:
         return answer if self.void is None else answer & ~self.void
 
 
-def split_label(ids: NDArray[np.uint8], *, palette: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
-    """Turn a label H x W into the object's mask and the void pixels, see the top of this file."""
-    void = ids == VOID
-    if palette or not void.any() or not np.any((ids > 0) & ~void):
-        return ids > 0, None
-    return (ids > 0) & ~void, void
-
-
 @dataclass(frozen=True)
 class MaskSequence:
     """One sequence.
@@ -69,8 +59,12 @@ class MaskSequence:
     files: frozenset[str]
     read: Callable[[str], bytes]
 
-    def frames(self, limit: int | None = None) -> Iterator[LabelledFrame]:
+    def frames(self, limit: int | None = None, note: Note = on_stderr) -> Iterator[LabelledFrame]:
         """Yield the frames in the order of their names, at most `limit` of them.
+
+        Args:
+            limit: most frames; None for all.
+            note: takes a sentence about masks and pictures that can be read in more than one way.
 
         Raises:
             SequenceError: fewer than two images, a mask is missing, or a file does not decode.
@@ -80,24 +74,33 @@ class MaskSequence:
             raise SequenceError(
                 f"'{self.where}' holds fewer than two images ({', '.join(IMAGE_SUFFIXES)}); name a sequence"
             )
+        reader, levels = MaskReader(note), Levels(tell=note)
+        several: bool | None = None  # whether ids beside 255 have been seen
         for name in images[:limit]:
             label = str(PurePosixPath(name).with_suffix(".png"))
-            data = self._bytes(label) if label in self.files else b""
-            image, ids = _decode(self._bytes(name), cv2.IMREAD_COLOR), _decode(data, cv2.IMREAD_GRAYSCALE)
-            if image is None or ids is None or ids.shape != image.shape[:2]:
-                raise SequenceError(f"'{self.where}/{name}' or its mask (.png) is missing, damaged or of another size")
-            mask, void = split_label(ids, palette=data[COLOUR_TYPE] == PALETTE)
-            yield LabelledFrame(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), mask, void)
+            if label not in self.files:
+                raise SequenceError(f"'{self.where}/{name}' has no mask '{label}'; restore it")
+            try:
+                image = levels(decode(self._bytes(name), upright=False))
+                ids = reader.decode(self._bytes(label), f"mask '{self.where}/{label}'")
+            except ImageError as error:
+                raise SequenceError(f"'{self.where}/{name}' {error}; restore it") from error
+            except MaskError as error:
+                raise SequenceError(str(error)) from error
+            if ids.shape != image.shape[:2]:
+                raise SequenceError(f"'{self.where}/{name}' and its mask (.png) are of different sizes; restore them")
+            if several is None and covers_edges(ids > 0):
+                note(f"the mask '{self.where}/{label}' covers the image's edges; is the object marked, and not the "
+                     "background?")
+            several = several or bool(np.any((ids > 0) & (ids != VOID)))
+            mask, void = split(ids, void=several)
+            yield LabelledFrame(image, mask, void)
 
     def _bytes(self, name: str) -> bytes:
         try:
             return self.read(name)
         except READ_ERRORS as error:
             raise SequenceError(f"'{self.where}/{name}' cannot be read ({error}); restore it") from error
-
-
-def _decode(data: bytes, flags: int) -> NDArray[np.uint8] | None:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None  # type: ignore[return-value]
 
 
 def _folder_sequence(folder: Path) -> MaskSequence:

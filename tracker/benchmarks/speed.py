@@ -27,6 +27,7 @@ from torch import Tensor
 import tracker.network.model
 import tracker.tracker
 from tracker.config import TrackerConfig
+from tracker.data.images import decode
 from tracker.engine import Engine
 from tracker.geometry.crop import Crop
 from tracker.network import DMBNet, QueryFeatures
@@ -103,8 +104,7 @@ class Clip:
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Decode a frame, H x W x 3 RGB."""
-        decoded = cv2.imdecode(np.frombuffer(self.frames[index], np.uint8), cv2.IMREAD_COLOR)
-        return np.asarray(cv2.cvtColor(np.asarray(decoded), cv2.COLOR_BGR2RGB), np.uint8)
+        return decode(self.frames[index])
 
 
 @dataclass

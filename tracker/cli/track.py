@@ -34,9 +34,10 @@ PROG = "dmb track"
 DESCRIPTION = """\
 Follows one object, or several, through a video, and writes a mask and a rotated box for every frame.
 
-SOURCE is a video file, a folder of images, a pattern of image files in quotes ('frames/*.jpg'), a camera's number, or -
-for a video on standard input. Say where the object is in the first frame with --box, --polygon or --mask; repeated,
-these options give several objects. Without any of them a window opens to draw a box in.
+SOURCE is a video file, an animated image, a TIFF file of several pages, a folder of images, a pattern of image files in
+quotes ('frames/*.jpg'), the URL of a stream, a camera's number, or - for a video on standard input. Say where the
+object is in the first frame with --box, --polygon or --mask; repeated, these options give several objects. Without any
+of them a window opens to draw a box in.
 """
 EXAMPLES = """\
 examples:
@@ -222,11 +223,14 @@ class Run:
         with ExitStack() as opened:
             with self._waiting():
                 source = opened.enter_context(
-                    open_source(options.source, rate=options.fps, warn=self.progress.warn)
+                    open_source(
+                        options.source, rate=options.fps, warn=self.progress.warn, note=self.progress.note,
+                        value_range=self.settings.range,
+                    )
                 )
             folder = options.output or Path(f"{source.name}_tracked")
             masks = [given.value for given in options.given if isinstance(given.value, Path)]
-            truth = None if options.truth is None else Truth(options.truth, selection)
+            truth = None if options.truth is None else Truth(options.truth, selection, self.progress.note)
             masks += [] if truth is None else [truth.folder]
             check_folder(folder, overwrite=options.overwrite, source=options.source, masks=masks)
             frames = selection.of(source)

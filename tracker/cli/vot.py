@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from types import FrameType
 
@@ -79,6 +78,8 @@ def _run(words: Sequence[str]) -> int:
     Raises:
         KeyboardInterrupt, SystemExit: Ctrl-C, or SIGTERM or a closed terminal, once the toolkit has ended.
     """
+    from vot_workspace.toolkit import vot_command
+
     process: subprocess.Popen[bytes] | None = None
     received: list[int] = []
 
@@ -88,7 +89,7 @@ def _run(words: Sequence[str]) -> int:
             process.send_signal(number)
 
     with handled(pass_on):
-        process = subprocess.Popen([sys.executable, "-m", "vot", *words])
+        process = subprocess.Popen(vot_command(*words))
         for number in received:  # that came while the process was started
             process.send_signal(number)
         code = process.wait()

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -51,6 +52,10 @@ def _file(path: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         misspelt = complaints(_variables(entry))
         if wrong is not None:
             yield Finding(f"{NAME} [{name}]", "problem", f"{wrong} ({path})", remedy or edit)
+        elif _needs_quotes(entry):
+            text = f"`vot evaluate` cannot start '{sys.executable}', as its path holds a space; use `dmb vot evaluate`"
+            text += f", or add: python = {shlex.quote(sys.executable)} ({path})"
+            yield Finding(f"{NAME} [{name}]", "note", text)
         elif misspelt:
             yield Finding(f"{NAME} [{name}]", "note", f"{' '.join(misspelt)} ({path})", edit)
         else:
@@ -75,6 +80,12 @@ def _module(entry: Mapping[str, str], root: Path) -> str | None:
     if spec is not None:
         return None
     return f"there is no module '{command}' in {', '.join(repr(str(folder)) for folder in folders)}"
+
+
+def _needs_quotes(entry: Mapping[str, str]) -> bool:
+    """Would the toolkit take this Python's path apart at a space?"""
+    quoted = shlex.quote(sys.executable) != sys.executable
+    return quoted and entry.get("protocol") == "traxpython" and "python" not in entry
 
 
 def _folders(entry: Mapping[str, str], root: Path) -> list[Path]:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.data.masks import SOFT, VOID
 from tracker.errors import UserError
 
 Box = tuple[float, float, float, float]
@@ -240,7 +241,9 @@ def parse_region(region: object, shape: tuple[int, int]) -> ParsedRegion:
     """Understand and check a region given by a user.
 
     Args:
-        region: a box of 4 numbers, a polygon as n x 2 array or 6, 8, ... numbers, or a mask H x W.
+        region: a box of 4 numbers (or 1 x 4, or 2 x 2: two opposite corner pixels); a polygon as n x 2 array (or
+            n x 1 x 2, as OpenCV's contours) or 6, 8, ... numbers; or a mask H x W (or 1 x H x W, H x W x 1, or
+            H x W x 3 of equal channels).
         shape: height and width of the image.
 
     Raises:
@@ -250,6 +253,7 @@ def parse_region(region: object, shape: tuple[int, int]) -> ParsedRegion:
         values = np.asarray(region)
         if values.dtype.kind not in "biufU":  # texts may be numbers; complex numbers, dates and objects are none
             raise ValueError
+        values = _plain(values, (shape[0], shape[1]))
         numbers = values.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise RegionError(
@@ -271,6 +275,24 @@ def parse_region(region: object, shape: tuple[int, int]) -> ParsedRegion:
         f"a region of shape {values.shape} is not understood; give x, y, w, h, n x 2 points with n >= 3, or a mask "
         f"of the image's size {shape[0]} x {shape[1]}"
     )
+
+
+def _plain(values: NDArray, shape: tuple[int, int]) -> NDArray:
+    """A region without the dimensions that other libraries give it; what is none of these is returned as it is."""
+    if values.ndim == 3:
+        if values.shape == (1, *shape):
+            return values[0]
+        if values.shape[:2] == shape and (values.shape[2] == 1 or np.all(values == values[:, :, :1])):
+            return values[:, :, 0]
+        if values.shape[1:] == (1, 2):
+            return values[:, 0]
+    elif values.ndim == 2 and values.dtype.kind in "iuf" and values.shape != shape:
+        if values.shape == (1, 4):
+            return values[0]
+        if values.shape == (2, 2):
+            (left, top), (right, bottom) = values.min(0), values.max(0)
+            return np.array([left, top, right - left + 1, bottom - top + 1], np.float64)
+    return values
 
 
 def _shown(region: object) -> str:
@@ -325,7 +347,31 @@ def _parse_mask(values: NDArray, numbers: NDArray[np.float64], shape: tuple[int,
         )
     if not np.isfinite(numbers).all():
         raise RegionError("the mask holds NaN or infinity; give zeros and ones")
-    mask = values if values.dtype == np.bool_ else numbers > 0
+    mask = values.copy() if values.dtype == np.bool_ else _one_object(numbers, whole=values.dtype.kind in "iu")
     if not mask.any():
         raise RegionError("the mask is empty; mark the target with ones")
     return ParsedRegion("mask", box_from_mask(mask), mask=mask)
+
+
+def _one_object(numbers: NDArray[np.float64], *, whole: bool) -> Mask:
+    """The object in a mask of numbers H x W: the pixels of its only value that is not 0, 255 beside another being void.
+
+    As in the files of `tracker.data.masks`, except that several ids are not several targets here.
+
+    Args:
+        numbers: finite.
+        whole: whether they came as whole numbers.
+    """
+    found = np.unique(numbers[numbers != 0])
+    if len(found) and found[0] < 0:
+        raise RegionError("the mask holds negative numbers (scores?); give zeros and ones, as in: scores > 0")
+    if len(found) == 2 and found[1] == VOID and found[0] not in SOFT:
+        found = found[:1]
+    if len(found) > 1 or (len(found) and not whole and found[0] < 1):
+        if not whole and found[-1] <= 1:
+            raise RegionError("the mask holds numbers between 0 and 1 (probabilities?); give it as: mask > 0.5")
+        if found[-1] == VOID and len(found) > 1 and found[-2] >= SOFT.start:
+            raise RegionError("the mask holds values between 0 and 255 (soft borders?); give it as: mask > 127")
+        shown = ", ".join(f"{value:g}" for value in found[:5]) + (", ..." if len(found) > 5 else "")
+        raise RegionError(f"the mask holds several values ({shown}); give one target, as in: mask == {found[0]:g}")
+    return numbers == found[0] if len(found) else numbers > 0

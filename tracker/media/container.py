@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,14 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from tracker.data.images import Levels, Pixels
 from tracker.media.frames import Frame, Source, SourceError, Warn
 
 UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 EARLY_END = 1.0  # seconds; a file that lacks more than this at its end was cut short
 HD_HEIGHT = 720  # video without a colour matrix is taken for BT.709 from this height on, as players do
+CONCEALING = ("h264", "hevc", "mpeg4", "msmpeg4v3", "h263", "flv", "mpeg1video", "mpeg2video", "vc1", "wmv3")
+HARMLESS = ("mmco", "co located", "POC", "SEI", "deprecated")  # of what they complain of, where nothing is lost
 STREAM_ADVICE = "send Matroska, MPEG-TS, MJPEG or fragmented MP4, e.g. ffmpeg -i video.mp4 -f matroska - | dmb track -"
 
 
@@ -64,10 +68,33 @@ def upright(image: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.u
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
-def picture(frame: VideoFrame) -> NDArray[np.uint8]:
-    """A decoded frame as H x W x 3 RGB: right colours, upright."""
+def picture(frame: VideoFrame, levels: Levels) -> NDArray[np.uint8]:
+    """A decoded frame as H x W x 3 RGB of 8 bit: right colours, upright.
+
+    Gray and RGB of more than 8 bits go through `levels`: what sensors write has no nominal range. YUV has one.
+    """
+    deep = _deep(frame)
+    if deep is not None:
+        return _upright(frame, levels(deep))
     guess = frame.colorspace == UNSPECIFIED and not frame.format.is_rgb and frame.height >= HD_HEIGHT
     image = np.asarray(frame.to_ndarray(format="rgb24", src_colorspace=Colorspace.ITU709 if guess else None), np.uint8)
+    return _upright(frame, image)
+
+
+def _deep(frame: VideoFrame) -> Pixels | None:
+    """The frame as H x W x 3 in its own depth, if it is gray or RGB of more than 8 bits."""
+    name, bits = frame.format.name, max(component.bits for component in frame.format.components)
+    if bits <= 8 or not (name.startswith("gray") or frame.format.is_rgb):
+        return None
+    if name.startswith("gray"):
+        wanted = name if name.startswith("grayf") else "gray16le"
+        values: Any = frame.to_ndarray(format=wanted)
+        values = values >> (16 - bits) if wanted == "gray16le" and bits < 16 else values
+        return np.repeat(values[:, :, None], 3, axis=2)
+    return frame.to_ndarray(format="gbrpf32le" if bits == 32 else "rgb48le")
+
+
+def _upright(frame: VideoFrame, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     matrix = frame.side_data.get("DISPLAYMATRIX")
     return image if matrix is None else upright(image, np.frombuffer(matrix, np.int32))  # type: ignore[call-overload]
 
@@ -75,10 +102,14 @@ def picture(frame: VideoFrame) -> NDArray[np.uint8]:
 class _Decoder:
     """Decodes a container packet by packet, so that a damaged one costs no more than itself."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, where: str, warn: Warn) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, where: str, warn: Warn, levels: Levels) -> None:
         self.container, self.stream, self.where, self.warn = container, stream, where, warn
+        self.levels = levels
         self.rate = float(stream.average_rate or stream.guessed_rate or 25)
         self.damages = 0
+        self.affected = self.first_affected = 0  # frames that are damaged, or made from such
+        self.repaired: set[int | None] = set()  # times of packets that the decoder has complained of
+        self.tainted = False  # whether the last frame was affected
         self.count = 0
         self.seconds = 0.0  # time of the last frame, on the container's clock, which may start anywhere
         self.origin: float | None = None
@@ -89,7 +120,8 @@ class _Decoder:
         while True:
             try:
                 packet = next(packets)
-                decoded = packet.decode()
+                with _complaints() as complaints:
+                    decoded = packet.decode()
             except (StopIteration, av.error.EOFError):
                 break
             except av.error.InvalidDataError:
@@ -98,9 +130,16 @@ class _Decoder:
             except av.FFmpegError as error:
                 self.warn(f"'{self.where}' cannot be read after frame {self.count - 1} ({error}); it ends there")
                 break
+            if any(_tells_of_damage(name, text) for _, name, text in complaints):
+                self.repaired.add(packet.pts)  # its frame may come out several packets later
             for frame in decoded:
                 yield self._frame(frame)
-        if self.damages > 1:
+        if self.affected:
+            self.warn(
+                f"'{self.where}' is damaged: about {self.affected} of its {self.count} frames show what the decoder "
+                f"has guessed, from frame {self.first_affected} on; results there mean little"
+            )
+        elif self.damages > 1:
             self.warn(f"'{self.where}' was damaged in {self.damages} places")
         expected = _duration(self.container, self.stream)
         shown = self.seconds - (self.origin or 0.0) + 1 / self.rate
@@ -109,17 +148,40 @@ class _Decoder:
 
     def _frame(self, frame: VideoFrame) -> Frame:
         index, self.count = self.count, self.count + 1
-        if frame.is_corrupt:
+        own = frame.is_corrupt or frame.pts in self.repaired
+        self.repaired.discard(frame.pts)
+        if own:
             self._damaged(f"in frame {index}")
+        # what is damaged stays in the frames that are predicted from it, up to the next one that is whole by itself
+        self.tainted = own or (self.tainted and not frame.key_frame)
+        if self.tainted:
+            self.first_affected = self.first_affected if self.affected else index
+            self.affected += 1
         time = index / self.rate if frame.time is None else float(frame.time)
         self.origin = time if self.origin is None else self.origin
         self.seconds = time
-        return Frame(index, time - self.origin, picture(frame))
+        return Frame(index, time - self.origin, picture(frame, self.levels))
 
     def _damaged(self, place: str) -> None:
         self.damages += 1
         if self.damages == 1:
             self.warn(f"'{self.where}' is damaged {place}; going on with what can be decoded")
+
+
+@contextmanager
+def _complaints() -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg says of errors meanwhile: a decoder that conceals damage tells nothing else of it."""
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture(local=False) as told:
+            yield told
+    finally:
+        av.logging.set_level(before)
+
+
+def _tells_of_damage(decoder: str, text: str) -> bool:
+    return decoder in CONCEALING and not any(word in text for word in HARMLESS)
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float:
@@ -143,34 +205,52 @@ def _length(stream: VideoStream, container: InputContainer) -> int | None:
 
 
 @contextmanager
-def open_video(path: Path, warn: Warn) -> Iterator[Source]:
+def open_video(path: Path, warn: Warn, levels: Levels) -> Iterator[Source]:
     """A video file.
 
     Raises:
         SourceError: it is none, or holds no pictures.
     """
-    try:
-        container = av.open(str(path), "r", metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise SourceError(
-            f"'{path}' cannot be read as a video ({error.strerror}); name a video file, a folder of images or "
-            "a pattern such as 'frames/*.jpg'"
-        ) from error
-    with container:
-        if not container.streams.video:
-            raise SourceError(f"'{path}' holds no video; name a file that does")
-        stream = container.streams.video[0]
-        decoder = _Decoder(container, stream, str(path), warn)
-        yield Source(path.stem, str(path), decoder.rate, _length(stream, container), decoder.frames)
+    advice = "name a video file, a folder of images or a pattern such as 'frames/*.jpg'"
+    # "file:", as FFmpeg takes what is before a colon for a protocol
+    with _opened(f"file:{path}", str(path), path.stem, warn, levels, advice) as source:
+        yield source
 
 
 @contextmanager
-def open_stream(raw: Any, warn: Warn) -> Iterator[Source]:
+def open_url(url: str, warn: Warn, levels: Levels) -> Iterator[Source]:
+    """A stream from the network; it may end, or not.
+
+    Raises:
+        SourceError: it cannot be reached, or is no video.
+    """
+    name = re.sub(r"\W+", "_", url.partition("://")[2].partition("?")[0].rpartition("@")[2]).strip("_")
+    with _opened(url, url, name or "stream", warn, levels, "check the address, and that it sends video") as source:
+        yield source
+
+
+@contextmanager
+def _opened(address: str, where: str, name: str, warn: Warn, levels: Levels, advice: str) -> Iterator[Source]:
+    try:
+        container = av.open(address, "r", metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise SourceError(f"'{where}' cannot be read as a video ({error.strerror}); {advice}") from error
+    with container:
+        if not container.streams.video:
+            raise SourceError(f"'{where}' holds no video; name one that does")
+        stream = container.streams.video[0]
+        decoder = _Decoder(container, stream, where, warn, levels)
+        yield Source(name, where, decoder.rate, _length(stream, container), decoder.frames)
+
+
+@contextmanager
+def open_stream(raw: Any, warn: Warn, levels: Levels) -> Iterator[Source]:
     """A video that arrives on a pipe; frames are given as they come.
 
     Args:
         raw: unbuffered binary file to read from.
         warn: takes warnings.
+        levels: brings frames with more than 8 bits to 8 bit.
 
     Raises:
         SourceError: it is no video that can be read without seeking.
@@ -185,7 +265,7 @@ def open_stream(raw: Any, warn: Warn) -> Iterator[Source]:
         pipe.check()
         if not container.streams.video:
             raise SourceError(f"{where} holds no video; {STREAM_ADVICE}")
-        decoder = _Decoder(container, container.streams.video[0], where, warn)
+        decoder = _Decoder(container, container.streams.video[0], where, warn, levels)
 
         def frames() -> Iterator[Frame]:
             for frame in decoder.frames():

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tracker.indexed_png import write_ids
+from tracker.data.masks import Ids, write_ids
 from tracker.tracker import Result
 
 
@@ -18,10 +17,10 @@ def drawing_order(answers: Mapping[int, Result]) -> list[int]:
     return sorted(answers, key=lambda number: (answers[number].confidence, -ranks[number]))
 
 
-def index_masks(answers: Mapping[int, Result]) -> NDArray[np.uint8]:
+def index_masks(answers: Mapping[int, Result]) -> Ids:
     """All objects in one image H x W: their ids, 0 is background. Where masks overlap, the surer object wins."""
     first = next(iter(answers.values()))
-    ids = np.zeros(first.mask.shape, np.uint8)
+    ids = np.zeros(first.mask.shape, np.int32)
     for number in drawing_order(answers):
         ids[answers[number].mask] = number
     return ids

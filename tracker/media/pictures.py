@@ -7,15 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
-
+from tracker.data.images import SUFFIXES, ImageError, Levels, count, decode, pictures, read_bytes
 from tracker.media.frames import Frame, Source, SourceError, Warn
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 DEFAULT_RATE = 25.0  # frames per second of images, which hold no time
-DAMAGED = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # Pillow calls a broken PNG a SyntaxError
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -23,21 +18,7 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read an image upright, H x W x 3 RGB.
-
-    Raises:
-        one of DAMAGED.
-    """
-    with Image.open(path) as image:
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
-            return np.repeat((np.asarray(upright, np.uint32) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
-        return np.asarray(upright.convert("RGB"))
-
-
-def open_folder(folder: Path, rate: float | None, warn: Warn) -> Source:
+def open_folder(folder: Path, rate: float | None, warn: Warn, levels: Levels) -> Source:
     """A folder of images.
 
     Raises:
@@ -46,10 +27,10 @@ def open_folder(folder: Path, rate: float | None, warn: Warn) -> Source:
     paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
     if not paths:
         raise SourceError(f"the folder '{folder}' holds no images ({', '.join(SUFFIXES)}); name one that does")
-    return _pictures(paths, folder.resolve().name, str(folder), rate, warn)
+    return _pictures(paths, folder.resolve().name, str(folder), rate, warn, levels)
 
 
-def open_pattern(pattern: str, rate: float | None, warn: Warn) -> Source:
+def open_pattern(pattern: str, rate: float | None, warn: Warn, levels: Levels) -> Source:
     """Image files by a pattern.
 
     Raises:
@@ -58,25 +39,71 @@ def open_pattern(pattern: str, rate: float | None, warn: Warn) -> Source:
     paths = [Path(name) for name in glob.glob(pattern, recursive=True) if Path(name).is_file()]
     if not paths:
         raise SourceError(f"no file matches '{pattern}'; name a video file, a folder of images or another pattern")
-    return _pictures(paths, paths[0].resolve().parent.name, pattern, rate, warn)
+    return _pictures(paths, paths[0].resolve().parent.name, pattern, rate, warn, levels)
 
 
-def open_image(path: Path, warn: Warn) -> Source:
-    """A single image."""
-    return _pictures([path], path.stem, str(path), None, warn)
+def open_image(path: Path, rate: float | None, warn: Warn, levels: Levels) -> Source:
+    """A single file: one picture, an animation, or a TIFF file of several pages."""
+    return _pictures([path], path.stem, str(path), rate, warn, levels)
 
 
-def _pictures(paths: Sequence[Path], name: str, where: str, rate: float | None, warn: Warn) -> Source:
-    ordered = sorted(paths, key=lambda path: natural_key(str(path)))
+def _without_masks(paths: Sequence[Path], where: str, warn: Warn) -> list[Path]:
+    """The images without those that share their name, but for the suffix, with another one.
+
+    In the layouts of data sets with masks, 00000.png is the mask of 00000.jpg.
+    """
+    best: dict[Path, Path] = {}
+    for path in sorted(paths, key=lambda path: (SUFFIXES.index(path.suffix.lower()), path.name)):
+        best.setdefault(path.with_suffix(""), path)
+    left_out = sorted(set(paths) - set(best.values()), key=lambda path: natural_key(str(path)))
+    if left_out:
+        kept = best[left_out[0].with_suffix("")]
+        warn(
+            f"'{where}' holds '{kept.name}' and '{left_out[0].name}': of files with one name only the first kind is "
+            f"tracked, the other is taken for its mask ({len(left_out)} left out)"
+        )
+    return list(best.values())
+
+
+def _pictures(paths: Sequence[Path], name: str, where: str, rate: float | None, warn: Warn, levels: Levels) -> Source:
+    ordered = sorted(_without_masks(paths, where, warn), key=lambda path: natural_key(str(path)))
     fps = rate or DEFAULT_RATE
+    if len(ordered) == 1:
+        return _animation(ordered[0], name, where, rate, warn, levels)
 
     def frames() -> Iterator[Frame]:
+        told = False
         for index, path in enumerate(ordered):
             try:
-                image = read_image(path)
-            except DAMAGED as error:
-                warn(f"frame {index}, '{path}', cannot be read ({error}); it is left out")
+                content = read_bytes(path)
+                image = levels(decode(content))
+            except ImageError as error:
+                warn(f"frame {index}, '{path}', {error}; it is left out")
                 continue
+            several = 1 if told else count(content)
+            if several > 1:
+                told = True
+                warn(f"'{path}' holds {several} pictures; of each file the first one is tracked, name one file for all")
             yield Frame(index, index / fps, image)
 
     return Source(name or "frames", where, fps, len(ordered), frames)
+
+
+def _animation(path: Path, name: str, where: str, rate: float | None, warn: Warn, levels: Levels) -> Source:
+    """All pictures of one file, at the times that it tells, or at a rate."""
+    try:
+        content = read_bytes(path)
+    except ImageError as error:
+        raise SourceError(f"'{path}' {error}; name an image or a video") from error
+    fps = rate or DEFAULT_RATE
+
+    def frames() -> Iterator[Frame]:
+        seconds, index = 0.0, 0
+        try:
+            for pixels, shown in pictures(content):
+                yield Frame(index, seconds, levels(pixels))
+                seconds, index = seconds + (1 / fps if rate or not shown else shown), index + 1
+        except ImageError as error:
+            warn(f"frame {index}, '{path}', {error}; " + ("it ends there" if index else "it is left out"))
+
+    return Source(name or "frames", where, fps, count(content), frames)

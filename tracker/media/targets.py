@@ -6,23 +6,23 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from tracker.data.images import ImageError, read_bytes
+from tracker.data.masks import VOID, MaskError, MaskReader, covers_edges, objects_of
 from tracker.geometry.region import ParsedRegion, RegionError, box_from_polygon, parse_region
 from tracker.media.frames import Warn
 
-VOID = 255  # id of pixels that belong to nobody, in files that hold several ids
-MAX_IDS = 64  # more ids than that are a picture
-SOFT = range(MAX_IDS, VOID)  # values in a file without a palette that are soft borders, or a picture, and no ids
+MAX_OBJECTS = 64  # of one mask file; more ids than that are a picture
 BEYOND = 1.0  # pixels; a region that reaches less beyond the image is only rounded
 SMALL = 64  # pixels; of a target with fewer the network's features show next to nothing
-FILLED = 0.95  # share of the image, from which on a region is rather the background
+FILLED = 0.95  # share of the image, from which on a box is hardly meant so
 WINDOW = "draw a box, then press Enter; C cancels"
 
 
@@ -47,42 +47,24 @@ class Target:
     named: str
 
 
-def read_masks(path: Path) -> dict[int, NDArray[np.bool_]]:
-    """The objects in a mask file, H x W each, by id.
-
-    An indexed (palette) image holds the ids 1 to 254, and a grey one the ids 1 to 63; a black and white one holds one
-    object, whatever its value. Where there are several ids, 255 is void.
+def read_masks(path: Path, note: Warn | None = None) -> dict[int, NDArray[np.bool_]]:
+    """The objects in a mask file, H x W each, by id; see `tracker.data.masks` for what is understood.
 
     Raises:
         RegionError: no readable image, no object in it, soft borders, or a picture.
     """
     try:
-        with Image.open(path) as image:
-            image.load()
-            indexed = image.mode == "P"
-            ids = np.asarray(image if image.mode in ("P", "L", "1") else image.convert("RGB"))
-    except FileNotFoundError:
-        raise RegionError("there is no such file; name a PNG file with the mask of the first frame") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise RegionError(f"the file cannot be read as an image ({error}); name a PNG file") from error
-    if ids.ndim == 3:
-        if np.any(ids != ids[:, :, :1]):
-            raise RegionError("the file holds colours; save it as an indexed PNG, or black and white")
-        ids = ids[:, :, 0]
-    values = [int(value) for value in np.unique(ids) if value]
-    if not indexed and len(values) > 1 and any(value in SOFT for value in values):  # before 255 is left out
-        raise RegionError(
-            "the file holds grey values between black and white (soft borders?); save it as an indexed PNG with one "
-            "value for each object, or black and white without soft borders"
-        )
-    if len(values) > 1:
-        values = [value for value in values if value != VOID]
+        ids = MaskReader(note).decode(read_bytes(path), "the file")
+    except (MaskError, ImageError) as error:
+        text = str(error)
+        raise RegionError(text if text.startswith("the file") else f"the file {text}; name a PNG file") from error
+    values = objects_of(ids)
     if not values:
         raise RegionError("the mask is empty; mark the object with any value but 0")
-    if len(values) > MAX_IDS:
+    if len(values) > MAX_OBJECTS:
         raise RegionError(
             f"the file holds {len(values)} values, too many for objects; save it as an indexed PNG with one value for "
-            f"each object, at most {MAX_IDS}, or black and white"
+            f"each object, at most {MAX_OBJECTS}, or black and white"
         )
     return {value: ids == value for value in values}
 
@@ -98,9 +80,10 @@ def doubts(parsed: ParsedRegion, shape: tuple[int, int]) -> str:
         return f"the {parsed.kind} reaches beyond the image of {width} x {height} pixels{rest}; check its numbers"
     if count < SMALL:
         return f"the {parsed.kind} covers {count} pixel{'s' * (count > 1)} only; so small a target is easily lost"
+    if parsed.kind == "mask" and covers_edges(parsed.to_mask(shape)):
+        return f"the mask covers {100 * count / whole:.0f}% of the image; is the object marked, and not the background?"
     if count > FILLED * whole:
-        advice = "is the object marked, and not the background?" if parsed.kind == "mask" else "check its numbers"
-        return f"the {parsed.kind} covers {100 * count / whole:.0f}% of the image; {advice}"
+        return f"the {parsed.kind} covers {100 * count / whole:.0f}% of the image; check its numbers"
     return ""
 
 
@@ -120,7 +103,7 @@ def make_targets(
         try:
             masks: Mapping[int, object] = {1: option.value}
             if isinstance(option.value, Path):
-                masks = read_masks(option.value)
+                masks = read_masks(option.value, partial(_noted, note, option))
             for number, region in masks.items():
                 doubt = doubts(parse_region(region, shape), shape)
                 if doubt:
@@ -135,6 +118,10 @@ def make_targets(
     return [
         Target(number if keep else place, region, named) for place, (number, region, named) in enumerate(regions, 1)
     ]
+
+
+def _noted(note: Warn, option: Given, sentence: str) -> None:
+    note(f"{option}: {sentence}")
 
 
 def has_display(environ: Mapping[str, str] = os.environ) -> bool:

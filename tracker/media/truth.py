@@ -6,11 +6,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
+from tracker.data.masks import VOID, Ids, MaskError, MaskReader, Note, values_of
 from tracker.media.frames import Frame, Selection, SourceError
-from tracker.media.targets import SOFT, VOID
 from tracker.tracker import Result
 
 
@@ -24,6 +22,7 @@ class Truth:
     Args:
         folder: holds `00000.png`, or `0.png`, ...; frames without a file have no truth.
         selection: the frames that are tracked; masks of others are not read.
+        note: takes a sentence about masks that can be read in more than one way; None: they are refused.
 
     Attributes:
         matched: frames so far that have a mask.
@@ -32,7 +31,7 @@ class Truth:
         SourceError: there is no such folder, no such file in it, or there are two of one frame.
     """
 
-    def __init__(self, folder: Path, selection: Selection | None = None) -> None:
+    def __init__(self, folder: Path, selection: Selection | None = None, note: Note | None = None) -> None:
         self.folder, self.matched = folder, 0
         found: dict[int, Path] = {}
         for path in sorted(folder.glob("*.png")):
@@ -48,6 +47,7 @@ class Truth:
         self.numbers = min(found), max(found)
         self.files = {number: found[number] for number in sorted(found) if (selection or Selection()).wants(number)}
         self._meaning: tuple[bool, bool] | None = None
+        self._reader = MaskReader(note)
 
     def check(self, first: Frame, numbers: Collection[int]) -> None:
         """Find out, before anything is written, whether the masks can be compared with.
@@ -104,7 +104,7 @@ class Truth:
         """
         seen: set[int] = set()
         for path in self.files.values():
-            seen |= set(_values(_read(path)))
+            seen |= set(values_of(self._read(path)))
             if len(seen - {VOID}) > 1 and seen & set(numbers):
                 break
         objects = seen - {VOID}
@@ -117,10 +117,10 @@ class Truth:
             )
         return whole, bool(objects)
 
-    def _ids(self, frame: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    def _ids(self, frame: int, size: tuple[int, int]) -> Ids:
         """The mask of a frame, which must have this height and width."""
         path = self.files[frame]
-        ids = _read(path)
+        ids = self._read(path)
         if ids.shape != size:
             (height, width), (tall, wide) = ids.shape, size
             raise SourceError(
@@ -128,25 +128,8 @@ class Truth:
             )
         return ids
 
-
-def _values(ids: NDArray[np.uint8]) -> list[int]:
-    """What a mask holds besides 0."""
-    return [int(value) for value in np.flatnonzero(np.bincount(ids.ravel(), minlength=VOID + 1)) if value]
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    """A mask H x W; what is not 0 is an object, or void."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            indexed = image.mode == "P"
-            ids = np.asarray(image if image.mode in ("P", "L") else image.convert("L"), np.uint8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SourceError(f"'{path}' cannot be read as a mask ({error}); restore it") from error
-    values = _values(ids)
-    if not indexed and len(values) > 1 and any(value in SOFT for value in values):
-        raise SourceError(
-            f"'{path}' holds colours, or grey values between black and white (soft borders?); save it as an indexed "
-            "PNG with one value for each object, or black and white"
-        )
-    return ids
+    def _read(self, path: Path) -> Ids:
+        try:
+            return self._reader.read(path)
+        except MaskError as error:
+            raise SourceError(str(error)) from error

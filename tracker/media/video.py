@@ -45,7 +45,7 @@ class VideoWriter:
         self.duration = max(1, round(1000 / rate))
         self.last = -1  # time of the last frame, milliseconds
         try:
-            self.container = av.open(str(path), "w", format="webm")
+            self.container = av.open(f"file:{path}", "w", format="webm")
             self.stream = self._stream(size, rate)
             self.container.start_encoding()  # makes the file
         except av.FFmpegError as error:

@@ -7,22 +7,15 @@ they expect are in `tracker.training.readers`.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from tracker.data.images import ImageError, Levels, decode
+from tracker.data.masks import VOID, MaskError, MaskReader, brightness
 from tracker.errors import UserError
-
-VOID = 255  # label of pixels that belong to nobody (DAVIS, YouTube-VOS)
-
-PNG = b"\x89PNG\r\n\x1a\n"
-DEPTH, COLOUR_TYPE = 24, 25  # bytes of a PNG file that hold the bits per sample and the kind of its colours
-GREY, PALETTE = 0, 3  # kinds of colours
 
 
 class DataError(UserError):
@@ -64,11 +57,14 @@ class Frame:
             DataError: one of the two cannot be read or decoded, or their sizes differ.
         """
         # masks are drawn on the stored pixels, whatever orientation a camera has noted
-        image = _decode(self._bytes(self.image), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        try:
+            image = Levels()(decode(self._bytes(self.image), upright=False))
+        except ImageError as error:
+            raise self._damaged("its image does not decode, or not to its mask's size") from error
         mask = self.ids()
-        if image is None or image.shape[:2] != mask.shape:
+        if image.shape[:2] != mask.shape:
             raise self._damaged("its image does not decode, or not to its mask's size")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), mask  # type: ignore[return-value]
+        return image, mask
 
     def ids(self) -> NDArray[np.uint8]:
         """Return the object ids H x W alone.
@@ -82,12 +78,18 @@ class Frame:
             except ValueError as error:
                 raise self._damaged(f"its outline does not decode ({error})") from error
         data = self._bytes(self.mask)
-        mask = _stored_ids(data) if self.object_above is None else _decode(data, cv2.IMREAD_GRAYSCALE)
-        if mask is None:
-            raise self._damaged("its mask does not decode" + (" to object ids" if self.object_above is None else ""))
-        if self.object_above is None:
-            return mask
-        return (mask > self.object_above * mask.max()).astype(np.uint8)
+        if self.object_above is not None:
+            mask = brightness(data)
+            if mask is None:
+                raise self._damaged("its mask does not decode")
+            return (mask > self.object_above * mask.max()).astype(np.uint8)
+        try:
+            ids = MaskReader().decode(data, "its mask")
+        except MaskError as error:
+            raise self._damaged(f"its mask does not decode to object ids ({error})") from error
+        if ids.max() > VOID:
+            raise self._damaged(f"its mask does not decode to object ids (up to {VOID - 1}, not {ids.max()})")
+        return ids.astype(np.uint8)
 
     def _bytes(self, source: bytes | str) -> bytes:
         if isinstance(source, bytes):
@@ -102,28 +104,6 @@ class Frame:
         files = [f"'{source}'" for source in (self.image, self.mask) if isinstance(source, str)]
         where = f" ({', '.join(files)})" if files else ""
         return DataError(f"training sample '{self.name}' is damaged: {what}{where}")
-
-
-def _decode(data: bytes, flags: int) -> NDArray[np.uint8] | None:
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)  # type: ignore[return-value]
-    except cv2.error:  # there are no bytes at all, or the image is enormous
-        return None
-
-
-def _stored_ids(data: bytes) -> NDArray[np.uint8] | None:
-    """Read the numbers that a PNG file stores, or None where it is damaged or stores no 8-bit ids."""
-    if not data.startswith(PNG) or len(data) <= COLOUR_TYPE or data[DEPTH] > 8:
-        return None
-    if data[COLOUR_TYPE] == PALETTE:
-        try:
-            with Image.open(io.BytesIO(data)) as picture:  # OpenCV would give the palette's colours
-                return np.array(picture)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow raises for damaged files
-            return None
-    grey = _decode(data, cv2.IMREAD_GRAYSCALE) if data[COLOUR_TYPE] == GREY else None
-    # OpenCV stretches 1, 2 and 4 bits to 0-255: a one-bit mask's object comes as 255 instead of 1
-    return None if grey is None else grey // np.uint8(255 // (2 ** data[DEPTH] - 1))
 
 
 @dataclass

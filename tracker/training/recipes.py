@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.training.data import VOID
+from tracker.data.masks import VOID
 
 SOURCE_SIZE = 320  # side of the padded source images, pixels; the stills are 288 wide or high
 TARGET_SIZE = 96.0  # video frames are shrunk until sqrt(w*h) of their target comes down to this, pixels

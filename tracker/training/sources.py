@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tracker.training.data import VOID, Frame
+from tracker.data.masks import VOID
+from tracker.training.data import Frame
 from tracker.training.packing import Packed, sort_out
 from tracker.training.recipes import SOURCE_SIZE, TARGET_SIZE, Cut, ObjectBox, Recipe, Still, box_of, objects_of
 from tracker.training.targets import joined, part_of

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from tracker.config import FilterConfig
+from tracker.data.masks import VOID
 from tracker.geometry.distance_map import distance_map, gaussian_map
 from tracker.network.model import STRIDE, SpatialMap
-from tracker.training.data import VOID
 from tracker.training.degradation import (
     LARGEST,
     SMALLEST,

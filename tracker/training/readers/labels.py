@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tracker.training.data import VOID, DataError, Frame
+from tracker.data.masks import VOID
+from tracker.training.data import DataError, Frame
 
 LOOKED_AT = 5  # masks of a sequence, at most; the first one settles it unless it is empty or holds 255 alone
 HALF = 0.5  # share of the brightest value from which on a black and white mask is the object

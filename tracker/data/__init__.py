@@ -1,0 +1,1 @@
+"""Pictures and masks as files: the one reader of each."""
