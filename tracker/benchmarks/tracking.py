@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -121,10 +121,24 @@ def _region(line: str, path: Path, number: int) -> NDArray[np.float64]:
     return values if len(values) == 4 else values.reshape(-1, 2)
 
 
-def evaluate(tracker: Tracker, sequence: TrackingSequence, stride: int, first: int) -> Run:
+def evaluate(
+    tracker: Tracker,
+    sequence: TrackingSequence,
+    stride: int,
+    first: int,
+    *,
+    observe: Callable[[int, NDArray[np.uint8], NDArray[np.float64], Any, float], None] | None = None,
+) -> Run:
     """Track every `stride`-th frame from `first` on, starting again after each failure.
 
     Boxes and polygons are asked for, as VOT2016 to VOT2019 do, and answered in the form of the truth.
+
+    Args:
+        tracker: what is evaluated.
+        sequence: what it tracks.
+        stride: frames from one to the next.
+        first: number of the first frame.
+        observe: is called with each frame's number, image, truth, answer and overlap, starts included.
     """
     frames = range(first, len(sequence.images), stride)
     fragments, index, segmented, seconds = list[Fragment](), 0, 0, 0.0
@@ -134,14 +148,18 @@ def evaluate(tracker: Tracker, sequence: TrackingSequence, stride: int, first: i
             image, truth = sequence.read(frames[index]), sequence.truth[frames[index]]
             began = time.perf_counter()
             if index == start:
-                tracker.initialize(image, truth, masks=False)
+                answer = tracker.initialize(image, truth, masks=False)
                 seconds += time.perf_counter() - began
+                if observe is not None:
+                    observe(frames[index], image, truth, answer, 1.0)
                 continue
             answer = tracker.track(image)
             seconds += time.perf_counter() - began
             segmented += bool(answer.segmented)
             region = np.array(answer.box) if truth.ndim == 1 else answer.polygon
             score = overlap(region, truth, (image.shape[1], image.shape[0]))
+            if observe is not None:
+                observe(frames[index], image, truth, answer, score)
             if score <= 0.0:
                 failed = True
                 break
