@@ -36,8 +36,7 @@ def test_importing_the_package_imports_no_torch() -> None:
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The example's network is the tiny one."""
     monkeypatch.setattr("tracker.weights.load_weights", lambda *_, **__: TinyNet().eval())
-    monkeypatch.setattr("tracker.assembly.load_weights", lambda *_, **__: TinyNet().eval())
-    monkeypatch.setattr("tracker.assembly.find_weights", lambda *_, **__: Path("weights"))
+    monkeypatch.setattr("tracker.weights.find_weights", lambda *_, **__: Path("weights"))
     monkeypatch.setattr("tracker.config.TrackerConfig.of", lambda model: CONFIG)
 
 

@@ -94,11 +94,11 @@ def test_late_answers_are_repeated_and_the_scores_stand_beside_the_baselines(
     if "random" not in read_weights(weights_file)[1].get("stage", ""):
         assert scores["realtime"][0] < scores["baseline"][0]  # the answer stands still while the target goes on
 
-    run.run("tracker.cli.main", "results", str(run.folder), "--output", str(tmp_path / "page"))
-    (page,) = (tmp_path / "page").glob("*.md")
-    text = page.read_text()
-    assert "VOT toolkit, realtime, reset-based, EAO bounds 2-8" in text
-    assert "VOT toolkit, reset-based, EAO bounds 2-8" in text
+    table = run.run("tracker.cli.main", "results", str(run.folder))
+    rows = {line.split(" | ")[0]: line for line in table.splitlines()[2:]}
+    for name, (score, *_) in scores.items():
+        row = rows[f"| {run.folder.name}, {name}"]
+        assert "| DMB | " in row and f"EAO {score:.3f}" in row
 
 
 def test_answers_that_are_forgiven_are_those_of_the_baseline(tmp_path: Path, weights_file: Path) -> None:
