@@ -258,7 +258,7 @@ def test_answers_are_framed_as_the_first_region_was(engine: ColourEngine, region
         given = np.asarray(region, np.float64)
         assert polygon_area(moved.polygon) == pytest.approx(polygon_area(given), rel=0.12)
         for result, shift in ((first, (0.0, 0.0)), (moved, (6.0, 3.0))):
-            assert result.polygon.mean(0) == pytest.approx(given.mean(0) + np.array(shift), abs=1.5)
+            assert result.polygon.mean(0) == pytest.approx(given.mean(0) + np.array(shift), abs=2.5)
 
 
 def test_the_filter_alone_moves_the_given_region_and_looks_at_no_mask(engine: ColourEngine) -> None:

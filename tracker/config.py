@@ -112,6 +112,15 @@ MASK_TRUST = TrustConfig(max_offset=1.0, min_overlap=0.1, max_area_change=6.0, c
 
 
 @dataclass(frozen=True)
+class SteadyConfig:
+    """How answered boxes follow the masks where only boxes are wanted (docs/LAB_BOOK.md)."""
+
+    center_share: float = 0.5  # a box's center lies at this share of the way from the filter's peak to the mask's
+    gain: float = 0.5  # its sides follow those of the mask's box by this share per frame ...
+    first_share: float = 0.3  # ... which are drawn by this share, in their logs, to the first box's, scaled
+
+
+@dataclass(frozen=True)
 class BoxFitConfig:
     """From a mask to a rotated box."""
 
@@ -157,6 +166,7 @@ class TrackerConfig:
     gate: GateConfig = field(default_factory=GateConfig)
     trust: TrustConfig = field(default_factory=TrustConfig)
     trust_mask: TrustConfig = MASK_TRUST  # the same where masks are wanted, not only boxes
+    steady: SteadyConfig = field(default_factory=SteadyConfig)
     box_fit: BoxFitConfig = field(default_factory=BoxFitConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     box2seg: Box2SegConfig = field(default_factory=Box2SegConfig)

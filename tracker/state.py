@@ -27,6 +27,7 @@ from tracker.geometry.crop import Crop
 from tracker.memory.snapshot import Snapshot
 from tracker.network import DMBNet
 from tracker.shape import Shape
+from tracker.steadiness import SteadyBox
 from tracker.tracker import DMB, StateError
 from tracker.view import View
 from tracker.weights import WeightsError, checksum, halve, read_tensors, write_tensors
@@ -133,6 +134,8 @@ def _target(dmb: DMB) -> Snapshot:
     facts |= {"lost_frames": dmb.localiser.lost_frames, "framing": asdict(dmb.framing), "view": None}
     facts |= {"value_range": dmb.levels.limits}
     tensors: dict[str, Tensor] = {}
+    if dmb.steady is not None:
+        tensors |= {f"steady.{name}": _tensor(value) for name, value in vars(dmb.steady).items()}
     for name, shape in (("shape", dmb.shape), ("trusted_shape", dmb.trusted_shape)):
         tensors |= {f"{name}.mask": _tensor(shape.mask), f"{name}.polygon": _tensor(shape.polygon)}
     if dmb.view is not None:
@@ -170,6 +173,8 @@ def _restore(dmb: DMB, content: _Content) -> None:
         Shape(*(_array(target, f"{name}.{part}") for part in ("mask", "polygon")))
         for name in ("shape", "trusted_shape")
     )
+    if "steady.edges" in target.tensors:
+        dmb.steady = SteadyBox(*(_array(target, f"steady.{field.name}") for field in fields(SteadyBox)))
     view = target.facts["view"]
     if view is not None:
         crop = Crop(_point(view["crop"]["centre"]), view["crop"]["side"], view["crop"]["size"])

@@ -21,6 +21,7 @@ from tracker.errors import UserError
 from tracker.framing import Framing
 from tracker.geometry.crop import Crop, search_crop
 from tracker.geometry.region import (
+    Box,
     ParsedRegion,
     box_from_mask,
     box_window,
@@ -38,6 +39,7 @@ from tracker.metrics.regions import overlap
 from tracker.network import DMBNet, QueryFeatures
 from tracker.positions import SpatialMaps
 from tracker.shape import Shape, polygon_area
+from tracker.steadiness import SteadyBox, between, center_of
 from tracker.view import View
 
 SOFT_BORDER = 9  # crop pixels; side of the square by which the answered mask is widened before it is remembered
@@ -66,7 +68,8 @@ class Result:
     Attributes:
         mask: H x W bool, the target; never empty.
         polygon: 4 x 2, the rotated box around it, framed likewise: x, y of pixel centres, clockwise from top-left.
-        box: x, y, w, h of the axis-aligned box of the mask; after a first box or polygon framed as that was.
+        box: x, y, w, h of the axis-aligned box of the mask; after a first box or polygon framed as that was, and
+            where only boxes are wanted, steadied (`tracker.steadiness`).
         confidence: 0 (lost) to 1 (certain).
         frame_index: 0 for the first frame.
         segmented: the mask was segmented in this frame and believed; otherwise it is the last one, moved and scaled.
@@ -115,6 +118,7 @@ class DMB:
         self.angle: float | None = None  # of the last rotated box, degrees
         self.max_gap = self.config.mask.max_gap  # between the target's parts; what a first mask shows is allowed
         self.framing = Framing()
+        self.steady: SteadyBox | None = None  # the answered boxes where only boxes are wanted
         self.blind = False  # what was segmented in the first frame was not the given region: masks are not believed
         self.shape = Shape.empty()
         self.trusted_shape = Shape.empty()  # the last one that was believed; moves start from it, so none adds up
@@ -172,6 +176,7 @@ class DMB:
             if not self.from_mask:
                 self._frame(parsed, self._shape_of(probability, crop, self.centre, image.shape[:2]), image.shape[:2])
         self.trusted_shape = self.shape
+        self.steady = None if self.masks else SteadyBox.of(self.shape.polygon, self._mask_box(self.shape))
         self.angle = edge_angle(self.shape.polygon) if self.angle is None else self.angle
         self.frame_index = 0
         return self._result(1.0, segmented=True, decision=None, peak=self.centre)
@@ -199,6 +204,10 @@ class DMB:
         if view is not None and view.shape is not None and believed:
             self._follow(view.shape, decision, image.shape[:2], may_grow=not view.leaks)
             self.shape = view.shape
+            if self.steady is not None:
+                scale = math.sqrt(math.prod(self.size) / math.prod(self.initial_size))
+                box = self._mask_box(view.shape)
+                self.steady = self.steady.follow(view.shape.polygon, box, scale, self.config.steady)
         else:
             self.shape = self.trusted_shape.moved_to(expected, image.shape[:2])
         if view is not None and view.shape is not None and believed and decision.found:
@@ -433,12 +442,26 @@ class DMB:
             return FAILED_CONFIDENCE * located
         return located * view.certainty
 
+    def _mask_box(self, shape: Shape) -> Box:
+        """The upright box x, y, w, h of a shape's mask, framed as the first region was."""
+        return self.framing.box(box_from_mask(shape.mask))
+
+    def _boxes(self, peak: Point) -> tuple[NDArray[np.float64], Box]:
+        """The rotated and the upright box that are answered with the shape at hand."""
+        shape, box = self.shape, self._mask_box(self.shape)
+        if self.steady is None:
+            return shape.polygon, box
+        share = self.config.steady.center_share if self.frame_index else 1.0
+        centers = (between(peak, seen, share) for seen in (shape.centre, center_of(box)))
+        return self.steady.polygon_at(next(centers)), self.steady.box_at(next(centers))
+
     def _result(self, confidence: float, *, segmented: bool, decision: Decision | None, peak: Point) -> Result:
         shape = self.shape
+        polygon, box = self._boxes(peak)
         return Result(
             mask=_read_only(shape.mask),
-            polygon=_read_only(shape.polygon),
-            box=self.framing.box(box_from_mask(shape.mask)),
+            polygon=_read_only(polygon),
+            box=box,
             confidence=confidence,
             frame_index=self.frame_index,
             segmented=segmented,
