@@ -151,7 +151,7 @@ def relit(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 def compressed(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Frames T x 3 x s x s, 0..255, with a camera's noise and after JPEG, as a strongly compressed video shows them."""
-    quality, deviation = int(rng.integers(6, 40)), rng.uniform(0.0, 14.0)
+    quality, deviation = int(rng.integers(12, 60)), rng.uniform(0.0, 10.0)
     seen = []
     for image in images.permute(0, 2, 3, 1).cpu().numpy():
         noisy = np.clip(image + rng.normal(0.0, deviation, size=image.shape), 0.0, 255.0).round().astype(np.uint8)
