@@ -14,7 +14,6 @@ import pytest
 import trax  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image
-from tracker.benchmarks.tracked_masks import PolygonSequence
 
 from tests.conftest import TraxClient
 from tests.media.clips import SIZE, StillTracker, scene, write_clip
@@ -78,12 +77,6 @@ def as_stack(folder: Path, make: Callable[[NDArray], NDArray]) -> list[NDArray]:
     return from_source(write_stack(folder, make)[0])
 
 
-def as_vot_sequence(folder: Path, make: Callable[[NDArray], NDArray]) -> list[NDArray]:
-    paths = write_files(folder, make)
-    sequence = PolygonSequence("one", paths, [None] * len(paths))
-    return [sequence.image(index) for index in range(len(paths))]
-
-
 def as_video(folder: Path, make: Callable[[NDArray], NDArray]) -> list[NDArray]:
     with av.open(str(folder / "clip.mkv"), "w") as file:
         stream = file.add_stream("ffv1", rate=25)
@@ -108,7 +101,7 @@ def test_a_deep_picture_is_tracked_in(depth: str) -> None:
 
 @pytest.mark.parametrize(
     ("way", "depth"),
-    [(way, depth) for way in (as_folder, as_stack, as_vot_sequence) for depth in DEPTHS]
+    [(way, depth) for way in (as_folder, as_stack) for depth in DEPTHS]
     + [(as_video, depth) for depth in ("14 bit", "16 bit", "8 bit in 16")],
 )
 def test_a_deep_picture_is_seen_alike_on_every_path(
