@@ -242,6 +242,17 @@ def test_all_pictures_of_a_file_are_frames(tmp_path: Path, kind: str) -> None:
         assert [one.seconds for one in source.frames()] == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's word for it
+@pytest.mark.parametrize("kind", ["webp", "png", "tiff"])
+def test_an_animation_cut_short_ends_with_a_warning(tmp_path: Path, kind: str) -> None:
+    path, content = tmp_path / f"clip.{kind}", animation(kind, count=8)
+    path.write_bytes(content[: len(content) * 2 // 3])
+    told: list[str] = []
+    with open_source(str(path), warn=told.append) as source:
+        frames = list(source.frames())
+    assert len(frames) < 8 and len(told) == 1 and "\n" not in told[0] and told[0].count("is damaged") == 1, told
+
+
 def test_of_many_files_with_several_pictures_the_first_ones_are_frames(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / f"{name}.webp").write_bytes(animation("webp"))
