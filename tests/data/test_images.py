@@ -14,7 +14,6 @@ import pytest
 import trax  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image
-from tracker.benchmarks.tracked_masks import PolygonSequence
 
 from tests.conftest import TraxClient
 from tests.media.clips import SIZE, StillTracker, scene, write_clip
@@ -78,12 +77,6 @@ def as_stack(folder: Path, make: Callable[[NDArray], NDArray]) -> list[NDArray]:
     return from_source(write_stack(folder, make)[0])
 
 
-def as_vot_sequence(folder: Path, make: Callable[[NDArray], NDArray]) -> list[NDArray]:
-    paths = write_files(folder, make)
-    sequence = PolygonSequence("one", paths, [None] * len(paths))
-    return [sequence.image(index) for index in range(len(paths))]
-
-
 def as_video(folder: Path, make: Callable[[NDArray], NDArray]) -> list[NDArray]:
     with av.open(str(folder / "clip.mkv"), "w") as file:
         stream = file.add_stream("ffv1", rate=25)
@@ -108,7 +101,7 @@ def test_a_deep_picture_is_tracked_in(depth: str) -> None:
 
 @pytest.mark.parametrize(
     ("way", "depth"),
-    [(way, depth) for way in (as_folder, as_stack, as_vot_sequence) for depth in DEPTHS]
+    [(way, depth) for way in (as_folder, as_stack) for depth in DEPTHS]
     + [(as_video, depth) for depth in ("14 bit", "16 bit", "8 bit in 16")],
 )
 def test_a_deep_picture_is_seen_alike_on_every_path(
@@ -247,6 +240,17 @@ def test_all_pictures_of_a_file_are_frames(tmp_path: Path, kind: str) -> None:
     assert [one.seconds for one in frames] == pytest.approx([index * step for index in range(4)])
     with open_source(str(path), rate=10.0, warn=told.append) as source:
         assert [one.seconds for one in source.frames()] == pytest.approx([0, 0.1, 0.2, 0.3])
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's word for it
+@pytest.mark.parametrize("kind", ["webp", "png", "tiff"])
+def test_an_animation_cut_short_ends_with_a_warning(tmp_path: Path, kind: str) -> None:
+    path, content = tmp_path / f"clip.{kind}", animation(kind, count=8)
+    path.write_bytes(content[: len(content) * 2 // 3])
+    told: list[str] = []
+    with open_source(str(path), warn=told.append) as source:
+        frames = list(source.frames())
+    assert len(frames) < 8 and len(told) == 1 and "\n" not in told[0] and told[0].count("is damaged") == 1, told
 
 
 def test_of_many_files_with_several_pictures_the_first_ones_are_frames(tmp_path: Path) -> None:

@@ -26,9 +26,8 @@ from tests.data.mask_files import (
     ids,
 )  # fmt: skip
 from tests.media.clips import StillTracker, answer
-from tests.robustness.tiny import tiny_tracker
 from tracker.benchmarks.sequences import LabelledFrame, MaskSequence, open_sequences
-from tracker.cli import ablate, benchmark_agreement, benchmark_failures, track, validate
+from tracker.cli import ablate, benchmark_failures, track, validate
 from tracker.data.masks import VOID, MaskError, MaskReader, covers_edges, objects_of, write_ids
 from tracker.media.truth import Truth
 
@@ -180,15 +179,8 @@ def run_failures(folder: Path, output: Path, _: object) -> int:
     return benchmark_failures.main(["--masks", str(folder), "--output", str(output)], load=load, environ={})
 
 
-def run_agreement(folder: Path, output: Path, _: object) -> int:
-    return benchmark_agreement.main(["--masks", str(folder)], load=lambda settings: tiny_tracker(), environ={})
-
-
-@pytest.mark.parametrize(
-    ("command", "kind"),
-    [(command, kind) for command in (run_validate, run_failures) for kind in KINDS]
-    + [(run_agreement, kind) for kind in ("indexed", "gray as RGB", "large ids")],
-)
+@pytest.mark.parametrize("command", [run_validate, run_failures])
+@pytest.mark.parametrize("kind", KINDS)
 def test_benchmarks_see_the_objects_without_void(
     tmp_path: Path, kind: str, command: Callable[..., int], seen: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import stat
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,8 +32,11 @@ LOOKED_AT = 1_000_000  # pixels, about, that the percentiles are taken from
 SMALLEST = 1e-30  # range of values; in a smaller one there is nothing to be seen
 DEPTHS = (np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64, np.float16, np.float32, np.float64)
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-ANIMATED = (*TIFF, b"\x89PNG", b"RIFF", b"GIF8")  # how files begin that may hold several pictures
-DAMAGED = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)  # of Pillow
+ANIMATED = (b"\x89PNG", b"RIFF", b"GIF8")  # how other files begin that may hold several pictures
+DAMAGED = (  # what Pillow raises for damaged files
+    OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, struct.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
 SMALLER_COPY = 254, 1  # tag of TIFF, and its bit, of pages that show another page once more
 
 
@@ -198,27 +202,30 @@ def pictures(content: bytes) -> Iterator[tuple[Pixels, float]]:
     Raises:
         ImageError: one of them is damaged.
     """
-    if count(content) < 2:
+    if content.startswith(TIFF):
+        pages = _tiff_pages(content)
+        for index, smaller in enumerate(pages):
+            if not smaller:
+                yield (decode(content) if len(pages) == 1 else _page(content, index)), 0.0
+        return
+    total = count(content)
+    if total < 2:
         yield decode(content), 0.0
         return
     with Image.open(io.BytesIO(content)) as image:
-        for index in range(image.n_frames):  # type: ignore[attr-defined]
+        for index in range(total):
             try:
                 image.seek(index)
-                if image.format == "TIFF":
-                    tags = image.tag_v2  # type: ignore[attr-defined]
-                    if int(tags.get(SMALLER_COPY[0], 0)) & SMALLER_COPY[1]:
-                        continue
-                    yield _page(content, index), 0.0
-                else:
-                    image.load()
-                    yield np.array(image.convert("RGB")), float(image.info.get("duration") or 0) / 1000
+                image.load()
+                yield np.array(image.convert("RGB")), float(image.info.get("duration") or 0) / 1000
             except DAMAGED as error:
                 raise ImageError(f"is damaged at its picture {index} ({error})") from error
 
 
 def count(content: bytes) -> int:
     """How many pictures a file holds; 1 where it cannot be told."""
+    if content.startswith(TIFF):
+        return _tiff_pages(content).count(False)
     if not content.startswith(ANIMATED):
         return 1
     try:
@@ -226,6 +233,35 @@ def count(content: bytes) -> int:
             return int(getattr(image, "n_frames", 1))
     except DAMAGED:
         return 1
+
+
+def _tiff_pages(content: bytes) -> list[bool]:
+    """For every page of a TIFF file, by its directories, whether it is a smaller copy of another one.
+
+    A file that is cut short has one page more than can be found, which will not decode.
+    """
+    order, big = "<" if content.startswith(b"II") else ">", content[2:4] in (b"+\0", b"\0+")
+    word, size, counter = ("Q", 20, 8) if big else ("I", 12, 2)
+    found: list[bool] = []
+    seen: set[int] = set()
+    place = 8 if big else 4  # of the next directory's address
+    while True:
+        try:
+            (start,) = struct.unpack_from(order + word, content, place)
+            if not start or start in seen:
+                return found or [False]
+            seen.add(start)
+            (entries,) = struct.unpack_from(order + ("Q" if big else "H"), content, start)
+            first = start + counter
+            smaller = False
+            for entry in range(first, first + min(entries, 4096) * size, size):
+                (tag,) = struct.unpack_from(order + "H", content, entry)
+                (value,) = struct.unpack_from(order + "I", content, entry + size - (8 if big else 4))
+                smaller = smaller or (tag == SMALLER_COPY[0] and bool(value & SMALLER_COPY[1]))
+            place = first + entries * size
+        except struct.error:
+            return [*found, False]
+        found.append(smaller)
 
 
 def _page(content: bytes, index: int) -> Pixels:
