@@ -25,7 +25,7 @@ SHELLS = ("sh", "bash", "console")
 PYTHON = "python"
 PROGRAMS = ("dmb", "vot", "python", "pip", "make")  # that the reader of tests/end_to_end/reader.py has
 BUILT_IN = (".",)  # of the shell; `. .venv/bin/activate`
-NOT_RUN = ("", "text", "ini", "toml", "yaml", "json")  # languages of trees, logs and files
+NOT_RUN = ("", "text", "ini", "toml", "yaml", "json", "bibtex")  # languages of trees, logs and files
 PASSED_OVER = ("build", "demo", "runs")  # folders of the checkout whose Markdown is nobody's document
 
 FENCED = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1``` *$", re.M | re.S)  # indentation, language, code

@@ -196,8 +196,8 @@ MADE: dict[str, Callable[[Path], object]] = {
     "FOLDER": lambda path: write_mask_videos(path, ["SEQUENCE"]),
 }
 MEANT: dict[tuple[str, str], Callable[[Path], object]] = {  # where a document's word is its own
-    ("docs/WEIGHTS.md", "SOURCE"): write_resnet,
-    ("docs/WEIGHTS.md", "my"): write_workspace,
+    ("docs/TRAINING.md", "SOURCE"): write_resnet,
+    ("docs/TRAINING.md", "my"): write_workspace,
     ("vot_workspace/README.md", "SOURCE"): lambda path: write_mask_videos(path, ["kite", "bus"]),
 }
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from tracker.errors import UserError
 
-ROBUSTNESS = "failures per 100 frames"  # as the paper's R is read (docs/RESULTS.md)
+ROBUSTNESS = "failures per 100 frames"  # as the paper's R is read (docs/BENCHMARKS.md)
 COLUMNS = ("EAO", "accuracy", "failures per sequence", ROBUSTNESS, "J&F")
 FULL = "full"
 

@@ -14,7 +14,7 @@ Put what other commands have measured into one table (Markdown): scores, date, c
 hardware, precision, and settings that are not the default.
 
 A SOURCE is a JSON file or a folder that `dmb validate`, `dmb ablate`, `dmb benchmark` or `dmb score` has written, or an
-analyzed workspace of the VOT toolkit (vot analysis --format json). The paper's own numbers are in docs/RESULTS.md.
+analyzed workspace of the VOT toolkit (vot analysis --format json). The paper's own numbers are in docs/BENCHMARKS.md.
 """
 
 

@@ -19,7 +19,7 @@ Weights files.
 
 dmb weights convert SOURCE turns a checkpoint of the DMB authors' release, STM's public checkpoint or a full torchvision
 ResNet-50 (.pth, .pth.tar, .tar) into a safetensors file. dmb weights info [FILE] tells what a file holds. dmb weights
-average FILE FILE ... writes their mean. Details are in docs/WEIGHTS.md.
+average FILE FILE ... writes their mean. Details are in docs/TRAINING.md.
 """
 CONVERT = """\
 Turns a checkpoint of another project into a safetensors file: DMB weights (for --weights), or from a ResNet-50 a trunk

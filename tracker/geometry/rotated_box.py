@@ -1,7 +1,7 @@
 """From a mask to the rotated box that VOT's annotators would have drawn around it.
 
 They fitted boxes so that little background is inside and little target outside; the minimum-area rectangle instead
-is stretched by every arm and antenna. docs/BOX_FITTING.md compares this fit with others that were tried.
+is stretched by every arm and antenna. docs/LAB_BOOK.md compares this fit with others that were tried.
 """
 
 from __future__ import annotations

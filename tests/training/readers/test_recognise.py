@@ -80,7 +80,7 @@ def test_a_folder_with_none_of_the_layouts_lists_what_was_looked_for(tmp_path: P
         read_data([tmp_path / "some"])
     text = str(caught.value)
     looked_for = ("stills-*.tar", "*video*.tar", "davis*.tar", "JPEGImages", "Annotations", "DUTS-TR-Image")
-    looked_for += ("ground_truth_mask", "instances_train*.json", "docs/DATA.md", str(tmp_path / "some"))
+    looked_for += ("ground_truth_mask", "instances_train*.json", "docs/TRAINING.md", str(tmp_path / "some"))
     assert all(word in text for word in looked_for)
     assert "\n" not in text
 

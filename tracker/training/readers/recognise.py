@@ -45,7 +45,7 @@ def read_folder(folder: Path, *, held_out: Collection[str] = ()) -> TrainingData
         DataError: there is no such folder, it holds no known layout, nothing usable is in it, or it is damaged.
     """
     if not folder.is_dir():
-        raise DataError(f"no folder '{folder}'; name a folder of training data (docs/DATA.md lists the layouts)")
+        raise DataError(f"no folder '{folder}'; name a folder of training data (docs/TRAINING.md lists the layouts)")
     found: list[tuple[str, object, TrainingData]] = []
     stills, instances, videos = shards.find_shards(folder)
     if stills:
@@ -65,7 +65,7 @@ def read_folder(folder: Path, *, held_out: Collection[str] = ()) -> TrainingData
     for listed, images in coco.find_coco(folder):
         found.append((f"COCO '{listed}' with the images in", images, coco.read_coco(listed, images)))
     if not found:
-        raise DataError(f"'{folder}' holds no known training data: {LOOKED_FOR}; see docs/DATA.md")
+        raise DataError(f"'{folder}' holds no known training data: {LOOKED_FOR}; see docs/TRAINING.md")
     data = TrainingData()
     for what, where, part in found:
         _log_read(what, where, part)
