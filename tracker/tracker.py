@@ -26,6 +26,7 @@ from tracker.geometry.region import (
     box_from_mask,
     box_window,
     clean_mask,
+    clip_box,
     edge_angle,
     largest_gap,
     parse_region,
@@ -370,11 +371,13 @@ class DMB:
             alike = overlap(seen.polygon, self.shape.polygon, size)
             framing = Framing.of_polygon(seen.polygon, seen_box, self.shape.polygon)
         self.blind = not self.masks and alike < self.trust.blind_below
-        if alike >= self.trust.frame_above:
+        good = alike >= self.trust.frame_above
+        low, high = self.shape.polygon.min(0), self.shape.polygon.max(0)
+        if good and (low > -1.0).all() and (high < size).all():  # of what is outside the picture there is no mask
             self.framing = framing
         polygon = self.framing.polygon(seen.polygon)
         self.initial_area = max(polygon_area(polygon), 1.0)
-        if self.masks or alike >= self.trust.frame_above:
+        if self.masks or good:
             self.shape = Shape(seen.mask, polygon)
 
     def _shape_of(
@@ -449,11 +452,12 @@ class DMB:
     def _boxes(self, peak: Point) -> tuple[NDArray[np.float64], Box]:
         """The rotated and the upright box that are answered with the shape at hand."""
         shape, box = self.shape, self._mask_box(self.shape)
+        size = (shape.mask.shape[1], shape.mask.shape[0])
         if self.steady is None:
-            return shape.polygon, box
+            return shape.polygon, clip_box(box, size)
         share = self.config.steady.center_share if self.frame_index else 1.0
         centers = (between(peak, seen, share) for seen in (shape.centre, center_of(box)))
-        return self.steady.polygon_at(next(centers)), self.steady.box_at(next(centers))
+        return self.steady.polygon_at(next(centers)), clip_box(self.steady.box_at(next(centers)), size)
 
     def _result(self, confidence: float, *, segmented: bool, decision: Decision | None, peak: Point) -> Result:
         shape = self.shape

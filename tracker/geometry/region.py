@@ -126,6 +126,13 @@ def box_from_mask(mask: Mask) -> Box:
     return float(left), float(top), float(columns[-1] - left + 1), float(rows[-1] - top + 1)
 
 
+def clip_box(box: Box, size: tuple[int, int]) -> Box:
+    """What of a box x, y, w, h lies in an image of `size` (width, height); at least a pixel at its border."""
+    (x, y, width, height), (right, bottom) = box, size
+    left, top = min(max(x, 0.0), right - 1.0), min(max(y, 0.0), bottom - 1.0)
+    return left, top, max(min(x + width, right) - left, 1.0), max(min(y + height, bottom) - top, 1.0)
+
+
 def box_to_mask(box: Box, shape: tuple[int, int]) -> Mask:
     """Fill a box into a mask H x W, clipped to the image; partly covered pixels count if half covered."""
     x, y, width, height = box
