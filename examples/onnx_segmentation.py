@@ -52,7 +52,7 @@ cells = size // STRIDE
 
 
 def extent(mask: np.ndarray) -> tuple[np.ndarray, float]:
-    """Centre x, y and sqrt(w * h) of the mask's box."""
+    """Center x, y and sqrt(w * h) of the mask's box."""
     x, y, width, height = cv2.boundingRect(mask)
     return np.array([x + (width - 1) / 2, y + (height - 1) / 2]), float(np.sqrt(width * height))
 

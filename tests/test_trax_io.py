@@ -30,7 +30,7 @@ def picture(height: int = 24, width: int = 32) -> NDArray[np.uint8]:
 
 
 def encode(pixels: NDArray, kind: str, **options: object) -> bytes:
-    """Encode by Pillow, whose colour order is not OpenCV's."""
+    """Encode by Pillow, whose color order is not OpenCV's."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, kind, **options)
     return stream.getvalue()

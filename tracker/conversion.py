@@ -43,7 +43,7 @@ RELEASE_PARTS = ("Encoder_M", "Encoder_Q", "KV_M_r4", "KV_Q_r4", "Decoder")
 # ImageNet's mean and standard deviation: buffers of the release and of STM; ours are constants of the network
 RELEASE_UNUSED = tuple(f"{encoder}.{name}" for encoder in RELEASE_PARTS[:2] for name in ("mean", "std"))
 TRUNK_STAGES = {"res2.": "layer1.", "res3.": "layer2.", "res4.": "layer3."}  # ours -> torchvision's
-TRUNK_MARKS = {"conv1.weight", "layer1.0.conv1.weight"}  # names by which a ResNet is recognised
+TRUNK_MARKS = {"conv1.weight", "layer1.0.conv1.weight"}  # names by which a ResNet is recognized
 TRUNK_UNUSED = ("layer4.", "fc.")  # behind stride 16
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked", *RELEASE_UNUSED)
 NAMES_SHOWN = 5
@@ -166,7 +166,7 @@ def _read_checkpoint(path: Path) -> Any:
             raise WeightsError(f"'{path}' is cut short: the end of its zip archive is missing; fetch it again")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch warns of is in the reason below
-            # mapped into memory where possible: of the optimiser's state, twice the network's size, nothing is read
+            # mapped into memory where possible: of the optimizer's state, twice the network's size, nothing is read
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except WeightsError:
         raise

@@ -62,7 +62,7 @@ def save_state(dmb: DMB, path: str | os.PathLike[str]) -> None:
     """Write everything that a tracker knows of its target; a file of that name is replaced in one go.
 
     Args:
-        dmb: an initialised tracker, between two frames.
+        dmb: an initialized tracker, between two frames.
         path: where to; ".safetensors" is the usual suffix.
 
     Raises:

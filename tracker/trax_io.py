@@ -1,6 +1,6 @@
 """Translates between TraX and the tracker: images in, regions in, regions out.
 
-What the protocol leaves to its users is settled here: colour order, depth, padding, and what a state must
+What the protocol leaves to its users is settled here: color order, depth, padding, and what a state must
 look like so that nobody counts it as empty.
 """
 
@@ -40,7 +40,7 @@ class Result(Protocol):
 
     @property
     def polygon(self) -> NDArray[np.float64]:
-        """4 x 2, pixel centres."""
+        """4 x 2, pixel centers."""
 
     @property
     def box(self) -> tuple[float, float, float, float]:

@@ -1,6 +1,6 @@
 """The TraX process: `python -m tracker.trax_server`, started by the VOT toolkit.
 
-One process loads the model once and serves any number of initialisations, of one object or several. It loads
+One process loads the model once and serves any number of initializations, of one object or several. It loads
 before it greets the client: the toolkit's timeout guards every answer, but not the greeting.
 """
 

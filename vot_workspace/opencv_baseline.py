@@ -94,7 +94,7 @@ def pixel_box(box: Box, shape: tuple[int, int]) -> PixelBox:
 
 
 class Baseline:
-    """One of OpenCV's trackers, deterministic, any number of initialisations.
+    """One of OpenCV's trackers, deterministic, any number of initializations.
 
     Args:
         name: MIL or CSRT.
@@ -136,10 +136,10 @@ class Baseline:
             Its box; and whether OpenCV claims to have it, otherwise the box is the last one.
 
         Raises:
-            BaselineError: before the first initialisation.
+            BaselineError: before the first initialization.
         """
         if self._tracker is None:
-            raise BaselineError("a frame came before any initialisation; initialise first")
+            raise BaselineError("a frame came before any initialization; initialize first")
         try:
             found, box = self._tracker.update(image)
         except cv2.error:  # the search window has left the image

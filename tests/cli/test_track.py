@@ -1,4 +1,4 @@
-"""`dmb track` from the command line to its files: with a tracker that sees colour, and with one that stands still."""
+"""`dmb track` from the command line to its files: with a tracker that sees color, and with one that stands still."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ EXPERIMENTS = {
 LENGTHS = {"long": 12, "middle": 9, "short": 6}
 
 TRACKER = '''\
-"""A still tracker that notes its initialisations in a file; while another exists, it waits in all but the first."""
+"""A still tracker that notes its initializations in a file; while another exists, it waits in all but the first."""
 import os, sys, time
 from tests.doubles import StillTracker
 from tracker.trax_server import Model, main
@@ -62,7 +62,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 class Workspace:
-    """A workspace with all types of experiments and a tracker that notes its initialisations."""
+    """A workspace with all types of experiments and a tracker that notes its initializations."""
 
     def __init__(self, folder: Path, experiments: tuple[str, ...] = tuple(EXPERIMENTS), *, held: bool = False) -> None:
         self.folder, self.notes = folder, folder.parent / f"{folder.name}.notes"

@@ -18,7 +18,7 @@ RED, BLUE, GREY = (220, 30, 30), (30, 60, 210), (120, 120, 120)
 
 
 def scene(left: int, top: int = 14, size: int = 20) -> NDArray[np.uint8]:
-    """A red square on grey, H x W x 3."""
+    """A red square on gray, H x W x 3."""
     image = np.full((SIZE[1], SIZE[0], 3), GREY, np.uint8)
     image[top : top + size, left : left + size] = RED
     return image

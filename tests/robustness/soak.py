@@ -59,7 +59,7 @@ class Curve:
         self.samples: list[Sample] = []
 
     def timed(self, work: Callable[[], Answer]) -> Answer:
-        """Track one frame, and note what the process is like afterwards."""
+        """Track one frame, and note what the process is like afterward."""
         begin = time.process_time()
         result = work()
         spent = 1000 * (time.process_time() - begin)

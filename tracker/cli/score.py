@@ -20,7 +20,7 @@ DAVIS = """\
 Score masks MASKS/SEQUENCE/00000.png as the official evaluation of DAVIS's semi-supervised task does: mean, recall and
 decay of region similarity J and contour accuracy F, without the first and the last frame.
 
-Masks are PNG files with object ids as palette or grey values. For DAVIS 2016 the object is what is not zero, so that
+Masks are PNG files with object ids as palette or gray values. For DAVIS 2016 the object is what is not zero, so that
 masks of 0 and 255 are understood.
 """
 

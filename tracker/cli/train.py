@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         action="append",
         metavar="DIR",
-        help="folder of training data, recognised by its contents (docs/TRAINING.md); may be repeated",
+        help="folder of training data, recognized by its contents (docs/TRAINING.md); may be repeated",
     )
     start = data.add_mutually_exclusive_group()
     start.add_argument(

@@ -22,7 +22,7 @@ from tracker.media.frames import Frame, Source, SourceError, Warn
 
 UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 EARLY_END = 1.0  # seconds; a file that lacks more than this at its end was cut short
-HD_HEIGHT = 720  # video without a colour matrix is taken for BT.709 from this height on, as players do
+HD_HEIGHT = 720  # video without a color matrix is taken for BT.709 from this height on, as players do
 CONCEALING = ("h264", "hevc", "mpeg4", "msmpeg4v3", "h263", "flv", "mpeg1video", "mpeg2video", "vc1", "wmv3")
 HARMLESS = ("mmco", "co located", "POC", "SEI", "deprecated")  # of what they complain of, where nothing is lost
 STREAM_ADVICE = "send Matroska, MPEG-TS, MJPEG or fragmented MP4, e.g. ffmpeg -i video.mp4 -f matroska - | dmb track -"
@@ -69,7 +69,7 @@ def upright(image: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.u
 
 
 def picture(frame: VideoFrame, levels: Levels) -> NDArray[np.uint8]:
-    """A decoded frame as H x W x 3 RGB of 8 bit: right colours, upright.
+    """A decoded frame as H x W x 3 RGB of 8 bit: right colors, upright.
 
     Gray and RGB of more than 8 bits go through `levels`: what sensors write has no nominal range. YUV has one.
     """
