@@ -239,7 +239,7 @@ class TestErrors:
         trax_client.initialize(frame, rectangle())
         damaged = tmp_path / "damaged frame.jpg"
         damaged.write_bytes(encode(solid(*COLOUR), "jpeg")[:-100])
-        sentence = r"frame '.*damaged frame\.jpg' is damaged or no image \(\d+ bytes\); restore it"
+        sentence = r"frame '.*damaged frame\.jpg' is damaged or not an image \(\d+ bytes\); restore it"
         with pytest.raises(trax.TraxException, match=sentence):
             trax_client.frame(trax.FileImage.create(str(damaged)))
         self.ends(trax_client, sentence)

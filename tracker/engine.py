@@ -173,7 +173,7 @@ class Engine:
 
     def _give_up(self, difference: str) -> None:
         self._graphs = self._frame = None
-        text = f"CUDA graphs answer otherwise than the plain way ({difference}); the tracker goes on without them"
+        text = f"CUDA graphs give other answers than the plain way ({difference}); the tracker goes on without them"
         warnings.warn(text, RuntimeWarning, stacklevel=4)
 
     @contextmanager

@@ -180,7 +180,7 @@ def _restore(dmb: DMB, content: _Content) -> None:
 
 def _read(path: Path) -> _Content:
     """Read and verify a file."""
-    foreign = f"state file '{path}' is no state of DMB, or damaged"
+    foreign = f"state file '{path}' is damaged, or not a state of DMB"
     remedy = "name a file that DMB.save wrote"
     if not os.path.exists(path):
         raise StateFileError(f"state file '{path}' does not exist; {remedy}")

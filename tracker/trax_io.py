@@ -112,7 +112,7 @@ def read_region(region: trax.Region, shape: tuple[int, int]) -> tuple[Kind, NDAr
     if isinstance(region, trax.Mask):
         return "mask", _pad_mask(region.array() > 0, region.offset(), shape)
     raise RegionError(
-        "the region is no rectangle, polygon or mask with finite numbers, or too long for TraX; give one of these, "
+        "the region is not a rectangle, polygon or mask with finite numbers, or too long for TraX; give one of these, "
         "in place of a polygon of many thousand points a mask"
     )
 

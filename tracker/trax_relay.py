@@ -59,7 +59,7 @@ class Relay:
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
 
     def take(self, path: str) -> Path | NDArray | None:
-        """What a ticket stands for, once: a path, or an image H x W x 1 or 3; None where `path` is no ticket.
+        """What a ticket stands for, once: a path, or an image H x W x 1 or 3; None where `path` is not a ticket.
 
         Frames are served in order, so what was kept for an earlier one is given up.
         """

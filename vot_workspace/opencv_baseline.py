@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import trax  # type: ignore[import-untyped]
 
 ABOUT = """\
-This is the TraX process of OpenCV's MIL and CSRT trackers. The VOT toolkit starts it; by hand there is nothing for it
+This is the TraX process of OpenCV's MIL and CSRT trackers. The VOT toolkit starts it; started by hand it has nothing
 to do. Use it with `vot evaluate MIL`; trackers.ini at the top of the checkout registers it.
 """
 VARIABLE = "OPENCV_TRACKER"
@@ -180,7 +180,7 @@ def read_box(region: trax.Region) -> Box:
     if isinstance(region, trax.Mask) and region.array().any():
         x, y, width, height = box_from_mask(region.array() > 0)
         return x + region.offset()[0], y + region.offset()[1], width, height
-    raise RegionError("the region is no rectangle, polygon or mask with finite numbers; give one of these")
+    raise RegionError("the region is not a rectangle, polygon or mask with finite numbers; give one of these")
 
 
 def serve(server: trax.Server, baseline: Baseline) -> None:

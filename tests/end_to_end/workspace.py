@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 SHAPE = (120, 240)  # height, width of all frames
 SIDE = (36, 26)  # width, height of the targets
-TIMEOUT = 300  # seconds per answer: a loaded machine is no failure
+TIMEOUT = 300  # seconds per answer: a loaded machine is not a failure
 
 
 @dataclass

@@ -67,7 +67,7 @@ def answer(mask: NDArray[np.bool_], confidence: float = 0.9, *, segmented: bool 
 
 
 class StillTracker:
-    """Answers the first region for ever, and costs nothing."""
+    """Answers the first region forever, and costs nothing."""
 
     def initialize(self, image: NDArray[np.uint8], region: object, *, masks: bool = True) -> Result:
         self.answer = answer(parse_region(region, image.shape[:2]).to_mask(image.shape[:2]), 1.0)

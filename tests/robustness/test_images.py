@@ -229,7 +229,7 @@ DAMAGED: dict[str, Callable[[], bytes]] = {
     "an empty file": lambda: b"",
     "one byte": lambda: b"\xff",
     "zeros": lambda: b"\0" * 5000,
-    "text": lambda: b"this is no image, only text\n" * 20,
+    "text": lambda: b"this is not an image, only text\n" * 20,
     "HTML": lambda: b"<!doctype html><title>404</title>",
     "a text of Git LFS": lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
     "a zip archive": lambda: b"PK\x03\x04" + b"\0" * 500,
@@ -265,7 +265,7 @@ def test_a_damaged_file_is_named_in_one_sentence(tmp_path: Path, kind: str, way:
     with pytest.raises(FrameError) as caught:
         read_image(path if way == "path" else content)
     name = r"frame '.*frame 7\.jpg'" if way == "path" else "encoded frame"
-    assert_sentence(caught.value, rf"^{name} is damaged or no image \({len(content)} bytes\); restore it")
+    assert_sentence(caught.value, rf"^{name} is damaged or not an image \({len(content)} bytes\); restore it")
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_random_bytes_are_an_image_or_refused(content: bytes, head: bytes) -> No
     try:
         pixels = read_image(head + content)
     except FrameError as error:
-        assert_sentence(error, "damaged or no image")
+        assert_sentence(error, "damaged or not an image")
     else:
         assert pixels.ndim == 3 and pixels.dtype == np.uint8 and pixels.size
 
@@ -330,7 +330,7 @@ def test_a_file_with_a_changed_byte_is_an_image_or_refused(data: st.DataObject) 
     try:
         assert read_image(bytes(content)).shape[2] == 3
     except FrameError as error:
-        assert_sentence(error, "damaged or no image")
+        assert_sentence(error, "damaged or not an image")
 
 
 @given(
@@ -349,7 +349,7 @@ def test_any_small_array_is_tracked_in_or_refused(image: NDArray) -> None:
 
 
 def test_the_masks_target_is_followed() -> None:
-    """The tiny network is no dummy: what the other tests call valid answers comes from tracking."""
+    """The tiny network is not a dummy: what the other tests call valid answers comes from tracking."""
     dmb = DMB(ENGINE, CONFIG)
     dmb.initialize(frame(), target_mask())
     for index in range(1, 30):

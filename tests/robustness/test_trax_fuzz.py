@@ -24,7 +24,7 @@ from tests.robustness.test_regions import USABLE
 from tracker.trax_io import Kind
 
 START = f'@@TRAX:initialize "{",".join(f"{number:g}" for number in TARGET)}"\n'.encode()
-UNREADABLE = "the region is no rectangle, polygon or mask with finite numbers"
+UNREADABLE = "the region is not a rectangle, polygon or mask with finite numbers"
 UNCLEAR = "the client's request is not understood"
 
 # kind: message, and what the sentence says; FILE stands for a frame's path
@@ -51,9 +51,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "pixels: not base64": (START + b'@@TRAX:frame "image:2;2;rgb;!!!!"\n', UNCLEAR),
     "pixels: unknown format": (START + b'@@TRAX:frame "image:2;2;xyz;AAAA"\n', UNCLEAR),
     "pixels: nothing": (START + b'@@TRAX:frame "image:"\n', UNCLEAR),
-    "buffer: no image": (START + b'@@TRAX:frame "data:image/png;AAAA"\n', "encoded frame is damaged or no image"),
-    "buffer: not base64": (START + b'@@TRAX:frame "data:image/png;!!!!"\n', "encoded frame is damaged or no image"),
-    "buffer: empty": (START + b'@@TRAX:frame "data:image/png;"\n', "encoded frame is damaged or no image"),
+    "buffer: no image": (START + b'@@TRAX:frame "data:image/png;AAAA"\n', "encoded frame is damaged or not an image"),
+    "buffer: not base64": (START + b'@@TRAX:frame "data:image/png;!!!!"\n', "encoded frame is damaged or not an image"),
+    "buffer: empty": (START + b'@@TRAX:frame "data:image/png;"\n', "encoded frame is damaged or not an image"),
     "buffer: nothing": (START + b'@@TRAX:frame "data:"\n', UNCLEAR),
     "random bytes": (random.Random(0).randbytes(5000).replace(b"\0", b"") + b"\n" + START, UNCLEAR),
 }
@@ -92,7 +92,7 @@ ANSWERED: dict[str, bytes] = {
     "unknown command": b'@@TRAX:dance "1"\n',
     "a server's greeting": b'@@TRAX:hello "trax.version=4"\n',
     "prefix twice": b"@@TRAX:@@TRAX:frame\n",
-    "log lines": b"this is no message\nnor is this\n",
+    "log lines": b"this is not a message\nnor is this\n",
     "initialization twice": START,
     "mask that runs over its end": b'@@TRAX:initialize "mask:30,20,20,20,5,2000000000"\n@@TRAX:frame "file://FILE"\n',
     "mask of ones and zeros": b'@@TRAX:initialize "mask:30,20,20,20,' + b",".join([b"1"] * 400)

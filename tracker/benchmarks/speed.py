@@ -192,7 +192,7 @@ class Times:
         """The numbers as text."""
         low, high = np.percentile(self.frames, (10, 90))
         spread = f"10% to 90%: {low:.1f} to {high:.1f} ms"
-        return f"track {self.median:.1f} ms a frame ({spread}), {1000 / self.median:.2f} fps; " + (
+        return f"track {self.median:.1f} ms per frame ({spread}), {1000 / self.median:.2f} fps; " + (
             f"initialize {self.initialise:.0f} ms"
         )
 

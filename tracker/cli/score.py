@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     from tracker.benchmarks.davis_masks import DavisError
 
     if not options.masks.is_dir():
-        raise DavisError(f"'{options.masks}' is no folder; name one that holds SEQUENCE/00000.png")
+        raise DavisError(f"'{options.masks}' is not a folder; name one that holds SEQUENCE/00000.png")
     with open_davis(source) as sequences:
         scores = score_all(sequences, options.masks)
     if options.output is not None:

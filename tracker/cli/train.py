@@ -11,7 +11,7 @@ from tracker.cli.parsing import Parser
 
 PLANS = Path(__file__).resolve().parents[1] / "training" / "plans"
 DESCRIPTION = """\
-Trains DMB as a plan says: stages, frame sizes, rates. What is written to --output goes on where it stopped when the
+Trains DMB as a plan says: stages, frame sizes, rates. What is written to --output continues where it stopped when the
 same command is called again, Ctrl-C and SIGTERM included; at the end its weights file is what `--weights` takes
 everywhere.
 

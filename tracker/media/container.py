@@ -222,7 +222,7 @@ def open_url(url: str, warn: Warn, levels: Levels) -> Iterator[Source]:
     """A stream from the network; it may end, or not.
 
     Raises:
-        SourceError: it cannot be reached, or is no video.
+        SourceError: it cannot be reached, or is not a video.
     """
     name = re.sub(r"\W+", "_", url.partition("://")[2].partition("?")[0].rpartition("@")[2]).strip("_")
     with _opened(url, url, name or "stream", warn, levels, "check the address, and that it sends video") as source:
@@ -253,7 +253,7 @@ def open_stream(raw: Any, warn: Warn, levels: Levels) -> Iterator[Source]:
         levels: brings frames with more than 8 bits to 8 bit.
 
     Raises:
-        SourceError: it is no video that can be read without seeking.
+        SourceError: it is not a video that can be read without seeking.
     """
     pipe, where = Pipe(raw), "standard input"
     try:

@@ -149,7 +149,7 @@ def _fill(kind: type, given: Mapping[str, Any], place: str) -> dict[str, Any]:
     known = {field.name: field for field in fields(kind)}
     for name in given:
         if name not in known:
-            raise PlanError(f"{place} names '{name}', which is no field of it; use some of: {', '.join(known)}")
+            raise PlanError(f"{place} names '{name}', which is not a field of it; use some of: {', '.join(known)}")
     missing = [name for name, field in known.items() if field.default is MISSING and name not in given]
     if missing:
         raise PlanError(f"{place} lacks '{missing[0]}'; add it")

@@ -119,7 +119,7 @@ class Cut:
 class Recipe:
     """Everything that one sample is composed of."""
 
-    target: tuple[Still, ...] | tuple[Cut, ...]  # one source per frame; the same one where it is no video
+    target: tuple[Still, ...] | tuple[Cut, ...]  # one source per frame; the same one where it is not a video
     background: Still | None  # another still, or None: the target keeps its own surroundings
     distractor: Still | None  # another object to be pasted in
     video: bool
