@@ -1,6 +1,6 @@
 # Everything runs in a virtual environment of its own, with the exact versions of constraints.txt.
 #
-#   make demo       install, generate the demo sequences, evaluate, analyse, report; begins anew: $(DEMO)/vot2018 and
+#   make demo       install, generate the demo sequences, evaluate, analyze, report; begins anew: $(DEMO)/vot2018 and
 #                   $(DEMO)/vot2020 are deleted with all results in them, and nothing else of $(DEMO)
 #   make check      lint, type-check, unit tests: what to run after every change
 #   make test       the same with the tests that start processes, feed broken input, or drive the toolkit

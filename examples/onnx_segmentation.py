@@ -27,7 +27,7 @@ def read(path: Path, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
     """An image file; what is none ends the program."""
     picture = cv2.imread(str(path), flag) if path.is_file() else None
     if picture is None:
-        sys.exit(f"'{path}' is no image that can be read; name a mask, and a folder of nothing but images")
+        sys.exit(f"'{path}' is not a readable image; name a mask, and a folder of nothing but images")
     return picture
 
 
@@ -38,7 +38,7 @@ if not all((folder / f"{name}.onnx").is_file() for name in PARTS):
     sys.exit(f"'{folder}' does not hold the files of: dmb export onnx --output {folder}")
 pictures = sorted(images.iterdir()) if images.is_dir() else []
 if not pictures:
-    sys.exit(f"'{images}' is no folder with images in it; name one")
+    sys.exit(f"'{images}' is not a folder with images in it; name one")
 mask = (read(first_mask, cv2.IMREAD_GRAYSCALE) > 0).astype(np.uint8)
 if mask.shape != read(pictures[0]).shape[:2] or not mask.any():
     sys.exit(f"the mask '{first_mask}' is empty, or not as large as '{pictures[0]}'; give that of the object there")
@@ -52,7 +52,7 @@ cells = size // STRIDE
 
 
 def extent(mask: np.ndarray) -> tuple[np.ndarray, float]:
-    """Centre x, y and sqrt(w * h) of the mask's box."""
+    """Center x, y and sqrt(w * h) of the mask's box."""
     x, y, width, height = cv2.boundingRect(mask)
     return np.array([x + (width - 1) / 2, y + (height - 1) / 2]), float(np.sqrt(width * height))
 

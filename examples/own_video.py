@@ -48,7 +48,7 @@ def read_box(text: str) -> tuple[float, ...]:
     try:
         x, y, width, height = map(float, text.split(","))
     except ValueError:
-        sys.exit(f"'{text}' is no box; give four numbers, X,Y,W,H")
+        sys.exit(f"'{text}' is not a box; give four numbers, X,Y,W,H")
     return x, y, width, height
 
 

@@ -31,7 +31,7 @@ class Answer:
 
 
 class StillTracker:
-    """Answers the first region for ever; its confidence falls by a tenth per frame."""
+    """Answers the first region forever; its confidence falls by a tenth per frame."""
 
     def __init__(self) -> None:
         self.answer: Answer | None = None

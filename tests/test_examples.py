@@ -16,8 +16,8 @@ EXAMPLE = CHECKOUT / "examples" / "own_video.py"
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["kite.mp4", "1,2,3"], "'1,2,3' is no box; give four numbers, X,Y,W,H"),
-        (["kite.mp4", "1,2,3,wide"], "'1,2,3,wide' is no box; give four numbers, X,Y,W,H"),
+        (["kite.mp4", "1,2,3"], "'1,2,3' is not a box; give four numbers, X,Y,W,H"),
+        (["kite.mp4", "1,2,3,wide"], "'1,2,3,wide' is not a box; give four numbers, X,Y,W,H"),
         (["kite.mp4", "1,2,3,4"], "'kite.mp4' does not exist"),
     ],
 )

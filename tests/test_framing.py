@@ -1,4 +1,4 @@
-"""What was given in the first frame comes back exactly, and moves, grows and turns with the mask afterwards."""
+"""What was given in the first frame comes back exactly, and moves, grows and turns with the mask afterward."""
 
 from __future__ import annotations
 

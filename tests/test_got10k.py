@@ -38,16 +38,16 @@ def test_init_and_update_answer_the_boxes_of_dmb() -> None:
     assert box[:2] == pytest.approx((40 + 2 * (LENGTH - 1), 40 + LENGTH - 1), abs=2), "the target is followed"
 
 
-@pytest.mark.parametrize("kind", ["paths", "images", "arrays", "grey images"])
+@pytest.mark.parametrize("kind", ["paths", "images", "arrays", "gray images"])
 def test_track_takes_files_images_and_arrays(tmp_path: Path, kind: str) -> None:
     frames = clip()
     files = sorted(folder(tmp_path / "frames", frames).iterdir())
     images = {"paths": [str(file) for file in files], "images": [Image.open(file) for file in files],
-              "arrays": frames, "grey images": [Image.open(file).convert("L") for file in files]}[kind]  # fmt: skip
+              "arrays": frames, "gray images": [Image.open(file).convert("L") for file in files]}[kind]  # fmt: skip
     boxes, times = made().track(images, np.array(BOX), visualize=False)
     assert boxes.shape == (LENGTH, 4) and times.shape == (LENGTH,) and (times > 0).all()
     assert tuple(boxes[0]) == BOX
-    if kind != "grey images":
+    if kind != "gray images":
         expected, _ = made().track(frames, np.array(BOX))
         assert np.array_equal(boxes, expected)
 

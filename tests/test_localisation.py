@@ -48,7 +48,7 @@ def test_the_response_lies_on_the_same_image_pixels_in_another_crop(column: int,
     assert response.shape == (8, 8)
     found = np.unravel_index(response.argmax(), response.shape)
     assert to_cells(CLOSER, seen.peak) == pytest.approx((float(found[1]), float(found[0])), abs=0.51)
-    # the centroid of a Gaussian is its centre, to a fraction of a cell, where the crop shows all of it
+    # the centroid of a Gaussian is its center, to a fraction of a cell, where the crop shows all of it
     weight = np.where(response > 0.05, response, 0.0)
     cells = np.arange(8)
     centroid = tuple(float((weight.sum(axis) * cells).sum() / weight.sum()) for axis in (0, 1))
@@ -118,9 +118,9 @@ def test_a_target_that_comes_back_elsewhere_is_found_after_some_lost_frames(pati
         red.searched = 0
         located = localiser.locate(image, centre, size)
         assert located.peak == pytest.approx(centre, abs=1.0) and localiser.lost_frames == index + 1
-        # its neighbours to the left and above have their centres inside the image too
+        # its neighbors to the left and above have their centers inside the image too
         assert red.searched == (9 if patience and index >= patience else 1)
-    image[85:115, 175:205] = (255, 0, 0)  # 90 pixels to the right: in the neighbour's middle, at the border of its own
+    image[85:115, 175:205] = (255, 0, 0)  # 90 pixels to the right: in the neighbor's middle, at the border of its own
     located = localiser.locate(image, centre, size)
     assert (located.peak[0] == pytest.approx(100 + 0.6 * 4.5 * 30, abs=1.0)) == found
     assert (localiser.lost_frames == 0) == found

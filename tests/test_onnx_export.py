@@ -146,12 +146,12 @@ def test_the_example_says_what_is_wrong(files: Path, tmp_path: Path) -> None:
     for arguments, sentence in (
         (["onnx"], "usage: python "),
         ([tmp_path, "images", "good.png", "out"], "does not hold the files of: dmb export onnx"),
-        ([files, "nowhere", "good.png", "out"], "'nowhere' is no folder with images"),
-        ([files, "nothing", "good.png", "out"], "'nothing' is no folder with images"),
-        ([files, "images", "none.png", "out"], "'none.png' is no image that can be read"),
+        ([files, "nowhere", "good.png", "out"], "'nowhere' is not a folder with images"),
+        ([files, "nothing", "good.png", "out"], "'nothing' is not a folder with images"),
+        ([files, "images", "none.png", "out"], "'none.png' is not a readable image"),
         ([files, "images", "empty.png", "out"], "the mask 'empty.png' is empty"),
         ([files, "images", "small.png", "out"], "not as large as 'images/0.png'"),
-        ([files, "mixed", "good.png", "out"], "'mixed/notes.txt' is no image that can be read"),
+        ([files, "mixed", "good.png", "out"], "'mixed/notes.txt' is not a readable image"),
     ):
         done = subprocess.run(
             [sys.executable, EXAMPLE, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path

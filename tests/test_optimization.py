@@ -90,7 +90,7 @@ def test_cg_never_moves_away_from_the_solution(seed: int, size: int, iterations:
 
 
 def test_one_gauss_newton_step_on_a_linear_problem_is_the_normal_equations() -> None:
-    """Two blocks of parameters, two of residuals, a regulariser: min |A x + B y - b|^2 + 0.1 |x|^2."""
+    """Two blocks of parameters, two of residuals, a regularizer: min |A x + B y - b|^2 + 0.1 |x|^2."""
     a, b_matrix, b = random(4, 20, 4), random(5, 20, 3), random(6, 20)
 
     def residuals(v: Vector) -> Vector:

@@ -1,6 +1,6 @@
 """The tracker on a generated video: it follows, it never answers nothing, it repeats exactly.
 
-The network's weights are random here, so the decoder is replaced by one that sees colour; encoders, both memories,
+The network's weights are random here, so the decoder is replaced by one that sees color; encoders, both memories,
 the gate and all geometry are the real ones.
 """
 
@@ -32,7 +32,7 @@ CONFIG = TrackerConfig(crop=CropConfig(size=128, segment_size=128, box_size=128)
 
 
 class ColourEngine(Engine):
-    """Segments by colour: the target is red."""
+    """Segments by color: the target is red."""
 
     sees = True
 
@@ -223,7 +223,7 @@ def test_the_second_crop_is_closer_and_its_map_keeps_the_unit(engine: ColourEngi
     target = np.sqrt(np.prod(dmb.size))
     for crop in (search, closer):
         spatial_map = dmb.maps.make(crop, dmb.centre, dmb.size)
-        edge = 0.5 * crop.side - 0.5 * crop.side / (crop.size // 16)  # of the outermost cell's centre, image pixels
+        edge = 0.5 * crop.side - 0.5 * crop.side / (crop.size // 16)  # of the outermost cell's center, image pixels
         assert spatial_map[0, 0] == pytest.approx(np.sqrt(2) * edge / (CONFIG.crop.factor * target), rel=1e-4)
 
 
@@ -461,7 +461,7 @@ def test_weights_of_the_response_see_the_filters_scores_where_the_peak_is() -> N
         assert located.where is not None
         seen.clear()
         dmb.track(scene(*place)[0])
-        # the crop is centred at the peak, so that the response is highest in the middle of its grid
+        # the crop is centered at the peak, so that the response is highest in the middle of its grid
         row, column = np.unravel_index(seen[0].argmax(), seen[0].shape)
         assert {int(row), int(column)} <= {3, 4}
         assert 0.5 * located.where.peak < seen[0].max() <= located.where.peak + 1e-5

@@ -30,7 +30,7 @@ def picture(height: int = 24, width: int = 32) -> NDArray[np.uint8]:
 
 
 def encode(pixels: NDArray, kind: str, **options: object) -> bytes:
-    """Encode by Pillow, whose colour order is not OpenCV's."""
+    """Encode by Pillow, whose color order is not OpenCV's."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, kind, **options)
     return stream.getvalue()
@@ -108,7 +108,7 @@ def test_a_truncated_file_is_refused_a_whole_one_is_not(tmp_path: Path, kind: st
 def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "frame.jpg"
     path.write_bytes(content)
-    with pytest.raises(FrameError, match=r"frame\.jpg' is damaged or no image .* restore it"):
+    with pytest.raises(FrameError, match=r"frame\.jpg' is damaged or not an image .* restore it"):
         read_image(trax.FileImage.create(str(path)))
 
 

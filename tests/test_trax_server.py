@@ -114,7 +114,7 @@ class TestAnswers:
 
 @pytest.fixture(scope="module")
 def painter() -> Iterator[TraxClient]:
-    """One process for all images; it answers the colour it sees."""
+    """One process for all images; it answers the color it sees."""
     trax_client = TraxClient(DOUBLE="colour")
     yield trax_client
     assert trax_client.end() == 0
@@ -173,7 +173,7 @@ class TestSessions:
         assert trax_client.end() == 0
         lines = log.read_text().splitlines()
         assert lines[0] == "DMB: ready: the double 'still'"
-        assert re.fullmatch(r"DMB: 4 initialisations, 12 frames tracked, [\d.]+ frames per second", lines[1])
+        assert re.fullmatch(r"DMB: 4 initializations, 12 frames tracked, [\d.]+ frames per second", lines[1])
         assert len(lines) == 2
         for line in lines:
             assert line in trax_client.text
@@ -201,7 +201,7 @@ class TestSessions:
         states = trax_client.initialize(frame, rotated())
         assert [region.type for region, _ in states] == ["polygon"]
         assert trax_client.end() == 0
-        assert "DMB: 5 initialisations, 3 frames tracked" in trax_client.text
+        assert "DMB: 5 initializations, 3 frames tracked" in trax_client.text
 
     def test_several_objects_are_offered_only_if_set(self, start_trax: Start, frame: trax.Image) -> None:
         trax_client = start_trax(DMB_MULTIOBJECT="off")
@@ -239,11 +239,11 @@ class TestErrors:
         trax_client.initialize(frame, rectangle())
         damaged = tmp_path / "damaged frame.jpg"
         damaged.write_bytes(encode(solid(*COLOUR), "jpeg")[:-100])
-        sentence = r"frame '.*damaged frame\.jpg' is damaged or no image \(\d+ bytes\); restore it"
+        sentence = r"frame '.*damaged frame\.jpg' is damaged or not an image \(\d+ bytes\); restore it"
         with pytest.raises(trax.TraxException, match=sentence):
             trax_client.frame(trax.FileImage.create(str(damaged)))
         self.ends(trax_client, sentence)
-        assert "1 initialisation, 0 frames tracked" in trax_client.text
+        assert "1 initialization, 0 frames tracked" in trax_client.text
 
     def test_missing_weights_are_told_to_the_client_and_not_only_to_the_log(
         self, start_trax: Start, frame: trax.Image
@@ -300,7 +300,7 @@ class TestEnds:
         )
         assert process.returncode == 0
         assert_clean(process.stderr.decode())
-        assert b"0 initialisations" in process.stderr
+        assert b"0 initializations" in process.stderr
 
     def test_nobody_listens_any_more(self) -> None:
         process = subprocess.Popen(
@@ -326,7 +326,7 @@ class TestEnds:
         trax_client.process.wait(20)
         assert trax_client.end() == 128 + number
         assert_clean(trax_client.text)
-        assert "DMB: 1 initialisation, 0 frames tracked" in trax_client.text
+        assert "DMB: 1 initialization, 0 frames tracked" in trax_client.text
         assert f"DMB: stopped by {number.name}" in trax_client.text
 
 

@@ -43,7 +43,9 @@ def average_weights(sources: Sequence[Path], output: str | os.PathLike[str]) -> 
                 )
         if len(named) > 1:
             if {name: tensor.shape for name, tensor in tensors.items()} != {k: v.shape for k, v in first.items()}:
-                raise WeightsError(f"'{source}' holds other tensors than '{sources[0]}'; average files of one training")
+                raise WeightsError(
+                    f"'{source}' holds different tensors from '{sources[0]}'; average files of one training"
+                )
             for name, tensor in tensors.items():
                 sums[name] += tensor.double()
     model = build_model(stated, sources[0])

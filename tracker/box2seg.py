@@ -28,10 +28,10 @@ def pseudo_mask(
 
     Args:
         engine: runs the network.
-        image: the normalised crop 1 x 3 x S x S.
+        image: the normalized crop 1 x 3 x S x S.
         features: its query features.
         box_mask: S x S, the box (or polygon) filled with ones.
-        spatial_map: S/16 x S/16, centred on the box.
+        spatial_map: S/16 x S/16, centered on the box.
         config: parameters.
 
     Returns:

@@ -43,7 +43,7 @@ RELEASE_PARTS = ("Encoder_M", "Encoder_Q", "KV_M_r4", "KV_Q_r4", "Decoder")
 # ImageNet's mean and standard deviation: buffers of the release and of STM; ours are constants of the network
 RELEASE_UNUSED = tuple(f"{encoder}.{name}" for encoder in RELEASE_PARTS[:2] for name in ("mean", "std"))
 TRUNK_STAGES = {"res2.": "layer1.", "res3.": "layer2.", "res4.": "layer3."}  # ours -> torchvision's
-TRUNK_MARKS = {"conv1.weight", "layer1.0.conv1.weight"}  # names by which a ResNet is recognised
+TRUNK_MARKS = {"conv1.weight", "layer1.0.conv1.weight"}  # names by which a ResNet is recognized
 TRUNK_UNUSED = ("layer4.", "fc.")  # behind stride 16
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked", *RELEASE_UNUSED)
 NAMES_SHOWN = 5
@@ -163,15 +163,15 @@ def _read_checkpoint(path: Path) -> Any:
             if damaged:
                 raise WeightsError(f"'{path}' is damaged at its entry '{damaged}'; fetch it again")
         elif _head(path).startswith(b"PK\x03\x04"):
-            raise WeightsError(f"'{path}' is cut short: the end of its zip archive is missing; fetch it again")
+            raise WeightsError(f"'{path}' is truncated: the end of its zip archive is missing; fetch it again")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch warns of is in the reason below
-            # mapped into memory where possible: of the optimiser's state, twice the network's size, nothing is read
+            # mapped into memory where possible: of the optimizer's state, twice the network's size, nothing is read
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except WeightsError:
         raise
     except Exception as error:  # damaged bytes make the unpickler fail in any way
-        raise WeightsError(f"'{path}' is no checkpoint that can be read safely: {_reason(error)}") from error
+        raise WeightsError(f"'{path}' is not a checkpoint that can be read safely: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -180,14 +180,14 @@ def _reason(error: Exception) -> str:
     if named := re.search(r"GLOBAL ([\w.]+)", text):
         return (
             f"loading it would call '{named[1]}', which is code, not numbers, and was not run; "
-            "save its state_dict alone, where you trust it"
+            "save its state_dict alone, if you trust it"
         )
     if "TorchScript" in text:
         return "it is a TorchScript program; save its state_dict instead"
     text = re.sub(r"^\[.*?\] \. ", "", text.rpartition("WeightsUnpickler error:")[2].strip())  # less "[... .cc:180]"
     first = text.splitlines()[0].split(". ")[0] if text else type(error).__name__
     if isinstance(error, KeyError | UnicodeDecodeError):  # an opcode that does not exist, as in any text
-        first = "it is no file of torch.save"
+        first = "it is not a file of torch.save"
     return f"{first}; name a file written by torch.save, or fetch it again"
 
 

@@ -173,7 +173,7 @@ class Engine:
 
     def _give_up(self, difference: str) -> None:
         self._graphs = self._frame = None
-        text = f"CUDA graphs answer otherwise than the plain way ({difference}); the tracker goes on without them"
+        text = f"CUDA graphs give other answers than the plain way ({difference}); the tracker goes on without them"
         warnings.warn(text, RuntimeWarning, stacklevel=4)
 
     @contextmanager
@@ -237,14 +237,14 @@ class Engine:
 
     @torch.inference_mode()
     def normalise(self, crops: NDArray[np.uint8]) -> Tensor:
-        """Upload crops N x S x S x 3 (RGB) and normalise them to N x 3 x S x S."""
+        """Upload crops N x S x S x 3 (RGB) and normalize them to N x 3 x S x S."""
         with self._memory():
             tensor = self._upload(crops).permute(0, 3, 1, 2).float()
             return self.model.normalise(tensor).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def encode_query(self, images: Tensor) -> QueryFeatures:
-        """Run the query encoder on normalised crops N x 3 x S x S."""
+        """Run the query encoder on normalized crops N x 3 x S x S."""
         with self._memory():
             network, inputs = self.network, images.to(self.device, self.dtype)
             return QueryFeatures(*self._call("encode_query", network.encode_query, inputs))
@@ -262,7 +262,7 @@ class Engine:
 
     @torch.inference_mode()
     def encode_memory(self, image: Tensor, mask: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-        """Run the memory encoder on one normalised crop 1 x 3 x S x S and its mask S x S.
+        """Run the memory encoder on one normalized crop 1 x 3 x S x S and its mask S x S.
 
         Returns:
             Key and value rows, 1 x (h*w) x 128 and 1 x (h*w) x 512.

@@ -122,7 +122,7 @@ class GOT10kTracker:
     def _show(self, image: Any, box: NDArray[np.float64]) -> bool:
         """Draw a frame in a window; returns whether there is one."""
         if not has_display():
-            warnings.warn("there is no display to show frames on; the boxes are tracked all the same", stacklevel=3)
+            warnings.warn("there is no display to show frames on; the boxes are tracked anyway", stacklevel=3)
             return False
         shown = cv2.cvtColor(self.dmb.levels(check_image(image)), cv2.COLOR_RGB2BGR)
         left, top = (round(float(value)) - self.origin for value in box[:2])

@@ -1,7 +1,7 @@
 """Non-linear least squares by Gauss-Newton steps whose linear systems are solved by conjugate gradient.
 
 Why its own module: the method knows nothing of correlation filters. A problem says what its residuals are and
-how they change with the parameters; this module minimises their squared norm. Nothing here is random, so that
+how they change with the parameters; this module minimizes their squared norm. Nothing here is random, so that
 equal input gives equal output, bit for bit, on one machine.
 
 Parameters and residuals are tuples of tensors of any shapes ("vectors"), such as (filter, projection): no
@@ -41,7 +41,7 @@ class Linearisation:
 
 
 class LeastSquaresProblem(Protocol):
-    """Minimise the sum of the squared residuals. Regularisers are residuals too, e.g. sqrt(lambda) * x."""
+    """Minimize the sum of the squared residuals. Regularizers are residuals too, e.g. sqrt(lambda) * x."""
 
     def linearise(self, x: Vector) -> Linearisation:
         """The residuals at `x`, computed at once, and the products with their Jacobian."""
@@ -51,7 +51,7 @@ class AutodiffProblem:
     """A problem given by its residual function alone; `torch.func` supplies the derivatives.
 
     Args:
-        function: maps the parameters to the residuals; differentiable forwards and backwards.
+        function: maps the parameters to the residuals; differentiable forward and backward.
     """
 
     def __init__(self, function: Callable[[Vector], Vector]) -> None:
@@ -166,14 +166,14 @@ def gauss_newton(
     cg_iterations: int,
     direction: Direction = "polak-ribiere",
 ) -> GaussNewtonResult:
-    """Minimise the sum of squared residuals.
+    """Minimize the sum of squared residuals.
 
     Each step solves J^T J d = -J^T r from d = 0 by conjugate gradient and goes to x + d. The full step is
     taken as in the authors' release; only where it would increase the objective is it halved, at most
     `MAX_HALVINGS` times, and then given up. So the objective never increases.
 
     Args:
-        problem: what to minimise.
+        problem: what to minimize.
         x0: where to start; left unchanged.
         gn_iterations: Gauss-Newton steps, each with a new linearisation.
         cg_iterations: conjugate-gradient iterations inside each step.

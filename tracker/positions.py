@@ -39,7 +39,7 @@ class SpatialMaps:
     ) -> NDArray[np.float32]:
         """The spatial map S/16 x S/16 of a crop: zeros without positional encoding.
 
-        "distance" gives distances to the target's centre, in sides of the search region whatever the crop shows;
+        "distance" gives distances to the target's center, in sides of the search region whatever the crop shows;
         "response" the filter's windowed scores, and where there is no filter yet or none at all its label, a Gaussian.
 
         Args:

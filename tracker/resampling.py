@@ -2,7 +2,7 @@
 
 Shrinking by areas and bilinear sampling are linear, and treat rows and columns alike. So a crop is R I C^T: I one
 channel of the image, R and C the shares of its rows and columns in the crop's. No intermediate result is rounded to
-whole grey levels, as OpenCV's are. The arithmetic grows with the image: 1.3 GFLOP for a crop of 384 pixels from one of
+whole gray levels, as OpenCV's are. The arithmetic grows with the image: 1.3 GFLOP for a crop of 384 pixels from one of
 640 x 480, five times that from 1920 x 1080.
 """
 

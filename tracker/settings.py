@@ -122,7 +122,7 @@ def setting(
         kind: how it is read.
         what: it does, for people.
         parameter: of `TrackerConfig` that it sets, as "part.name"; the default is that one's.
-        default: of a setting that is no parameter; None where the program chooses by itself.
+        default: of a setting that is not a parameter; None where the program chooses by itself.
         unset: what None stands for, for people.
         example: what trackers.ini shows where the default cannot be typed.
         trax_only: concerns the TraX process alone.
@@ -276,7 +276,7 @@ class Variable:
         field: of `Settings`.
         name: of the environment variable.
         kind, what, parameter, unset, example, trax_only: see `setting`.
-        given: the default of one that is no parameter.
+        given: the default of one that is not a parameter.
     """
 
     field: str

@@ -33,12 +33,12 @@ class Shape:
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Centre of the rotated box, pixels."""
+        """Center of the rotated box, pixels."""
         x, y = self.polygon.mean(0)
         return float(x), float(y)
 
     def moved_to(self, centre: tuple[float, float], image_shape: tuple[int, int]) -> Shape:
-        """The same shape with its box's centre at `centre` in an image H x W; never empty.
+        """The same shape with its box's center at `centre` in an image H x W; never empty.
 
         Args:
             centre: x, y inside the image.

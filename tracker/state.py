@@ -63,7 +63,7 @@ def save_state(dmb: DMB, path: str | os.PathLike[str]) -> None:
     """Write everything that a tracker knows of its target; a file of that name is replaced in one go.
 
     Args:
-        dmb: an initialised tracker, between two frames.
+        dmb: an initialized tracker, between two frames.
         path: where to; ".safetensors" is the usual suffix.
 
     Raises:
@@ -185,7 +185,7 @@ def _restore(dmb: DMB, content: _Content) -> None:
 
 def _read(path: Path) -> _Content:
     """Read and verify a file."""
-    foreign = f"state file '{path}' is no state of DMB, or damaged"
+    foreign = f"state file '{path}' is damaged, or not a state of DMB"
     remedy = "name a file that DMB.save wrote"
     if not os.path.exists(path):
         raise StateFileError(f"state file '{path}' does not exist; {remedy}")

@@ -1,6 +1,6 @@
 """Translates between TraX and the tracker: images in, regions in, regions out.
 
-What the protocol leaves to its users is settled here: colour order, depth, padding, and what a state must
+What the protocol leaves to its users is settled here: color order, depth, padding, and what a state must
 look like so that nobody counts it as empty.
 """
 
@@ -40,7 +40,7 @@ class Result(Protocol):
 
     @property
     def polygon(self) -> NDArray[np.float64]:
-        """4 x 2, pixel centres."""
+        """4 x 2, pixel centers."""
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -112,7 +112,7 @@ def read_region(region: trax.Region, shape: tuple[int, int]) -> tuple[Kind, NDAr
     if isinstance(region, trax.Mask):
         return "mask", _pad_mask(region.array() > 0, region.offset(), shape)
     raise RegionError(
-        "the region is no rectangle, polygon or mask with finite numbers, or too long for TraX; give one of these, "
+        "the region is not a rectangle, polygon or mask with finite numbers, or too long for TraX; give one of these, "
         "in place of a polygon of many thousand points a mask"
     )
 

@@ -39,7 +39,7 @@ FORMATS = {b"rgb": (3, "u1"), b"gray8": (1, "u1"), b"gray16": (1, "<u2")}  # cha
 
 
 class Relay:
-    """Forwards messages, and keeps the images that it took out of them until they are asked for."""
+    """Forward messages, and keeps the images that it took out of them until they are asked for."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Path | NDArray] = {}  # in the order of the messages
@@ -59,7 +59,7 @@ class Relay:
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
 
     def take(self, path: str) -> Path | NDArray | None:
-        """What a ticket stands for, once: a path, or an image H x W x 1 or 3; None where `path` is no ticket.
+        """What a ticket stands for, once: a path, or an image H x W x 1 or 3; None where `path` is not a ticket.
 
         Frames are served in order, so what was kept for an earlier one is given up.
         """
@@ -112,7 +112,7 @@ class Relay:
 
 
 def _exchange_region(match: re.Match[bytes]) -> bytes:
-    """The region of an initialisation, or another in its place where libtrax could not bear it."""
+    """The region of an initialization, or another in its place where libtrax could not bear it."""
     size = MASK_SIZE.match(match[2])
     bearable = 0 < len(match[2]) <= (LONGEST_POLYGON if size is None else LONGEST_MASK)
     if size is not None:

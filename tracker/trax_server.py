@@ -1,6 +1,6 @@
 """The TraX process: `python -m tracker.trax_server`, started by the VOT toolkit.
 
-One process loads the model once and serves any number of initialisations, of one object or several. It loads
+One process loads the model once and serves any number of initializations, of one object or several. It loads
 before it greets the client: the toolkit's timeout guards every answer, but not the greeting.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tracker.trax_session import Tracker
 
 ABOUT = """\
-This is the TraX process of the tracker DMB. The VOT toolkit starts it; by hand there is nothing for it to do.
+This is the TraX process of the tracker DMB. The VOT toolkit starts it; started by hand it has nothing to do.
 
 Register it in a trackers.ini that your workspace's config.yaml names under "registry":
 
@@ -42,7 +42,7 @@ Register it in a trackers.ini that your workspace's config.yaml names under "reg
     paths = <the directory that holds the package "tracker", relative to this file>
     env_DMB_DEVICE = auto
 
-then run `vot test DMB` and `vot evaluate DMB`. Whether it would start: python -m tracker.trax_server --check
+then run `vot test DMB` and `vot evaluate DMB`. To see whether it would start: python -m tracker.trax_server --check
 Every setting is an environment variable (env_DMB_... in trackers.ini) or, by hand, an option; see --help.
 """
 STARTED_BY_CLIENT = ("TRAX", "TRAX_SOCKET", "TRAX_IN", "TRAX_OUT")
@@ -217,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
         description=ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--check", action="store_true", help="load the weights, track a little, report, end")
+    parser.add_argument("--check", action="store_true", help="load the weights, track a little, report, exit")
     for variable in VARIABLES:
         parser.add_argument(variable.option, metavar="VALUE", help=variable.help.replace("%", "%%"))
     return parser

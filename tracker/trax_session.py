@@ -29,7 +29,7 @@ from tracker.trax_io import (
 )
 from tracker.trax_relay import Relay
 
-ANSWER_PROPERTY = "answer"  # arg_answer in trackers.ini: the kind of region wanted, per initialisation
+ANSWER_PROPERTY = "answer"  # arg_answer in trackers.ini: the kind of region wanted, per initialization
 
 State = tuple[trax.Region, dict[str, str]]
 
@@ -64,9 +64,9 @@ class Session:
         server: the connection.
         relay: through which it runs.
         create: makes one more tracker; all share one model.
-        answer: wanted kind of region, "auto" for the kind of the initialisation.
+        answer: wanted kind of region, "auto" for the kind of the initialization.
         value_range: the values of frames with more than 8 bits that become black and white; None for those of the
-            frame of each initialisation, see `tracker.data.images.Levels`.
+            frame of each initialization, see `tracker.data.images.Levels`.
         note: takes a sentence about such frames.
         initialisations: of an object, so far.
         frames: tracked, so far; each counts once, however many objects it has.
@@ -86,7 +86,7 @@ class Session:
     where: str = ""
     _targets: list[Target] = field(default_factory=list)
     _levels: Levels = field(default_factory=Levels)
-    _pool: list[Tracker] = field(default_factory=list)  # costly to make; they can be initialised again
+    _pool: list[Tracker] = field(default_factory=list)  # costly to make; they can be initialized again
 
     def run(self) -> None:
         """Serve until the client quits or goes away.
@@ -125,7 +125,7 @@ class Session:
     def _serve(self, request: trax.server.Request) -> list[State]:
         picture = request.image.get(trax.ImageChannel.COLOR)
         if picture is None:
-            raise SessionError("the request holds no colour image; this tracker needs the channel 'color'")
+            raise SessionError("the request holds no color image; this tracker needs the channel 'color'")
         ticket = self.relay.take(picture.path()) if isinstance(picture, trax.FileImage) else None
         source = image_source(picture) if ticket is None else ticket
         pixels = read_image(source)
@@ -134,7 +134,7 @@ class Session:
             self._targets = []
             self._levels = Levels(self.value_range, self.note, option="DMB_RANGE=LOW,HIGH")
         elif not self._targets:
-            raise SessionError("a frame came before any initialisation; initialise first")
+            raise SessionError("a frame came before any initialization; initialize first")
         image = self._levels(pixels)
         self.where = f"{image_name(source)}: "
         results = [target.tracker.track(image) for target in self._targets]

@@ -21,7 +21,7 @@ def _read_trunk(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Stride
             tensors = {name: archive.get_tensor(name).float() for name in archive.keys()}  # noqa: SIM118
             stride_on = (archive.metadata() or {}).get("stride_on", UNSTATED_STRIDE)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"trunk '{path}' is no readable safetensors file ({error}); name another one") from error
+        raise WeightsError(f"trunk '{path}' is not a readable safetensors file ({error}); name another one") from error
     if stride_on not in STRIDE_CONVENTIONS:
         raise WeightsError(
             f"trunk '{path}' states the stride convention {shown(stride_on)}, expected one of "

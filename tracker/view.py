@@ -19,7 +19,7 @@ class View:
     Attributes:
         expected: x, y where the target was expected, image pixels.
         crop: the crop.
-        pixels: its pixels, normalised, 1 x 3 x S x S.
+        pixels: its pixels, normalized, 1 x 3 x S x S.
         probability: the decoded mask S x S.
         shape: the target's shape in the image; None where there is too little of it.
         leaks: the mask went on where it was cut off, so that it may be that of a larger thing around the target.

@@ -232,7 +232,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 def _unreadable(path: Path, error: Exception) -> WeightsError:
     return WeightsError(
-        f"weights file '{path}' is no readable safetensors file ({error}); restore it from the repository"
+        f"weights file '{path}' is not a readable safetensors file ({error}); restore it from the repository"
     )
 
 

@@ -144,7 +144,7 @@ def _check_free(directory: Path, stack: Stack) -> None:
         if others:
             raise WorkspaceError(f"'{directory}' holds other files ({min(others)}); name a new folder")
     elif directory.exists():
-        raise WorkspaceError(f"'{directory}' is no folder; name another one")
+        raise WorkspaceError(f"'{directory}' is not a folder; name another one")
 
 
 def link_sequences(source: Path, folder: Path, say: Callable[[str], None]) -> None:
@@ -212,7 +212,7 @@ def _download(stack: Stack, folder: Path, environ: Mapping[str, str], say: Calla
         if not (folder / LIST).is_file():
             raise WorkspaceError(
                 f"the sequences of {stack.name} could not be downloaded from {stack.dataset} ({_reason(log)}); check "
-                "the network and run this again, which goes on where it stopped, or link sequences that you have with "
+                "the network and run this again, which continues where it stopped, or link your own sequences with "
                 "--sequences FOLDER"
             )
 

@@ -60,7 +60,7 @@ def sequence_names(source: Path) -> list[str]:
     except FileNotFoundError:
         raise DatasetError(f"'{source}' does not exist; name a folder of VOT sequences or a tar file") from None
     except READ_ERRORS as error:
-        raise DatasetError(f"'{source}' is no readable folder or tar file ({error}); name another one") from error
+        raise DatasetError(f"'{source}' is not a readable folder or tar file ({error}); name another one") from error
     if not names:
         raise DatasetError(f"'{source}' holds no VOT sequences; each is a folder with '{TRUTH}' and 'color' images")
     return names

@@ -48,7 +48,7 @@ class Script:
     camera: float = 0.1  # drift of the background
     distractor: str | None = None  # another object that passes
     occluder: bool = False  # a post of another texture that the target passes behind
-    dimming: float = 0.0  # loss of light towards the middle of the sequence
+    dimming: float = 0.0  # loss of light toward the middle of the sequence
 
 
 SCRIPTS = {

@@ -146,7 +146,7 @@ def evaluate_sequences(
     environ: Mapping[str, str] = os.environ,
     say: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
-    """Evaluate a tracker and analyse what came out; arguments and errors are those of `track_sequences`."""
+    """Evaluate a tracker and analyze what came out; arguments and errors are those of `track_sequences`."""
     with track_sequences(job, workers=workers, keep=keep, environ=environ, say=say) as tracked:
         table = _analyse(tracked.directory, tracked.toolkit)
         results = {name: tracked.trajectories(name) for name in tracked.names}
@@ -272,7 +272,7 @@ def _analyse(directory: Path, toolkit: Toolkit) -> Table:
     code = toolkit.run(directory, "analysis", "--name", ANALYSIS, TRACKER)
     if code or not path.is_file():
         log = directory / LOG
-        raise toolkit.failure(f"could not analyse the results (exit code {code})", last_words(read_log(log)), log)
+        raise toolkit.failure(f"could not analyze the results (exit code {code})", last_words(read_log(log)), log)
     try:
         (table,) = read_scores(path)
     except (ScoresError, ValueError) as error:

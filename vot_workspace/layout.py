@@ -77,7 +77,7 @@ def read_workspace(directory: Path) -> Layout:
     directory = directory.resolve()
     if not (directory / CONFIGURATION).is_file():
         raise WorkspaceError(
-            f"'{directory}' is no workspace: it has no '{CONFIGURATION}'; make one with `dmb workspace STACK DIR`"
+            f"'{directory}' is not a workspace: it has no '{CONFIGURATION}'; make one with `dmb workspace STACK DIR`"
         )
     configuration = read_yaml(directory / CONFIGURATION)
     stack = configuration.get("stack")
@@ -135,7 +135,7 @@ def check_truth(sequence: Path) -> None:
     """Read a sequence's ground truth as the toolkit does, which tells neither the file nor the line of a mistake.
 
     Raises:
-        WorkspaceError: a line is no region; the message names it.
+        WorkspaceError: a line is not a region; the message names it.
     """
     for path in sorted(sequence.glob("groundtruth*.txt")):
         try:
@@ -149,7 +149,7 @@ def check_truth(sequence: Path) -> None:
                 raise WorkspaceError(f"'{path}', line {number} is empty; write nan,nan,nan,nan where nothing is seen")
             if not _is_region(line.strip()):
                 raise WorkspaceError(
-                    f"'{path}', line {number}: '{line.strip()[:60]}' is no region; write x,y,w,h or a polygon's "
+                    f"'{path}', line {number}: '{line.strip()[:60]}' is not a region; write x,y,w,h or a polygon's "
                     "x1,y1,x2,y2,x3,y3, ... with commas between the numbers, or a mask"
                 )
 
@@ -219,7 +219,7 @@ def _entries(path: Path) -> Mapping[str, Mapping[str, Any]]:
         registry.read(path, encoding="utf-8")
         return {name: dict(registry[name]) for name in registry.sections()}
     except (configparser.Error, UnicodeDecodeError, OSError) as error:
-        raise WorkspaceError(f"'{path}' registers no trackers ({' '.join(str(error).split())}); mend it") from error
+        raise WorkspaceError(f"'{path}' registers no trackers ({' '.join(str(error).split())}); fix it") from error
 
 
 def registry_places(layout: Layout, registry: Path | None, environ: Mapping[str, str]) -> list[Path]:

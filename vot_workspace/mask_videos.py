@@ -70,7 +70,7 @@ class MaskVideo:
         except ImageError as error:
             raise SequenceError(f"{where} {error}; restore it") from error
         if pixels.shape[:2] != self.labels[index].shape:
-            raise SequenceError(f"{where} is of another size than its mask; restore it")
+            raise SequenceError(f"{where} differs in size from its mask; restore it")
         if PurePosixPath(name).suffix.lower() not in JPEG:
             bgr = cv2.cvtColor(self.levels(pixels), cv2.COLOR_RGB2BGR)
             data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
@@ -109,7 +109,7 @@ def decode(sequence: MaskSequence) -> MaskVideo:
         except MaskError as error:
             raise SequenceError(str(error)) from error
         if labels[-1].shape != labels[0].shape:
-            raise SequenceError(f"'{sequence.where}': mask '{masks[stem]}' is of another size than the first one")
+            raise SequenceError(f"'{sequence.where}': mask '{masks[stem]}' differs in size from the first one")
     return MaskVideo(sequence.name, [images[stem] for stem in stems], labels, len(images) - len(stems), sequence)
 
 

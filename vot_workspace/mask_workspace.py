@@ -118,7 +118,7 @@ def _existing(workspace: Path, form: str) -> list[str]:
     """Sequences that a workspace holds from before.
 
     Raises:
-        WorkspaceError: it is no workspace of this form, or damaged.
+        WorkspaceError: it is not a workspace of this form, or damaged.
     """
     if is_workspace(workspace, FORMS[form]):
         names = workspace / SEQUENCES / LIST

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import trax  # type: ignore[import-untyped]
 
 ABOUT = """\
-This is the TraX process of OpenCV's MIL and CSRT trackers. The VOT toolkit starts it; by hand there is nothing for it
+This is the TraX process of OpenCV's MIL and CSRT trackers. The VOT toolkit starts it; started by hand it has nothing
 to do. Use it with `vot evaluate MIL`; trackers.ini at the top of the checkout registers it.
 """
 VARIABLE = "OPENCV_TRACKER"
@@ -94,7 +94,7 @@ def pixel_box(box: Box, shape: tuple[int, int]) -> PixelBox:
 
 
 class Baseline:
-    """One of OpenCV's trackers, deterministic, any number of initialisations.
+    """One of OpenCV's trackers, deterministic, any number of initializations.
 
     Args:
         name: MIL or CSRT.
@@ -136,10 +136,10 @@ class Baseline:
             Its box; and whether OpenCV claims to have it, otherwise the box is the last one.
 
         Raises:
-            BaselineError: before the first initialisation.
+            BaselineError: before the first initialization.
         """
         if self._tracker is None:
-            raise BaselineError("a frame came before any initialisation; initialise first")
+            raise BaselineError("a frame came before any initialization; initialize first")
         try:
             found, box = self._tracker.update(image)
         except cv2.error:  # the search window has left the image
@@ -180,7 +180,7 @@ def read_box(region: trax.Region) -> Box:
     if isinstance(region, trax.Mask) and region.array().any():
         x, y, width, height = box_from_mask(region.array() > 0)
         return x + region.offset()[0], y + region.offset()[1], width, height
-    raise RegionError("the region is no rectangle, polygon or mask with finite numbers; give one of these")
+    raise RegionError("the region is not a rectangle, polygon or mask with finite numbers; give one of these")
 
 
 def serve(server: trax.Server, baseline: Baseline) -> None:

@@ -3,7 +3,7 @@
 The toolkit evaluates one sequence after the other. Here as many processes as wanted do so, each on one sequence in a
 workspace of its own (`vot_workspace.worker`); the longest sequences come first, so that no process is left alone with
 one. Every trajectory is copied into the workspace as soon as it is finished, and an evaluation that was interrupted, or
-one that the toolkit itself has begun, goes on where it stopped.
+one that the toolkit itself has begun, continues where it stopped.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class CutOut:
 
 @dataclass(frozen=True)
 class Outline:
-    """Where an object is in a photograph: an ellipse that holds it (centre, half axes, degrees), in pixels."""
+    """Where an object is in a photograph: an ellipse that holds it (center, half axes, degrees), in pixels."""
 
     photograph: str
     centre: tuple[float, float]
@@ -52,7 +52,7 @@ BACKGROUNDS = {
     "launch": "rocket.jpg",
     "cabin": "astronaut.png",
 }
-TINTS = {"gravel": (1.0, 0.95, 0.88), "grass": (0.75, 1.0, 0.6), "brick": (1.0, 0.72, 0.6)}  # of the grey textures
+TINTS = {"gravel": (1.0, 0.95, 0.88), "grass": (0.75, 1.0, 0.6), "brick": (1.0, 0.72, 0.6)}  # of the gray textures
 
 
 def _read(name: str) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Prints the scores of analysed workspaces, and where their HTML reports lie.
+"""Prints the scores of analyzed workspaces, and where their HTML reports lie.
 
     python -m vot_workspace.scores WORKSPACE ... [--name NAME]
 
@@ -73,7 +73,7 @@ def read_scores(path: Path) -> list[Table]:
         raise ScoresError(f"'{path}' does not exist; run `vot analysis --name {path.stem}` first") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ScoresError(
-            f"'{path}' is not an analysis of the toolkit 0.7.4 ({type(error).__name__}: {error}); analyse again"
+            f"'{path}' is not an analysis of the toolkit 0.7.4 ({type(error).__name__}: {error}); analyze again"
         ) from error
 
 
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print("\n".join(f"  {line}" for line in table.lines()))
                 if any(math.isnan(row.get("EAO", 0.0)) for row in table.scores.values()):
                     print("  EAO is nan: no sequence is as long as the bounds in the workspace's stack ask for; track")
-                    print("  longer sequences, or lower the bounds there and analyse again")
+                    print("  longer sequences, or lower the bounds there and analyze again")
             report = workspace / "reports" / options.name / "report.html"
             if report.is_file():
                 print(f"  report: {report.resolve()}")

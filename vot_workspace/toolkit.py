@@ -38,7 +38,7 @@ def vot_command(*arguments: str) -> list[str]:
 
 
 def read_log(path: Path) -> list[str]:
-    """Lines of the toolkit's output, without colours and empty ones; a progress bar is a line whenever it moves."""
+    """Lines of the toolkit's output, without colors and empty ones; a progress bar is a line whenever it moves."""
     text = re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", path.read_text(encoding="utf-8", errors="replace"))
     return [line for line in map(str.strip, re.split(r"[\r\n]+", text)) if line]
 
@@ -54,7 +54,7 @@ class Toolkit:
     Args:
         environ: of the toolkit.
         scratch: folder for temporary files.
-        kept: whether the user can look at the logs afterwards.
+        kept: whether the user can look at the logs afterward.
     """
 
     def __init__(self, environ: Mapping[str, str], scratch: Path, *, kept: bool) -> None:

@@ -126,7 +126,7 @@ def anchor_frames(sequence: Path, name: str) -> list[int]:
     """Frames from which a multi-start experiment starts; none where the sequence does not say.
 
     Raises:
-        WorkspaceError: a value is no number.
+        WorkspaceError: a value is not a number.
     """
     path = sequence / f"{name}.value"
     if not path.is_file():
@@ -135,4 +135,6 @@ def anchor_frames(sequence: Path, name: str) -> list[int]:
     try:
         return [index for index, value in enumerate(values) if float(value) != 0]
     except ValueError as error:
-        raise WorkspaceError(f"'{path}' holds something else than a number per frame ({error}); restore it") from error
+        raise WorkspaceError(
+            f"'{path}' holds something other than one number per frame ({error}); restore it"
+        ) from error

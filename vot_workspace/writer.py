@@ -67,7 +67,7 @@ def _region(frame: Annotated, kind: str) -> str:
 def anchors(visible: list[bool]) -> list[int]:
     """Where a multi-start evaluation starts: every ANCHOR_DISTANCE frames, away from the nearer end of the sequence.
 
-    1 starts forwards, -1 backwards, 0 not at all; an anchor on a frame without target moves inwards.
+    1 starts forward, -1 backward, 0 not at all; an anchor on a frame without target moves inwards.
     """
     length = len(visible)
     values = [0] * length

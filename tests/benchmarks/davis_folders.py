@@ -1,4 +1,4 @@
-"""A generated DAVIS in its official layout, and a tracker that follows colours."""
+"""A generated DAVIS in its official layout, and a tracker that follows colors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def square(left: int, top: int = 10, side: int = 20, value: int = 1, shape: tupl
 
 
 def picture(ids: np.ndarray) -> np.ndarray:
-    """An RGB image with each object in its colour."""
+    """An RGB image with each object in its color."""
     image = np.full((*ids.shape, 3), BACKGROUND, np.uint8)
     for number in range(1, len(COLOURS)):
         image[ids == number] = COLOURS[number]
@@ -75,7 +75,7 @@ class Seen:
 
 
 class ColourFollower:
-    """Follows the colour in the middle of the first region; it is 0.9 sure of that, and 0.6 of any other object."""
+    """Follows the color in the middle of the first region; it is 0.9 sure of that, and 0.6 of any other object."""
 
     def __init__(self) -> None:
         self.colour = np.zeros(3)

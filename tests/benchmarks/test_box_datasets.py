@@ -121,7 +121,7 @@ def test_damaged_sequences(tmp_path: Path, file: str, content: str | None, compl
 
 
 def test_wrong_folders(tmp_path: Path) -> None:
-    with pytest.raises(BoxDatasetError, match="nowhere' is no folder; name the one that holds GOT-10k's folders"):
+    with pytest.raises(BoxDatasetError, match="nowhere' is not a folder; name the one that holds GOT-10k's folders"):
         read_got10k(tmp_path / "nowhere", "val")
     with pytest.raises(BoxDatasetError, match="holds no folder 'val'; name the one that holds GOT-10k's folders"):
         read_got10k(tmp_path, "val")

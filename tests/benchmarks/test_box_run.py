@@ -161,5 +161,5 @@ def test_an_image_that_is_none(tmp_path: Path) -> None:
     (sequence,) = read_otb(write_otb(tmp_path / "otb")).choose(["Car"], None).sequences
     sequence.images[0].write_text("no image")
     assert cv2.imread(str(sequence.images[0])) is None
-    with pytest.raises(BoxDatasetError, match=r"0001\.jpg' is damaged or no image"):
+    with pytest.raises(BoxDatasetError, match=r"0001\.jpg' is damaged or not an image"):
         read_result(sequence, finished(tmp_path, "Car", ["1", *["1,1,2,2"] * 3]), 1)

@@ -68,7 +68,7 @@ def test_a_sequence_without_a_visible_frame_has_no_score_and_spoils_none() -> No
 
 
 def test_otb_averages_the_curves_of_sequences() -> None:
-    one = tracked(TRUE, moved(10), moved(20), moved(20.5))  # overlaps 1, 1/3, 0, 0; centres 0, 10, 20, 20.5 off
+    one = tracked(TRUE, moved(10), moved(20), moved(20.5))  # overlaps 1, 1/3, 0, 0; centers 0, 10, 20, 20.5 off
     scores = boxes.otb([one, tracked(TRUE, TRUE, name="two")])
     # thresholds 0, 0.05 ... 1: overlap 1 is above 20 of the 21, 1/3 above 7 (0 to 0.3), 0 above none
     assert scores.sequences["one"] == pytest.approx({"Success": (20 + 7) / 21 / 4, "Precision": 3 / 4})
@@ -83,7 +83,7 @@ def test_otb_leaves_out_frames_without_a_true_box() -> None:
 
 
 def test_trackingnet_integrates_curves() -> None:
-    one = tracked(TRUE, moved(10), moved(0, 25))  # overlaps 1, 1/3, 0; centres 0, 10, 25 px, 0, 0.5, 2.5 sizes off
+    one = tracked(TRUE, moved(10), moved(0, 25))  # overlaps 1, 1/3, 0; centers 0, 10, 25 px, 0, 0.5, 2.5 sizes off
     scores = boxes.trackingnet([one])
     # trapezoids of 1/20: overlap 1 is at least every threshold, 1/3 at least 0 to 0.3, 0 at least 0 only
     success = (1 + (6 + 0.5) / 20 + 0.5 / 20) / 3

@@ -92,8 +92,8 @@ def test_sentences_about_a_damaged_davis(davis: Path) -> None:
     one = read(source(davis))[0]
     for action, sentence in (
         (lambda: one.label("00001"), "label '.*one/00001.png' is missing; restore it"),
-        (lambda: one.label("00002"), "mask '.*one/00002.png' is damaged or no image"),
-        (lambda: one.image("00003"), "image '.*one/00003.jpg' is damaged or no image"),
+        (lambda: one.label("00002"), "mask '.*one/00002.png' is damaged or not an image"),
+        (lambda: one.image("00003"), "image '.*one/00003.jpg' is damaged or not an image"),
     ):
         with pytest.raises(DavisError, match=sentence):
             action()

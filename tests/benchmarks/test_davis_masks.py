@@ -27,9 +27,9 @@ def test_what_is_no_mask_is_told(tmp_path: Path) -> None:
     for data, sentence in (
         (encoded(colors, ""), "holds 2[0-9]+ colors, soft borders or a picture; save it as an indexed PNG"),
         (encoded(square(3).astype(np.uint16) * 300, ""), "holds the id 300; number the objects from 1, at most to 254"),
-        (b"", "is damaged or no image"),
-        (b"text", "is damaged or no image"),
-        (whole[: len(whole) // 2], "is damaged or no image"),
+        (b"", "is damaged or not an image"),
+        (b"text", "is damaged or not an image"),
+        (whole[: len(whole) // 2], "is damaged or not an image"),
     ):
         (tmp_path / "b.png").write_bytes(data)
         with pytest.raises(DavisError, match=rf"mask '.*/b.png' {sentence}"):

@@ -26,7 +26,7 @@ def square(left: int) -> NDArray[np.bool_]:
 
 
 class Still:
-    """Answers the first region for ever, ever less certain."""
+    """Answers the first region forever, ever less certain."""
 
     def initialize(self, image: NDArray[np.uint8], region: object) -> Result:
         self.mask, self.index = parse_region(region, image.shape[:2]).to_mask(image.shape[:2]), 0

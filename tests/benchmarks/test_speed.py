@@ -88,7 +88,7 @@ def test_every_variant_sees_every_frame(clip: Clip) -> None:
     times = measure(trackers, clip, first=2, from_box=False)
     for name, dmb in trackers.items():
         assert dmb.frame_index == 5 and len(times[name].frames) == 4 and min(times[name].frames) > 0
-        assert times[name].line().endswith(f"initialise {times[name].initialise:.0f} ms")
+        assert times[name].line().endswith(f"initialize {times[name].initialise:.0f} ms")
     assert trackers["plain"].appearance.frames[-1] == 5, "the plain variant remembers every frame"
 
 
@@ -101,7 +101,7 @@ def test_all_stages_are_met(clip: Clip) -> None:
     assert [name for name in STAGES if not min(stages.frames[name]) > 0] == never
     assert [name for name in STAGES if not stages.initialise[name] > 0] == never
     assert [line.split("  ")[1].strip() for line in stages.lines()] == list(STAGES)
-    assert "segment" not in vars(dmb.engine), "nothing is timed afterwards"
+    assert "segment" not in vars(dmb.engine), "nothing is timed afterward"
     watch, rows = Stopwatch(), torch.rand(1, 4, 3)
     with staged(dmb, watch):
         tracker.network.model.read_memory(torch.rand(1, 3, 2, 2), torch.rand(1, 3, 2, 2), rows, rows)
@@ -129,7 +129,7 @@ def test_the_plain_variant_answers_the_same() -> None:
 def test_what_is_refined_in_a_window_is_what_the_plain_variant_refines_everywhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Off the centre, so that rows and columns, or a window and its place, are not mistaken for one another."""
+    """Off the center, so that rows and columns, or a window and its place, are not mistaken for one another."""
     torch.manual_seed(0)
     ours = Engine(DMBNet().eval().to(memory_format=torch.channels_last), precision="float32")
     crop = np.random.default_rng(0).integers(0, 256, (1, 128, 128, 3)).astype(np.uint8)

@@ -55,7 +55,7 @@ def test_archives_are_as_the_servers_want_them(tmp_path: Path) -> None:
         ("1,2,3,4\n1,2,3\n", "line 2 of 'a.txt' holds 3 numbers instead of 4; write x,y,w,h"),
         ("1,2,3,4\n1,nan,3,4\n", "line 2 of 'a.txt' holds 'nan', which is not finite"),
         ("1,2,inf,4\n", "holds 'inf', which is not finite"),
-        ("x,y,w,h\n", "line 1 of 'a.txt' holds 'x', which is no number"),
+        ("x,y,w,h\n", "line 1 of 'a.txt' holds 'x', which is not a number"),
         ("1,2,-3,4\n", "line 1 of 'a.txt' holds -3 as a size; it must not be negative"),
     ],
 )
@@ -111,7 +111,7 @@ def test_no_archive(tmp_path: Path) -> None:
     assert "none.zip' does not exist; name the zip file to check" in found
     (tmp_path / "text.zip").write_text("no zip")
     (found,) = check_archive(tmp_path / "text.zip", "got10k", LENGTHS)
-    assert "text.zip' is no readable zip file" in found
+    assert "text.zip' is not a readable zip file" in found
     write_archive(tmp_path / "x.zip", files("got10k"))
     content = bytearray((tmp_path / "x.zip").read_bytes())
     with zipfile.ZipFile(tmp_path / "x.zip") as archive:
@@ -119,4 +119,4 @@ def test_no_archive(tmp_path: Path) -> None:
     content[start + 45] ^= 0xFF  # inside the first file's data
     (tmp_path / "x.zip").write_bytes(bytes(content))
     (found,) = check_archive(tmp_path / "x.zip", "got10k", LENGTHS)
-    assert "is no readable zip file" in found
+    assert "is not a readable zip file" in found

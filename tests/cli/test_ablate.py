@@ -1,4 +1,4 @@
-"""`dmb ablate` measures each row once, goes on where it stopped, and says what it lacks."""
+"""`dmb ablate` measures each row once, continues where it stopped, and says what it lacks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_rows_are_measured_once_and_written(
     ]  # fmt: skip
     printed = capsys.readouterr()
     assert "did you mean DMB_GATE" in printed.err
-    assert printed.out.splitlines()[-1].endswith("ablation.md, ablation.csv"), "one point of the curve is no plot"
+    assert printed.out.splitlines()[-1].endswith("ablation.md, ablation.csv"), "one point of the curve is not a plot"
     text = (tmp_path / "out" / "ablation.md").read_text()
     assert "| everything (interval 5) | 0.490 | 0.600 | 0.100 | 2.000 |" in text, "one failure in 50 frames"
     assert "-0.010" in text
@@ -90,7 +90,7 @@ def test_rows_are_measured_once_and_written(
     capsys.readouterr()
     assert main(call, environ={"DMB_THREADS": "2"}) == 0
     told = capsys.readouterr().out
-    assert "row 1 of 2, full: everything (interval 5); measured again, since another set of settings was used" in told
+    assert "row 1 of 2, full: everything (interval 5); measured again: another set of settings was used" in told
     assert len(toolkit.jobs) == 4 and len(set(toolkit.kept)) == 4, "other settings are another study"
 
 
@@ -161,7 +161,7 @@ def test_masks_are_tracked_from_the_box_and_measured_apart(
     loaded: list[Settings] = []
 
     class Still:
-        """Answers the box for ever."""
+        """Answers the box forever."""
 
         def initialize(self, image: np.ndarray, region: tuple[float, float, float, float]) -> Any:
             x, y, width, height = (round(value) for value in region)

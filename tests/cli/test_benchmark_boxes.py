@@ -36,7 +36,7 @@ JOBS: list[Job] = []  # of the runs
 
 
 def still(dataset: BoxDataset, job: Job, *_: Any, **__: Any) -> BoxRun:
-    """Answers the first box for ever, without the toolkit."""
+    """Answers the first box forever, without the toolkit."""
     JOBS.append(job)
     found = []
     for sequence in dataset.sequences:
@@ -107,7 +107,7 @@ def test_got10k_test_split_becomes_an_archive(run: Run, tmp_path: Path) -> None:
         assert content.namelist()[:2] == ["GOT_1/GOT_1_001.txt", "GOT_1/GOT_1_time.txt"]
     assert out.splitlines()[-2:] == [
         f"'{archive}' can be submitted: 2 sequences, 8 frames",
-        "the truth of this split is not public: its server computes the scores",
+        "the ground truth of this split is not public: its server computes the scores",
     ]
     assert not (tmp_path / "out" / "scores.json").exists()
     assert run("got10k", root, "--split", "test", "--check", str(archive), output=None)[0] == 0
@@ -169,7 +169,7 @@ def test_sequences_may_be_chosen(run: Run, tmp_path: Path) -> None:
 def test_mistakes_are_one_sentence(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, _, err = run("got10k", tmp_path / "nowhere")
     assert code == 1 and err.startswith("dmb benchmark got10k: error: '") and err.count("\n") == 1
-    assert "is no folder; name the one" in err
+    assert "is not a folder; name the one" in err
     code, _, err = run("otb", tmp_path, output=Path(__file__))
     assert code == 1 and "which is a file; name a folder" in err and err.count("\n") == 1
     write_otb(tmp_path / "otb")

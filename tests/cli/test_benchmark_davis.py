@@ -117,7 +117,7 @@ def test_an_interruption_keeps_finished_sequences(command: Command, capsys: pyte
     command.follower = Interrupted
     assert command() == 130
     captured = capsys.readouterr()
-    assert "interrupted; the same command goes on" in captured.err and "Traceback" not in captured.err
+    assert "interrupted; the same command continues" in captured.err and "Traceback" not in captured.err
     assert "one: 5 masks" in captured.out and not (command.output / "scores.json").exists()
     command.follower = ColourFollower
     assert command() == 0

@@ -38,7 +38,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 def test_what_a_user_may_get_wrong(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ("--workspace", workspace)
-    assert "is no workspace: it has no 'config.yaml'; make one" in refusal(capsys, "--workspace", "/nowhere", "Here")
+    assert "is not a workspace: it has no 'config.yaml'; make one" in refusal(capsys, "--workspace", "/nowhere", "Here")
     told = refusal(capsys, *where, "DMBB")
     assert "there is no tracker 'DMBB'" in told and "known are: " in told and "Here" in told and "There" in told
     assert "trackers.ini" in told
@@ -59,11 +59,11 @@ def test_what_a_user_may_get_wrong(workspace: Path, tmp_path: Path, capsys: pyte
         (b"\xef\xbb\xbf0,0,9,9\n", "' begins with a byte order mark; save it as UTF-8 without one"),
         (b"0,0,9,9\n\n0,0,9,9\n", "', line 2 is empty; write nan,nan,nan,nan where nothing is seen"),
         (b"0,0,9,9\n0,0,9,9\n\n", "', line 3 is empty"),
-        (b"0,0,9,9\n0\t0\t9\t9\n", "', line 2: '0\t0\t9\t9' is no region; write x,y,w,h or"),
-        (b"0 0 9 9\n", "', line 1: '0 0 9 9' is no region"),
-        (b"0,0,9\n", "', line 1: '0,0,9' is no region"),
-        (b"x,y,w,h\n0,0,9,9\n", "', line 1: 'x,y,w,h' is no region"),
-        (b"m0,0,x\n", "', line 1: 'm0,0,x' is no region"),
+        (b"0,0,9,9\n0\t0\t9\t9\n", "', line 2: '0\t0\t9\t9' is not a region; write x,y,w,h or"),
+        (b"0 0 9 9\n", "', line 1: '0 0 9 9' is not a region"),
+        (b"0,0,9\n", "', line 1: '0,0,9' is not a region"),
+        (b"x,y,w,h\n0,0,9,9\n", "', line 1: 'x,y,w,h' is not a region"),
+        (b"m0,0,x\n", "', line 1: 'm0,0,x' is not a region"),
         ("0,0,9,9\n".encode("utf-16"), "' cannot be read ("),
     ],
 )
@@ -131,7 +131,7 @@ def test_files_of_others_may_be_damaged_or_old(workspace: Path, capsys: pytest.C
     (workspace / "config.yaml").write_text("registry: trackers.ini\nstack: vot2020/shortterm\n")
     (facts.parent / "anchor.value").write_text("1\n0\none\n")
     told = refusal(capsys, "--workspace", workspace, "Here")
-    assert "anchor.value' holds something else than a number per frame" in told and "'one'" in told
+    assert "anchor.value' holds something other than one number per frame" in told and "'one'" in told
 
 
 def test_sequences_must_be_there(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

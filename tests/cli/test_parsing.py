@@ -40,7 +40,7 @@ def parser() -> Parser:
         (["a"], "--output must be given; see dmb try --help"),
         ([], "SOURCE, --output must be given; see dmb try --help"),
         (["a", "b", "--output", "x"], "'b' is one argument too many; see dmb try --help"),
-        (["a", "--output", "x", "--workers", "two"], "--workers: 'two' is no whole number"),
+        (["a", "--output", "x", "--workers", "two"], "--workers: 'two' is not a whole number"),
         (["a", "--output", "x", "--init", "maks"], "--init: 'maks' is not possible; did you mean mask?"),
         (["a", "--output", "x", "--init", "zzz"], "--init: 'zzz' is not possible; use one of: mask, box"),
         (["a", "--output"], "--output: expected one argument"),

@@ -67,9 +67,9 @@ def test_fewer_frames_are_scored_on_demand(davis: Path, tmp_path: Path, capsys: 
         (lambda folder: (folder / "00002.png").unlink(), "one/00002.png' is missing"),
         (lambda folder: cv2.imwrite(str(folder / "00002.png"), np.zeros((80, 120), np.uint8)),
          "one/00002.png' has 120 x 80 pixels, its label has 60 x 40"),
-        (lambda folder: (folder / "00002.png").write_bytes(b"mask"), "one/00002.png' is damaged or no image"),
+        (lambda folder: (folder / "00002.png").write_bytes(b"mask"), "one/00002.png' is damaged or not an image"),
         (lambda folder: folder.rename(folder.with_name("three")), "there is no folder '"),
-        (lambda folder: folder.parent.rename(folder.parent.with_name("gone")), "is no folder; name one that holds"),
+        (lambda folder: folder.parent.rename(folder.parent.with_name("gone")), "is not a folder; name one that holds"),
     ],
 )  # fmt: skip
 def test_wrong_masks_are_one_sentence_and_1(

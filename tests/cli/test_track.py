@@ -1,4 +1,4 @@
-"""`dmb track` from the command line to its files: with a tracker that sees colour, and with one that stands still."""
+"""`dmb track` from the command line to its files: with a tracker that sees color, and with one that stands still."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_what_was_tracked_before_an_error_is_complete(
     assert command("frames/*.png", "--box", "10,14,20,20") == 1
     captured = capsys.readouterr()
     warning, error = captured.err.splitlines()
-    assert warning.startswith("dmb track: warning: frame 2, 'frames/2.png', is damaged or no image")
+    assert warning.startswith("dmb track: warning: frame 2, 'frames/2.png', is damaged or not an image")
     assert "it is left out" in warning
     assert error.startswith("dmb track: error: frame 5 of 'frames/*.png' has 64 x 30 pixels")
     folder = tmp_path / "frames_tracked"
@@ -264,8 +264,8 @@ def test_unusable_input_is_one_sentence_and_leaves_nothing(
     ("arguments", "sentence"),
     [
         ([], "SOURCE"),
-        (["a.mp4", "--box", "1,2,3"], "'1,2,3' is no box; give four numbers, x,y,w,h"),
-        (["a.mp4", "--polygon", "1,2,3,4"], "is no polygon; give at least three points"),
+        (["a.mp4", "--box", "1,2,3"], "'1,2,3' is not a box; give four numbers, x,y,w,h"),
+        (["a.mp4", "--polygon", "1,2,3,4"], "is not a polygon; give at least three points"),
         (["a.jpg", "b.jpg", "--box", "1,2,3,4"], "a pattern of image files needs quotes"),
         (["a.mp4", "--box", "1,2,3,4", "--start", "5", "--stop", "5"], "stop after the start"),
         (["a.mp4", "--box", "1,2,3,4", "--step", "0"], "'0' must be a whole number from 1"),

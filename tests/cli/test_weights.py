@@ -175,7 +175,7 @@ def test_what_cannot_be_averaged_is_one_sentence_and_nothing_is_written(
     network(other, 2, stride_on="3x3")
     assert "have another stride_on, '3x3' and '1x1'" in sentence(one, other, "--output", output)
     other.write_bytes(b"no weights")
-    assert "other.safetensors' is no readable safetensors file" in sentence(one, other, "--output", output)
+    assert "other.safetensors' is not a readable safetensors file" in sentence(one, other, "--output", output)
     before = one.read_bytes()
     assert "is a source; name another file" in sentence(one, one, "--output", one, "--force")
     assert "exists; name another file with --output" in sentence(one, one, "--output", other)

@@ -324,7 +324,7 @@ def test_damage_in_videos_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     (folder / "00001.png").write_bytes(mask)
     image = (folder / "00001.webp").read_bytes()
     (folder / "00001.webp").write_bytes(image[:9])
-    assert "00001.webp' is damaged or no image" in refusal(capsys, *command)
+    assert "00001.webp' is damaged or not an image" in refusal(capsys, *command)
     assert not (tmp_path / "w" / "config.yaml").exists()
     (folder / "00001.webp").write_bytes(image)
     assert run(*command) == 0

@@ -91,7 +91,7 @@ def _blurred() -> NDArray[np.uint8]:
     return cv2.GaussianBlur(BOTH.astype(np.uint8) * 255, (5, 5), 0)
 
 
-# kind: a file that is no mask, and what is said of it
+# kind: a file that is not a mask, and what is said of it
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "soft borders": (lambda: encoded(_blurred()), "soft borders"),
     "soft borders as RGB": (lambda: encoded(_blurred(), "RGB"), "soft borders"),
@@ -111,5 +111,5 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "colors on white": (
         lambda: encoded(np.where(BOTH[:, :, None], (200, 30, 30), 250).astype(np.uint8)), "without a black background",
     ),
-    "no image": (lambda: b"no image", "is damaged or no image"),
+    "no image": (lambda: b"no image", "is damaged or not an image"),
 }  # fmt: skip

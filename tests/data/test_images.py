@@ -337,5 +337,5 @@ def test_a_url_is_opened_as_one(url: str) -> None:
 
 def test_what_is_no_picture_is_refused() -> None:
     for content in (b"", b"II*\0" + b"\0" * 40, b"no picture"):
-        with pytest.raises(ImageError, match=rf"^is damaged or no image \({len(content)} bytes\)"):
+        with pytest.raises(ImageError, match=rf"^is damaged or not an image \({len(content)} bytes\)"):
             decode(content)

@@ -25,7 +25,7 @@ def test_the_self_test_measures_and_judges() -> None:
     followed = self_test.measure(tiny_tracker(), annotated())
     assert followed.finite and followed.overlap > 0.8 and followed.milliseconds > 0
     found = self_test.judge(followed, "cpu, float32")
-    assert found.status == "ok" and f"{followed.overlap:.2f}" in found.text and "ms a frame" in found.text
+    assert found.status == "ok" and f"{followed.overlap:.2f}" in found.text and "ms per frame" in found.text
 
     still = self_test.measure(StillTracker(), annotated())  # type: ignore[arg-type]
     assert still.finite and still.overlap < self_test.LEAST_OVERLAP

@@ -32,7 +32,7 @@ EXPERIMENTS = {
 LENGTHS = {"long": 12, "middle": 9, "short": 6}
 
 TRACKER = '''\
-"""A still tracker that notes its initialisations in a file; while another exists, it waits in all but the first."""
+"""A still tracker that notes its initializations in a file; while another exists, it waits in all but the first."""
 import os, sys, time
 from tests.doubles import StillTracker
 from tracker.trax_server import Model, main
@@ -62,7 +62,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 class Workspace:
-    """A workspace with all types of experiments and a tracker that notes its initialisations."""
+    """A workspace with all types of experiments and a tracker that notes its initializations."""
 
     def __init__(self, folder: Path, experiments: tuple[str, ...] = tuple(EXPERIMENTS), *, held: bool = False) -> None:
         self.folder, self.notes = folder, folder.parent / f"{folder.name}.notes"
@@ -204,7 +204,7 @@ def test_an_interruption_keeps_what_is_finished_and_ends_everything(
     assert "an evaluation is running" in busy and busy.count("error:") == 1
     process.send_signal(number)
     output = "".join(process.communicate(timeout=120))
-    assert process.returncode == code and "0 of 3 are finished; the same command goes on" in output
+    assert process.returncode == code and "0 of 3 are finished; the same command continues" in output
     for started in workspace.processes():
         with pytest.raises(ProcessLookupError):
             os.kill(started, 0)
@@ -241,7 +241,7 @@ def test_a_failure_on_one_sequence_is_told_and_the_others_go_on(tmp_path: Path) 
     damaged = workspace.folder / "sequences" / "long" / "color" / "00000004.jpg"
     damaged.write_bytes(damaged.read_bytes()[:500])
     output = workspace.evaluate(code=1)
-    sentence = f"frame '{damaged}' is damaged or no image (500 bytes); restore it"
+    sentence = f"frame '{damaged}' is damaged or not an image (500 bytes); restore it"
     assert f"error: Noting long: Server terminated the session: {sentence}" in output.replace("\n", " ")
     assert "2 of 3 done" in output
     results = workspace.folder / "results" / "Noting"

@@ -81,7 +81,7 @@ def test_late_answers_are_repeated_and_the_scores_stand_beside_the_baselines(
     assert all(line == timed[GRACE] for line in timed[GRACE + 1 :])  # the next one lasts for more than all other frames
     assert len(set(untimed[GRACE:])) > 1
     assert not isinstance(read_region(timed[-1]), int)
-    assert f"1 initialisation, {GRACE} frames" in run.log.read_text()
+    assert f"1 initialization, {GRACE} frames" in run.log.read_text()
 
     run.run("vot", "analysis", "--workspace", str(run.folder), "--name", "scores", "DMB")
     printed = run.run("vot_workspace.scores", str(run.folder), "--name", "scores")

@@ -127,7 +127,7 @@ def test_after_an_error_one_sentence_says_why_and_earlier_results_survive(
     damaged = tmp_path / "sequences" / "second" / "color" / "00000003.jpg"
     damaged.write_bytes(damaged.read_bytes()[:500])
     output = workspace.evaluate()
-    sentence = f"frame '{damaged}' is damaged or no image (500 bytes); restore it"
+    sentence = f"frame '{damaged}' is damaged or not an image (500 bytes); restore it"
     assert f"Server terminated the session: {sentence}" in output
     assert f"DMB: error: {sentence}" in workspace.log.read_text()
     (before,) = (tmp_path / "results").rglob("first_001.txt")

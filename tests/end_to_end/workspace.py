@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 SHAPE = (120, 240)  # height, width of all frames
 SIDE = (36, 26)  # width, height of the targets
-TIMEOUT = 300  # seconds per answer: a loaded machine is no failure
+TIMEOUT = 300  # seconds per answer: a loaded machine is not a failure
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Video:
 
     Attributes:
         name: of the sequence.
-        paths: by object name, the centre x, y in each frame.
+        paths: by object name, the center x, y in each frame.
         form: of the ground truth.
         anchors: value by frame, for multi-start.
     """
@@ -185,8 +185,8 @@ class Workspace:
         return {file.name: [read_region(line) for line in file.read_text().split()] for file in files}
 
     def processes(self) -> list[tuple[int, int]]:
-        """What each TraX process did: initialisations and frames."""
-        found = re.findall(r"^DMB: (\d+) initialisations?, (\d+) frames?", self.log.read_text(), re.MULTILINE)
+        """What each TraX process did: initializations and frames."""
+        found = re.findall(r"^DMB: (\d+) initializations?, (\d+) frames?", self.log.read_text(), re.MULTILINE)
         return [(int(initialisations), int(frames)) for initialisations, frames in found]
 
     def quality(self, sequence: str, trajectory: Sequence[Mask | int], target: str = "object") -> float:

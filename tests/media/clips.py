@@ -18,7 +18,7 @@ RED, BLUE, GREY = (220, 30, 30), (30, 60, 210), (120, 120, 120)
 
 
 def scene(left: int, top: int = 14, size: int = 20) -> NDArray[np.uint8]:
-    """A red square on grey, H x W x 3."""
+    """A red square on gray, H x W x 3."""
     image = np.full((SIZE[1], SIZE[0], 3), GREY, np.uint8)
     image[top : top + size, left : left + size] = RED
     return image
@@ -67,7 +67,7 @@ def answer(mask: NDArray[np.bool_], confidence: float = 0.9, *, segmented: bool 
 
 
 class StillTracker:
-    """Answers the first region for ever, and costs nothing."""
+    """Answers the first region forever, and costs nothing."""
 
     def initialize(self, image: NDArray[np.uint8], region: object, *, masks: bool = True) -> Result:
         self.answer = answer(parse_region(region, image.shape[:2]).to_mask(image.shape[:2]), 1.0)

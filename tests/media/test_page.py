@@ -215,7 +215,7 @@ def test_summary_counts_decisions_and_leaves_out_the_first_frame() -> None:
         ({"size": (0, 48)}, r"size is \(0, 48\)"),
         ({"frame_rate": math.inf}, "frame_rate is inf"),
         ({"frame_rate": 0.0}, "frame_rate is 0.0"),
-        ({"video": Path("film.avi")}, "'film.avi' is no kind of video that browsers play; give one of .webm, .mp4"),
+        ({"video": Path("film.avi")}, "'film.avi' is not a kind of video that browsers play; give one of .webm, .mp4"),
     ],
 )
 def test_impossible_arguments_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -330,7 +330,7 @@ def test_page_fits_a_phone_follows_the_scheme_and_names_its_controls(
         light = browser.evaluate(ground)
         assert max(light) < 60 if dark else min(light) > 230
         assert "nothing to compare it with yet" in browser.evaluate("document.getElementById('readouts').textContent")
-        assert "∞" not in browser.evaluate("document.getElementById('readouts').textContent")  # no average is no number
+        assert "∞" not in browser.evaluate("document.getElementById('readouts').textContent")  # no average: no number
         browser.click("summary")
         browser.until("document.querySelectorAll('tbody tr').length === 12")
         nameless = (

@@ -49,7 +49,7 @@ def test_one_object_is_one_whatever_its_value(tmp_path: Path, kind: str) -> None
     ("name", "sentence"),
     [
         ("nowhere.png", "the file cannot be read .No such file"),
-        ("text.png", "the file is damaged or no image"),
+        ("text.png", "the file is damaged or not an image"),
         ("empty.png", "the mask is empty"),
         ("colours.png", "holds [0-9]+ colors, soft borders or a picture; save it as an indexed PNG"),
         ("soft.png", r"holds values between black and white \(soft borders\?\); save it as an indexed PNG"),

@@ -80,7 +80,7 @@ GROUNDS = [(0, 90, 130), (215, 195, 160), (60, 120, 40), (0, 0, 0), (128, 128, 1
 @pytest.mark.parametrize("ground", GROUNDS)
 @pytest.mark.parametrize("number", range(1, len(COLOURS) + 1))
 def test_outlines_and_boxes_are_seen_on_any_ground(number: int, ground: tuple[int, int, int]) -> None:
-    """Sea, sand, grass, black, grey, white, and the colours themselves: some line differs in lightness everywhere."""
+    """Sea, sand, grass, black, gray, white, and the colors themselves: some line differs in lightness everywhere."""
     image = np.full((SIZE[1], SIZE[0], 3), ground, np.uint8)
     mask = square(22, 16, 16)
     light = float(LUMA @ np.array(ground))

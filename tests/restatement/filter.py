@@ -63,7 +63,7 @@ def score_map(sample: Array, taps: Array) -> Array:
 
 # y_k of eq. 6, which misses its position: y_k^p.
 def label(centre: tuple[float, float], target: tuple[float, float], grid: int, kernel: int) -> Array:
-    """A Gaussian of sigma = sqrt(w h) / 4, 1 at the centre (x, y); all in cells."""
+    """A Gaussian of sigma = sqrt(w h) / 4, 1 at the center (x, y); all in cells."""
     sigma = math.sqrt(target[0] * target[1]) / 4.0
     size = scores_per_side(grid, kernel)
     result = np.zeros((size, size))
@@ -85,7 +85,7 @@ def phi_slope(score: float) -> float:
 
 
 class Problem(NamedTuple):
-    """The data of eq. 6 and what the print leaves out: weights, and the regulariser of the projection."""
+    """The data of eq. 6 and what the print leaves out: weights, and the regularizer of the projection."""
 
     samples: Sequence[Array]  # each C x g x g, or K x g x g where there is no projection
     labels: Sequence[Array]  # each m x m

@@ -31,7 +31,7 @@ def convolution(x: Array, weight: Array, bias: Array | None = None, *, stride: i
 
 
 def batch_norm(x: Array, weight: Array, bias: Array, mean: Array, variance: Array) -> Array:
-    """Normalise every channel by its stored statistics."""
+    """Normalize every channel by its stored statistics."""
     result = np.zeros_like(x)
     for channel in range(len(x)):
         scale = weight[channel] / math.sqrt(variance[channel] + BATCH_NORM_EPSILON)
@@ -57,7 +57,7 @@ def max_pool(x: Array) -> Array:
 
 
 def upsample(x: Array, factor: int) -> Array:
-    """Bilinear with half-pixel centres: output pixel u shows (u + 0.5) / factor - 0.5; the border repeats."""
+    """Bilinear with half-pixel centers: output pixel u shows (u + 0.5) / factor - 0.5; the border repeats."""
     channels, height, width = x.shape
     result = np.zeros((channels, height * factor, width * factor))
     for row in range(height * factor):

@@ -65,9 +65,9 @@ def stages(stem: Array, parameters: Parameters, encoder: str) -> tuple[Array, Ar
 
 
 # Eq. 1. The text passes each input through "three convolutional layers individually": three inputs, one convolution
-# each, and their sum is normalised.
+# each, and their sum is normalized.
 def memorise(image: Array, mask: Array, parameters: Parameters) -> tuple[Array, Array]:
-    """K_A and V_A, 128 and 512 x h x w, of a normalised image 3 x H x W and the target's mask 1 x H x W."""
+    """K_A and V_A, 128 and 512 x h x w, of a normalized image 3 x H x W and the target's mask 1 x H x W."""
     stem = convolve(image, parameters, "Encoder_M.conv1", stride=2)
     stem = stem + convolve(mask, parameters, "Encoder_M.conv1_m", stride=2)
     stem = stem + convolve(1.0 - mask, parameters, "Encoder_M.conv1_o", stride=2)
@@ -77,7 +77,7 @@ def memorise(image: Array, mask: Array, parameters: Parameters) -> tuple[Array, 
 
 # Eq. 2.
 def ask(image: Array, parameters: Parameters) -> Query:
-    """Q_t and V_Q,t of a normalised image 3 x H x W, and the features that the decoder and the filter see."""
+    """Q_t and V_Q,t of a normalized image 3 x H x W, and the features that the decoder and the filter see."""
     stem = convolve(image, parameters, "Encoder_Q.conv1", stride=2)
     stride4, stride8, stride16 = stages(stem, parameters, "Encoder_Q")
     query, value = (convolve(stride16, parameters, f"KV_Q_r4.{name}") for name in ("Key", "Value"))

@@ -30,7 +30,7 @@ def by_pixels(grid: int, centre: tuple[float, float], side: float) -> np.ndarray
 @pytest.mark.parametrize("grid", [5, 24])
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (13.0, -29.5), (-200.0, 31.25)])
 def test_distance_map(grid: int, shift: tuple[float, float]) -> None:
-    """The release's map is centred in the crop and divided by its side; ours follows the target in it."""
+    """The release's map is centered in the crop and divided by its side; ours follows the target in it."""
     size = grid * STRIDE
     x, y = ((size - 1) / 2 + part for part in shift)
     cells = ((x + 0.5) / STRIDE - 0.5, (y + 0.5) / STRIDE - 0.5)
@@ -39,7 +39,7 @@ def test_distance_map(grid: int, shift: tuple[float, float]) -> None:
 
 
 def test_release_values() -> None:
-    """0 in the centre, 0.71 in the crop's corners; a cell's middle lies half a cell's diagonal inside."""
+    """0 in the center, 0.71 in the crop's corners; a cell's middle lies half a cell's diagonal inside."""
     values = distance_map(24, (11.5, 11.5), 24)
     assert values[0, 0] + math.sqrt(2) / 2 / 24 == pytest.approx(math.sqrt(0.5), abs=1e-5)
     assert values[11:13, 11:13] == pytest.approx(np.full((2, 2), math.sqrt(0.5) / 24), abs=1e-6)

@@ -46,7 +46,7 @@ CASES = pytest.mark.parametrize(("kernel", "joint"), [(4, True), (4, False), (3,
 
 @CASES
 def test_objective_and_gradient(kernel: int, joint: bool) -> None:
-    """The solver minimises the sum of squared residuals; half its gradient is the Jacobian's transpose times them."""
+    """The solver minimizes the sum of squared residuals; half its gradient is the Jacobian's transpose times them."""
     data, taps, projection, module = problem(kernel, joint)
     parameters = (flat(taps), torch.from_numpy(projection)) if projection is not None else (flat(taps),)
     point = module.linearise(parameters)

@@ -81,7 +81,7 @@ def test_relative(seed: int) -> None:
 
 
 def test_relative_at_its_limits() -> None:
-    """U = 3 and 10 exactly, each a step that is not below its limit, and their neighbours just below."""
+    """U = 3 and 10 exactly, each a step that is not below its limit, and their neighbors just below."""
     start = [0.5, 0.5, 0.5, 0.5]
     for limit in (3.0, 10.0):
         for peak in (0.5 / limit, 0.5 / limit * (1.0 + 1e-9)):

@@ -41,7 +41,7 @@ def test_reader(count: int) -> None:
 
 
 def test_affinities_are_neither_uniform_nor_a_choice_of_one() -> None:
-    """So that scale, normalisation and the sums over frames and positions all show in the read-out."""
+    """So that scale, normalization and the sums over frames and positions all show in the read-out."""
     rng = np.random.default_rng(5)
     keys, _ = frames(rng, 3)
     weights = reader.affinity(rng.standard_normal(128), keys)

@@ -1,4 +1,4 @@
-"""Generated frames: a red target on a smooth, coloured background."""
+"""Generated frames: a red target on a smooth, colored background."""
 
 from __future__ import annotations
 

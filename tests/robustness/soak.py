@@ -59,7 +59,7 @@ class Curve:
         self.samples: list[Sample] = []
 
     def timed(self, work: Callable[[], Answer]) -> Answer:
-        """Track one frame, and note what the process is like afterwards."""
+        """Track one frame, and note what the process is like afterward."""
         begin = time.process_time()
         result = work()
         spent = 1000 * (time.process_time() - begin)
@@ -114,7 +114,10 @@ class Curve:
         figure, axes = plt.subplots(3, 1, sharex=True, figsize=(8, 6))
         frames = [sample.frame for sample in self.samples]
         for axis, name, unit in zip(
-            axes, ("megabytes", "milliseconds", "descriptors"), ("MB resident", "ms a frame", "open files"), strict=True
+            axes,
+            ("megabytes", "milliseconds", "descriptors"),
+            ("MB resident", "ms per frame", "open files"),
+            strict=True,
         ):
             axis.plot(frames, [getattr(sample, name) for sample in self.samples], linewidth=0.8)
             axis.set_ylim(bottom=0)

@@ -127,7 +127,7 @@ DAMAGED: dict[str, Callable[[Path], bytes]] = {
 }
 
 
-# words of the loader's reason; of all other kinds: that it is no safetensors file
+# words of the loader's reason; of all other kinds: that it is not a safetensors file
 REASONS = {
     "no tensors": "is not a DMB weights file",
     "safetensors of something else": "is not a DMB weights file",
@@ -167,7 +167,7 @@ def test_loading_refuses_in_one_sentence(tmp_path: Path, kind: str, suffix: str)
     path.write_bytes(DAMAGED[kind](tmp_path))
     with pytest.raises(WeightsError) as caught:
         load_weights(path)
-    reason = REASONS.get(kind, "is no readable safetensors file")
+    reason = REASONS.get(kind, "is not a readable safetensors file")
     assert_sentence(caught.value, rf"weights file '.*weights{suffix}' ", reason)
     assert no_code_was_run(tmp_path)
 

@@ -1,6 +1,6 @@
 """Disks that are full while results, weights and videos are written, and folders that may not be written to.
 
-What was there before stays whole, one sentence names the file, and with room again the same command goes on.
+What was there before stays whole, one sentence names the file, and with room again the same command continues.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ ALPHA = np.full(SHAPE, 7, np.uint8)
 ARRAYS: dict[str, Callable[[], NDArray]] = {
     "RGB": frame,
     "grey": lambda: GREY,
-    "grey with a channel": lambda: GREY[:, :, None],
+    "gray with a channel": lambda: GREY[:, :, None],
     "Fortran order": lambda: np.asfortranarray(frame()),
     "channels reversed by a view": lambda: frame()[:, :, ::-1],
     "mirrored by a view": lambda: frame()[:, ::-1],
@@ -67,7 +67,7 @@ ARRAYS: dict[str, Callable[[], NDArray]] = {
     "three channels of four": lambda: np.dstack([frame(), ALPHA])[:, :, :3],
     "channels first, moved by a view": lambda: np.moveaxis(np.ascontiguousarray(np.moveaxis(frame(), 2, 0)), 0, 2),
     "broadcast from one pixel": lambda: np.broadcast_to(np.array([9, 8, 7], np.uint8), (*SHAPE, 3)),
-    "broadcast grey": lambda: np.broadcast_to(np.uint8(9), SHAPE),
+    "broadcast gray": lambda: np.broadcast_to(np.uint8(9), SHAPE),
     "read-only": lambda: np.frombuffer(frame().tobytes(), np.uint8).reshape(*SHAPE, 3),
     "16 bit": lambda: frame().astype(np.uint16) * 30,
     "float": lambda: (frame() / 255).astype(np.float32),
@@ -113,7 +113,7 @@ NO_IMAGES: dict[str, tuple[Any, str]] = {
     "objects": (frame().astype(object), "object; give"),
     "complex": (frame().astype(complex), "complex128; give"),
     "RGBA": (np.dstack([frame(), ALPHA]), r"4 channels; give 3 \(RGB\) or 1 \(gray\)"),
-    "grey and alpha": (np.dstack([GREY, ALPHA]), r"2 channels; give 3"),
+    "gray and alpha": (np.dstack([GREY, ALPHA]), r"2 channels; give 3"),
     "channels first": (np.moveaxis(frame(), 2, 0), "120 channels; give 3"),
     "a batch": (frame()[None], r"\(1, 90, 120, 3\).*give height x width x 3"),
     "one row of pixels": (frame()[0, :, 0], r"shape \(120,\)"),
@@ -167,20 +167,20 @@ def follow_a_box(height: int, width: int, masks: bool) -> None:
 FILES: dict[str, tuple[Callable[[], bytes], tuple[int, int]]] = {
     "JPEG": (lambda: encode(frame(), "jpeg"), SHAPE),
     "progressive JPEG": (lambda: encode(frame(), "jpeg", progressive=True), SHAPE),
-    "grey JPEG": (lambda: encode(GREY, "jpeg"), SHAPE),
+    "gray JPEG": (lambda: encode(GREY, "jpeg"), SHAPE),
     "CMYK JPEG": (lambda: encode(frame(), "jpeg", "CMYK"), SHAPE),
     "JPEG with something after its end": (lambda: encode(frame(), "jpeg") + b"\0" * 100, SHAPE),
     **{f"JPEG of orientation {n}": (lambda n=n: oriented(n), SHAPE) for n in (1, 2, 3, 4)},  # type: ignore[misc]
     **{f"JPEG of orientation {n}": (lambda n=n: oriented(n), SHAPE[::-1]) for n in (5, 6, 7, 8)},  # type: ignore[misc]
     "JPEG of orientation 99": (lambda: oriented(99), SHAPE),
     "PNG": (lambda: encode(frame(), "png"), SHAPE),
-    "grey PNG": (lambda: encode(GREY, "png"), SHAPE),
-    "grey PNG with alpha": (lambda: encode(frame(), "png", "LA"), SHAPE),
+    "gray PNG": (lambda: encode(GREY, "png"), SHAPE),
+    "gray PNG with alpha": (lambda: encode(frame(), "png", "LA"), SHAPE),
     "PNG with alpha": (lambda: encode(np.dstack([frame(), ALPHA]), "png"), SHAPE),
-    "PNG with a transparent colour": (lambda: encode(frame(), "png", transparency=(225, 25, 35)), SHAPE),
+    "PNG with a transparent color": (lambda: encode(frame(), "png", transparency=(225, 25, 35)), SHAPE),
     "PNG with a palette": (lambda: encode(frame(), "png", "P"), SHAPE),
     "PNG of 1 bit": (lambda: encode(frame(), "png", "1"), SHAPE),
-    "grey PNG of 16 bit": (lambda: encode(GREY.astype(np.uint16) * 257, "png"), SHAPE),
+    "gray PNG of 16 bit": (lambda: encode(GREY.astype(np.uint16) * 257, "png"), SHAPE),
     "PNG of 16 bit with alpha": (lambda: _deep(4), SHAPE),
     "PNG of 16 bit": (lambda: _deep(3), SHAPE),
     "PNG of one pixel": (lambda: encode(frame()[:1, :1], "png"), (1, 1)),
@@ -229,7 +229,7 @@ DAMAGED: dict[str, Callable[[], bytes]] = {
     "an empty file": lambda: b"",
     "one byte": lambda: b"\xff",
     "zeros": lambda: b"\0" * 5000,
-    "text": lambda: b"this is no image, only text\n" * 20,
+    "text": lambda: b"this is not an image, only text\n" * 20,
     "HTML": lambda: b"<!doctype html><title>404</title>",
     "a text of Git LFS": lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
     "a zip archive": lambda: b"PK\x03\x04" + b"\0" * 500,
@@ -265,7 +265,7 @@ def test_a_damaged_file_is_named_in_one_sentence(tmp_path: Path, kind: str, way:
     with pytest.raises(FrameError) as caught:
         read_image(path if way == "path" else content)
     name = r"frame '.*frame 7\.jpg'" if way == "path" else "encoded frame"
-    assert_sentence(caught.value, rf"^{name} is damaged or no image \({len(content)} bytes\); restore it")
+    assert_sentence(caught.value, rf"^{name} is damaged or not an image \({len(content)} bytes\); restore it")
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_random_bytes_are_an_image_or_refused(content: bytes, head: bytes) -> No
     try:
         pixels = read_image(head + content)
     except FrameError as error:
-        assert_sentence(error, "damaged or no image")
+        assert_sentence(error, "damaged or not an image")
     else:
         assert pixels.ndim == 3 and pixels.dtype == np.uint8 and pixels.size
 
@@ -330,7 +330,7 @@ def test_a_file_with_a_changed_byte_is_an_image_or_refused(data: st.DataObject) 
     try:
         assert read_image(bytes(content)).shape[2] == 3
     except FrameError as error:
-        assert_sentence(error, "damaged or no image")
+        assert_sentence(error, "damaged or not an image")
 
 
 @given(
@@ -349,7 +349,7 @@ def test_any_small_array_is_tracked_in_or_refused(image: NDArray) -> None:
 
 
 def test_the_masks_target_is_followed() -> None:
-    """The tiny network is no dummy: what the other tests call valid answers comes from tracking."""
+    """The tiny network is not a dummy: what the other tests call valid answers comes from tracking."""
     dmb = DMB(ENGINE, CONFIG)
     dmb.initialize(frame(), target_mask())
     for index in range(1, 30):

@@ -1,4 +1,4 @@
-"""What must hold of the two memories, the filter's optimisation and the gate, whatever they are fed."""
+"""What must hold of the two memories, the filter's optimization and the gate, whatever they are fed."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_a_small_file_that_claims_to_be_huge_is_not_decoded(width: int, height: 
     import zlib
 
     content[29:33] = zlib.crc32(bytes(content[12:29])).to_bytes(4, "big")
-    with pytest.raises(FrameError, match="damaged or no image"):
+    with pytest.raises(FrameError, match="damaged or not an image"):
         read_image(bytes(content))
 
 

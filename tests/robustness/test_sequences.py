@@ -38,7 +38,7 @@ SEQUENCES = {
     "constant": lambda index: frame(),
     "all black": lambda index: _flat(0),
     "all white": lambda index: _flat(255),
-    "all grey": lambda index: _flat(128),
+    "all gray": lambda index: _flat(128),
     "black after the first frame": lambda index: frame() if index == 0 else _flat(0),
     "white after the first frame": lambda index: frame() if index == 0 else _flat(255),
     "noise": _noise,
@@ -49,9 +49,9 @@ SEQUENCES = {
     "all is target": lambda index: frame() if index == 0 else np.full((*SHAPE, 3), (225, 25, 35), np.uint8),
     "another picture in every frame": lambda index: np.roll(frame(index), (17 * index, 29 * index), (0, 1)),
     "upside down every now and then": lambda index: frame(index)[:: 1 - 2 * (index % 2)],
-    "grey after the first frame": lambda index: frame() if index == 0 else frame(index).mean(2).astype(np.uint8),
+    "gray after the first frame": lambda index: frame() if index == 0 else frame(index).mean(2).astype(np.uint8),
     "darker and darker": lambda index: (frame(index) * (1 - index / LENGTH)).astype(np.uint8),
-    "colours exchanged midway": lambda index: frame(index)[:, :, :: 1 if index < 6 else -1],
+    "colors exchanged midway": lambda index: frame(index)[:, :, :: 1 if index < 6 else -1],
     "half the size midway": lambda index: frame(index, *((HEIGHT, WIDTH) if index < 6 else (HEIGHT // 2, WIDTH // 2))),
     "four times the size midway": lambda index: frame(
         index, *((HEIGHT, WIDTH) if index < 6 else (4 * HEIGHT, 4 * WIDTH))

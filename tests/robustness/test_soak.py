@@ -51,7 +51,7 @@ class TestLongRuns:
     pytestmark = long
 
     def test_ten_thousand_frames_and_two_hundred_initialisations(self, curve: Curve) -> None:
-        curve.warm_up = 1050  # 21 initialisations
+        curve.warm_up = 1050  # 21 initializations
         dmb = DMB(tiny_engine(), CONFIG)
         starts = (TARGET, target_mask(), [(40, 30), (69, 30), (69, 53), (40, 53)])
         for number in range(200):

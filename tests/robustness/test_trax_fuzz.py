@@ -24,14 +24,14 @@ from tests.robustness.test_regions import USABLE
 from tracker.trax_io import Kind
 
 START = f'@@TRAX:initialize "{",".join(f"{number:g}" for number in TARGET)}"\n'.encode()
-UNREADABLE = "the region is no rectangle, polygon or mask with finite numbers"
+UNREADABLE = "the region is not a rectangle, polygon or mask with finite numbers"
 UNCLEAR = "the client's request is not understood"
 
 # kind: message, and what the sentence says; FILE stands for a frame's path
 REFUSED: dict[str, tuple[bytes, str]] = {
-    "frame first": (b'@@TRAX:frame "file://FILE"\n', "before any initialisation; initialise first"),
+    "frame first": (b'@@TRAX:frame "file://FILE"\n', "before any initialization; initialize first"),
     "frame without an image": (START + b"@@TRAX:frame\n", UNCLEAR),
-    "initialisation without a region": (b'@@TRAX:initialize\n@@TRAX:frame "file://FILE"\n', UNCLEAR),
+    "initialization without a region": (b'@@TRAX:initialize\n@@TRAX:frame "file://FILE"\n', UNCLEAR),
     "two images in one frame": (START + b'@@TRAX:frame "file://FILE" "file://FILE"\n', UNCLEAR),
     "property without a value": (b'@@TRAX:initialize "40,30,30,24" "novalue"\n@@TRAX:frame "file://FILE"\n', UNCLEAR),
     "a file that is missing": (START + b'@@TRAX:frame "file:///gone.jpg"\n', "cannot be read .*check the dataset"),
@@ -51,9 +51,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "pixels: not base64": (START + b'@@TRAX:frame "image:2;2;rgb;!!!!"\n', UNCLEAR),
     "pixels: unknown format": (START + b'@@TRAX:frame "image:2;2;xyz;AAAA"\n', UNCLEAR),
     "pixels: nothing": (START + b'@@TRAX:frame "image:"\n', UNCLEAR),
-    "buffer: no image": (START + b'@@TRAX:frame "data:image/png;AAAA"\n', "encoded frame is damaged or no image"),
-    "buffer: not base64": (START + b'@@TRAX:frame "data:image/png;!!!!"\n', "encoded frame is damaged or no image"),
-    "buffer: empty": (START + b'@@TRAX:frame "data:image/png;"\n', "encoded frame is damaged or no image"),
+    "buffer: no image": (START + b'@@TRAX:frame "data:image/png;AAAA"\n', "encoded frame is damaged or not an image"),
+    "buffer: not base64": (START + b'@@TRAX:frame "data:image/png;!!!!"\n', "encoded frame is damaged or not an image"),
+    "buffer: empty": (START + b'@@TRAX:frame "data:image/png;"\n', "encoded frame is damaged or not an image"),
     "buffer: nothing": (START + b'@@TRAX:frame "data:"\n', UNCLEAR),
     "random bytes": (random.Random(0).randbytes(5000).replace(b"\0", b"") + b"\n" + START, UNCLEAR),
 }
@@ -92,8 +92,8 @@ ANSWERED: dict[str, bytes] = {
     "unknown command": b'@@TRAX:dance "1"\n',
     "a server's greeting": b'@@TRAX:hello "trax.version=4"\n',
     "prefix twice": b"@@TRAX:@@TRAX:frame\n",
-    "log lines": b"this is no message\nnor is this\n",
-    "initialisation twice": START,
+    "log lines": b"this is not a message\nnor is this\n",
+    "initialization twice": START,
     "mask that runs over its end": b'@@TRAX:initialize "mask:30,20,20,20,5,2000000000"\n@@TRAX:frame "file://FILE"\n',
     "mask of ones and zeros": b'@@TRAX:initialize "mask:30,20,20,20,' + b",".join([b"1"] * 400)
     + b'"\n@@TRAX:frame "file://FILE"\n',
@@ -164,7 +164,7 @@ def test_what_is_odd_but_usable_is_answered_and_the_process_goes_on(server: Serv
 
 @pytest.mark.parametrize("form", ["pixels", "paths that are not ASCII"])
 def test_frames_ahead_of_the_answers_are_answered_in_their_order(tmp_path: Path, form: str) -> None:
-    """The protocol has a client wait; one that does not loses nothing. Every frame has another colour."""
+    """The protocol has a client wait; one that does not loses nothing. Every frame has another color."""
     server = Server("seeing")
     try:
         message = START
@@ -190,7 +190,7 @@ def test_half_a_message_is_waited_for_until_the_client_goes(server: Server, mess
     server.send(message)
     server.hang_up()
     assert server.wait() == 0
-    assert "Traceback" not in server.text and "DMB: 0 initialisations" in server.text
+    assert "Traceback" not in server.text and "DMB: 0 initializations" in server.text
 
 
 @pytest.mark.parametrize("seed", range(12))

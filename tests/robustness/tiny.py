@@ -1,7 +1,7 @@
 """A network of a few thousand numbers with the interface of `DMBNet`, and a tracker around it.
 
-It sees colours: features are random projections of mean colours, values hold the mask that was remembered, and the real
-attention reads them. So a coloured target is really tracked, by the real memories, gate,
+It sees colors: features are random projections of mean colors, values hold the mask that was remembered, and the real
+attention reads them. So a colored target is really tracked, by the real memories, gate,
 filter and geometry, at about a hundredth of the real network's cost.
 """
 
@@ -23,7 +23,7 @@ from tracker.network.reader import read_memory, to_rows
 CHANNELS = 16  # of the features at stride 16
 SIDE = 64  # crop pixels
 FINE = 4  # stride of queries, keys and values, pixels
-SHARPNESS = 12.0  # of the attention: colours that differ do not answer for each other
+SHARPNESS = 12.0  # of the attention: colors that differ do not answer for each other
 CONFIG = TrackerConfig(
     crop=CropConfig(size=SIDE, segment_size=SIDE, box_size=SIDE),
     appearance=AppearanceConfig(max_frames=4),
@@ -66,13 +66,13 @@ class TinyNet(nn.Module):
         return QueryFeatures(query, colour, colour, colour, self.query_encoder(image)[2])
 
     def encode_memory(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys, of which a query's product is highest for its own colour, and the share of target as values."""
+        """Keys, of which a query's product is highest for its own color, and the share of target as values."""
         colour, share = functional.avg_pool2d(image, FINE), functional.avg_pool2d(mask, FINE)
         key = torch.cat([colour, -SHARPNESS * (colour**2).sum(1, keepdim=True)], dim=1)
         return to_rows(key), to_rows(share.expand(-1, 3, -1, -1))
 
     def segment(self, features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: Tensor) -> Tensor:
-        """The mask's logit N x 1 x S x S: the share of target where the memory has the same colour, less far off."""
+        """The mask's logit N x 1 x S x S: the share of target where the memory has the same color, less far off."""
         readout = read_memory(features.query, features.value, keys, values)[:, :1]
         far = functional.interpolate(spatial_map, size=readout.shape[-2:], mode="bilinear")
         return functional.interpolate(8.0 * (readout - 0.5) - far, scale_factor=FINE, mode="bilinear")

@@ -32,7 +32,7 @@ def image(suffix: str = ".jpg", seed: int = 0) -> bytes:
 
 
 def grey_png(mask: np.ndarray) -> bytes:
-    """A mask as an 8-bit grey PNG file."""
+    """A mask as an 8-bit gray PNG file."""
     return cv2.imencode(".png", mask)[1].tobytes()
 
 

@@ -1,4 +1,4 @@
-"""A compact network learns from a full one, and goes on where it stopped, with the same teacher."""
+"""A compact network learns from a full one, and continues where it stopped, with the same teacher."""
 
 from __future__ import annotations
 

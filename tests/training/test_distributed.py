@@ -1,4 +1,4 @@
-"""Several processes: they train what one process trains, and a run that is killed goes on where it stopped."""
+"""Several processes: they train what one process trains, and a run that is killed continues where it stopped."""
 
 from __future__ import annotations
 

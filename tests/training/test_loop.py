@@ -203,7 +203,7 @@ def test_the_head_starts_are_those_of_the_plan(tmp_path: Path, trunk: Path) -> N
     stems = trainer(tmp_path / "stems", trunk).model
 
     def pca(model: DMBNet) -> bool:
-        return bool((model.query_key_value.key.weight[:, :, 0, 0] == 0).all())  # only the centre tap acts
+        return bool((model.query_key_value.key.weight[:, :, 0, 0] == 0).all())  # only the center tap acts
 
     def deviation(model: DMBNet) -> float:
         return float(model.memory_encoder.conv1_m.weight.detach().std())

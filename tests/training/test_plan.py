@@ -54,7 +54,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     [
         ("rate = ", "no TOML file"),
         ("rate = 1", r"no \[\[stages\]\]"),
-        ("rates = 1\n" + STAGE, "'rates', which is no field"),
+        ("rates = 1\n" + STAGE, "'rates', which is not a field"),
         ("rate = 'high'\n" + STAGE, "'rate' is 'high'; give a value of type float"),
         ("warmup = true\n" + STAGE, "type int"),
         ("held_out = [1]\n" + STAGE, "a list of names"),

@@ -71,7 +71,7 @@ def test_batch_has_the_promised_shapes_and_values(drawer: MaterialDrawer) -> Non
     assert batch.images.min() >= 0 and batch.images.max() <= 255
     assert set(batch.labels.unique().tolist()) <= {IGNORE, 0.0, 1.0}
     assert 0 <= batch.padding < 0.35
-    # the first frame is centred on its target
+    # the first frame is centered on its target
     assert np.abs(batch.centres[:, 0] - 31.5).max() < 8
     share = (batch.labels[:, 0] > 0).float().mean((1, 2, 3))
     assert ((share > 0.03) & (share < 0.7)).all()
@@ -104,7 +104,7 @@ def test_the_response_is_highest_at_the_target(drawer: MaterialDrawer) -> None:
     for maps, centres in zip(batch.maps[:, :, 0].numpy(), batch.centres, strict=True):
         for values, (x, y) in zip(maps, centres, strict=True):
             row, column = np.unravel_index(values.argmax(), values.shape)
-            # noise may lift a neighbour of the cell that the centre lies in
+            # noise may lift a neighbor of the cell that the center lies in
             assert abs(column * 16 + 7.5 - x) <= 24 and abs(row * 16 + 7.5 - y) <= 24
             heights.append(values.max())
     assert 0.1 < min(heights) < max(heights) < 1.25 and np.ptp(heights) > 0.2

@@ -27,7 +27,7 @@ def test_a_part_is_one_side_of_a_line() -> None:
 
 
 def disc(size: tuple[int, int], centre: tuple[int, int], radius: int, colour: int) -> tuple[np.ndarray, np.ndarray]:
-    """A disc of one grey on black, and its mask."""
+    """A disc of one gray on black, and its mask."""
     mask = np.zeros(size, np.uint8)
     cv2.circle(mask, centre, radius, 1, -1)
     return np.repeat(mask[..., None] * np.uint8(colour), 3, axis=2), mask

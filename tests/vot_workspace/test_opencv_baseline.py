@@ -61,7 +61,7 @@ def test_it_follows_and_repeats_itself() -> None:
 def test_what_cannot_be_done_is_said() -> None:
     with pytest.raises(BaselineError, match="must be MIL or CSRT"):
         create("KCF")
-    with pytest.raises(BaselineError, match="initialise first"):
+    with pytest.raises(BaselineError, match="initialize first"):
         Baseline("MIL").track(picture(0, 0))
     with pytest.raises(RegionError):
         Baseline("MIL").initialize(picture(0, 0), (300.0, 300.0, 20.0, 20.0))

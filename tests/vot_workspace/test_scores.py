@@ -66,5 +66,5 @@ def test_a_missing_or_foreign_file_is_one_sentence(tmp_path: Path, capsys: pytes
     assert "vot analysis --name demo" in capsys.readouterr().err
     path = write(tmp_path, SUPERVISED)
     path.write_text("[1, 2]")
-    with pytest.raises(ScoresError, match="analyse again"):
+    with pytest.raises(ScoresError, match="analyze again"):
         read_scores(path)

@@ -70,7 +70,7 @@ ROWS: tuple[Row, ...] = (
         paper=_paper(0.620, 0.227, 0.402, 63.6)),
     Row("position_none", "no positional encoding", {"DMB_POSITION": "none"}),
     Row("response", "filter's response as spatial map", {"DMB_SPATIAL_MAP": "response"}, weights="response"),
-    Row("correct_centre_off", "mask does not correct the filter's centre", {"DMB_CORRECT_CENTRE": "off"}),
+    Row("correct_centre_off", "mask does not correct the filter's center", {"DMB_CORRECT_CENTRE": "off"}),
     Row("filter_off", "no filter and no gate: appearance memory alone", {"DMB_FILTER": "off"}),
     Row("search_off", "lost target not searched around", {"DMB_SEARCH_AROUND_AFTER": "0"}),
     Row("segment_off", "the filter alone, no masks", {"DMB_SEGMENT": "off"}),

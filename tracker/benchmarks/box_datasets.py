@@ -173,7 +173,7 @@ def read_otb(root: Path, split: str = "") -> BoxDataset:
         BoxDatasetError: see the class.
     """
     if not root.is_dir():
-        raise BoxDatasetError(f"'{root}' is no folder; name the one with OTB's sequences")
+        raise BoxDatasetError(f"'{root}' is not a folder; name the one with OTB's sequences")
     targets: dict[str, Path] = {}
     for folder in (root / name for name in _folders(root)):
         found = _otb_targets(folder)
@@ -219,7 +219,7 @@ READERS: dict[str, Callable[[Path, str], BoxDataset]] = {
 
 def _split_folder(root: Path, split: str, what: str) -> Path:
     if not root.is_dir():
-        raise BoxDatasetError(f"'{root}' is no folder; name the one that holds {what}")
+        raise BoxDatasetError(f"'{root}' is not a folder; name the one that holds {what}")
     for folder in sorted(root.iterdir()):
         if folder.is_dir() and folder.name.lower() == split.lower():  # TrackingNet's own pages write both Test and TEST
             return folder

@@ -27,7 +27,7 @@ Boxes = NDArray[np.float64]
 
 THRESHOLDS = np.linspace(0, 1, 21)  # overlaps, of TrackingNet and OTB
 FINE = np.linspace(0, 1, 101)  # overlaps, of GOT-10k's success curve
-PIXELS = 20.0  # precision: the share of frames whose centre is at most that far off
+PIXELS = 20.0  # precision: the share of frames whose center is at most that far off
 FAR = np.linspace(0, 50, 21)  # pixels, of TrackingNet's precision curve
 FAR_NORMALISED = np.linspace(0, 0.5, 21)  # in units of the true width and height
 
@@ -42,7 +42,7 @@ class TrackedBoxes:
         truth: N x 4.
         visible: N, whether a frame may count.
         size: width and height of the images, pixels.
-        seconds: N, spent on each frame; the first is the initialisation.
+        seconds: N, spent on each frame; the first is the initialization.
     """
 
     name: str
@@ -64,7 +64,7 @@ class TrackedBoxes:
 
     @property
     def fps(self) -> float:
-        """Frames per second, without the initialisation; 0 where no time was measured."""
+        """Frames per second, without the initialization; 0 where no time was measured."""
         return speed([self])
 
 
@@ -123,7 +123,7 @@ def overlaps(first: Boxes, second: Boxes) -> NDArray[np.float64]:
 
 
 def centre_errors(boxes: Boxes, truth: Boxes, *, normalised: bool = False) -> NDArray[np.float64]:
-    """Distances of the centres of boxes N x 4, pixels or, normalised, in units of the true width and height."""
+    """Distances of the centers of boxes N x 4, pixels or, normalized, in units of the true width and height."""
     offsets = boxes[:, :2] + boxes[:, 2:] / 2 - truth[:, :2] - truth[:, 2:] / 2
     return np.asarray(np.linalg.norm(offsets / truth[:, 2:] if normalised else offsets, axis=1))
 
@@ -136,7 +136,7 @@ def bounded(boxes: Boxes, size: tuple[int, int]) -> Boxes:
 
 
 def speed(tracked: Sequence[TrackedBoxes]) -> float:
-    """Frames per second over all sequences, without the initialisations; 0 where no time was measured."""
+    """Frames per second over all sequences, without the initializations; 0 where no time was measured."""
     seconds = sum(float(one.seconds[1:].sum()) for one in tracked)
     return sum(one.frames - 1 for one in tracked) / seconds if seconds > 0 else 0.0
 
@@ -164,7 +164,7 @@ def trackingnet(tracked: Sequence[TrackedBoxes]) -> Scores:
     """Success, Precision and NormalisedPrecision.
 
     Success is the area under the curve of the share of frames with at least some overlap; NormalisedPrecision that of
-    the share whose centre is off by at most some part of the true size, up to 0.5. Precision is the share at 20 pixels;
+    the share whose center is off by at most some part of the true size, up to 0.5. Precision is the share at 20 pixels;
     PrecisionArea, the area under its curve up to 50 pixels, is what the devkit calls precision.
     """
     rows, reached = {}, []

@@ -140,7 +140,7 @@ class DavisSequence:
         """How many objects the first label holds; their ids count from 1.
 
         Raises:
-            DavisError: none, or the label is no label of this year.
+            DavisError: none, or the label is not a label of this year.
         """
         ids = self._first[self._first < VOID]
         if self.year == 2016:

@@ -256,7 +256,7 @@ def _track_in_processes(
                 yield future.result()
     except BrokenProcessPool as error:
         raise DavisError(
-            "a worker process ended, perhaps for want of memory; use fewer --workers, the same command goes on"
+            "a worker process ended, perhaps for lack of memory; use fewer --workers, the same command continues"
         ) from error
     finally:
         stop.set()

@@ -43,7 +43,7 @@ class Statistics:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Statistics:
-        """The statistics of at least one frame's values, as the official code bins them: neighbours share a frame."""
+        """The statistics of at least one frame's values, as the official code bins them: neighbors share a frame."""
         series = np.asarray(values, np.float64)
         edges = (np.round(np.linspace(1, len(series), BINS + 1) + 1e-10) - 1).astype(int)
         bins = [series[first : last + 1] for first, last in pairwise(edges)]

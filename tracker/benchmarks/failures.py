@@ -20,7 +20,7 @@ from tracker.geometry.region import box_from_mask
 if TYPE_CHECKING:
     from tracker.tracker import DMB, Result
 
-TRUTH = (0, 255, 255)  # colour of the label's outline, RGB
+TRUTH = (0, 255, 255)  # color of the label's outline, RGB
 WIDTH = 400  # of one picture, pixels
 CAPTION = 40  # height of the words under it, pixels
 QUALITY = 92  # of JPEG, in which pictures wait until it is known whether they are needed
@@ -34,7 +34,7 @@ class Watched:
         index: of the frame, from 0.
         overlap: IoU with the label.
         visible: the label shows the target.
-        uncertainty: of the localisation; 1 in the first frame, in which nothing is localised.
+        uncertainty: of the localization; 1 in the first frame, in which nothing is localized.
         segmented: the mask was segmented here, and not moved.
         picture: JPEG file of the frame, its answer filled, its label outlined.
     """
@@ -84,7 +84,7 @@ def watch(tracker: DMB, sequence: MaskSequence, *, from_box: bool, limit: int | 
     """Track a sequence; yields what happened in every frame.
 
     Args:
-        tracker: is initialised on the first frame.
+        tracker: is initialized on the first frame.
         sequence: the sequence.
         from_box: start from the first mask's bounding box instead of the mask.
         limit: most frames, at least 2; None for all.

@@ -32,7 +32,7 @@ class Score:
     name: str
     overlaps: list[float]  # IoU of every frame but the first
     boundaries: list[float]  # boundary similarity of the same frames
-    seconds: float  # spent tracking, initialisation excluded
+    seconds: float  # spent tracking, initialization excluded
     first: float  # IoU of the mask that `initialize` answers; from a box, of Box2Seg's pseudo mask
     filled_box: float  # IoU of the first label's bounding box, filled
 

@@ -149,7 +149,7 @@ def open_sequences(source: Path) -> Iterator[dict[str, MaskSequence]]:
         except FileNotFoundError:
             raise SequenceError(f"'{source}' does not exist; name a folder of sequences or a tar file") from None
         except READ_ERRORS as error:
-            raise SequenceError(f"'{source}' is no readable folder or tar file ({error}); name another one") from error
+            raise SequenceError(f"'{source}' is not a readable folder or tar file ({error}); name another") from error
         if not found:
             raise SequenceError(f"'{source}' holds no sequences; name the folder or tar file that holds their folders")
         yield {sequence.name: sequence for sequence in found}

@@ -23,7 +23,7 @@ def overlap(answer: NDArray[np.bool_], label: NDArray[np.bool_]) -> float:
 def boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Boundary pixels of a mask H x W: those that differ from the pixel to the right, below, or diagonally below.
 
-    Beyond the image the mask continues as it is at the border, so that the border itself is no boundary.
+    Beyond the image the mask continues as it is at the border, so that the border itself is not a boundary.
     """
     wider = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
     right, below, diagonal = wider[:-1, 1:], wider[1:, :-1], wider[1:, 1:]

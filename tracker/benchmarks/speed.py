@@ -178,7 +178,7 @@ def staged(dmb: DMB, watch: Stopwatch) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Times:
-    """Of one variant, in milliseconds: the initialisation, and every measured frame (decoding not included)."""
+    """Of one variant, in milliseconds: the initialization, and every measured frame (decoding not included)."""
 
     initialise: float
     frames: list[float]
@@ -192,8 +192,8 @@ class Times:
         """The numbers as text."""
         low, high = np.percentile(self.frames, (10, 90))
         spread = f"10% to 90%: {low:.1f} to {high:.1f} ms"
-        return f"track {self.median:.1f} ms a frame ({spread}), {1000 / self.median:.2f} fps; " + (
-            f"initialise {self.initialise:.0f} ms"
+        return f"track {self.median:.1f} ms per frame ({spread}), {1000 / self.median:.2f} fps; " + (
+            f"initialize {self.initialise:.0f} ms"
         )
 
 
@@ -222,7 +222,7 @@ def measure(trackers: Mapping[str, DMB], clip: Clip, *, first: int, from_box: bo
 
 @dataclass(frozen=True)
 class Stages:
-    """Milliseconds by stage: of the initialisation, and of every frame that was measured."""
+    """Milliseconds by stage: of the initialization, and of every frame that was measured."""
 
     initialise: dict[str, float]
     frames: dict[str, list[float]]
@@ -241,7 +241,7 @@ class Stages:
 
 
 def breakdown(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> Stages:
-    """Time the initialisation and the frames from `first` on by stage; with a GPU each stage waits until it is done.
+    """Time the initialization and the frames from `first` on by stage; with a GPU each stage waits until it is done.
 
     So their sum is more than a frame takes otherwise: there the host works ahead of the GPU.
     """

@@ -80,7 +80,7 @@ def check_archive(path: Path, benchmark: str, lengths: Mapping[str, int]) -> lis
     except FileNotFoundError:
         return [f"'{path}' does not exist; name the zip file to check"]
     except (*DAMAGE, OSError) as error:
-        return [f"'{path}' is no readable zip file ({error}); write it again"]
+        return [f"'{path}' is not a readable zip file ({error}); write it again"]
     nested = _nested(texts, benchmark)
     if nested:
         return [f"everything lies in the folder '{nested}' of the archive; pack what is in that folder, not the folder"]
@@ -147,7 +147,7 @@ def _check_line(line: str, form: _Form) -> str:
         try:
             numbers.append(float(word))
         except ValueError:
-            return f"holds '{word[:40]}', which is no number; write {form.what}"
+            return f"holds '{word[:40]}', which is not a number; write {form.what}"
         if not math.isfinite(numbers[-1]):
             return f"holds '{word}', which is not finite; write a number"
     lowest = min(numbers[2:] if form.sizes else numbers)

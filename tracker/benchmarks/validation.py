@@ -63,12 +63,12 @@ class Means:
 
 @dataclass(frozen=True)
 class MaskValidation:
-    """Scores by what the tracker was initialised from, "mask" or "box"."""
+    """Scores by what the tracker was initialized from, "mask" or "box"."""
 
     scores: dict[str, list[Score]]
 
     def mean_lines(self) -> list[str]:
-        """The means as text, a line for each initialisation."""
+        """The means as text, a line for each initialization."""
         return [
             f"{f'mean of {len(scores)}':24s} {init:4s}  {Means.of(scores).line()}"
             for init, scores in self.scores.items()
@@ -125,7 +125,7 @@ def validate_masks(
         sequences: at least one.
         inits: what it starts from, of INITS.
         limit: most frames of a sequence; None for all.
-        say: is called with a line for each sequence and initialisation.
+        say: is called with a line for each sequence and initialization.
 
     Raises:
         SequenceError: a damaged sequence, or one without a target.
@@ -191,7 +191,7 @@ def conditions(settings: Settings, weights: Path, checksum: str) -> dict[str, An
 
 
 def records(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The records of what `dmb validate` has measured: masks by initialisation, and VOT."""
+    """The records of what `dmb validate` has measured: masks by initialization, and VOT."""
     found = []
     masks, vot = document.get("masks"), document.get("vot")
     if masks:

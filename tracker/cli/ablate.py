@@ -31,7 +31,7 @@ The rows of the paper's Table VIII and the curve of its Fig. 14, measured with y
 
 Every row is a reset-based evaluation by the VOT toolkit (vot_workspace/stacks): expected average overlap,
 accuracy, failures. With --masks each row is also tracked on sequences with masks, from the first box: J&F. Results are
-written to the output folder after every row (ablation.md, ablation.csv, ablation.png), and the same command goes on
+written to the output folder after every row (ablation.md, ablation.csv, ablation.png), and the same command continues
 where it was interrupted. Two rows need weights of their own, see --concat-weights and --response-weights; without them
 they stay empty.
 
@@ -44,14 +44,14 @@ def _parser() -> argparse.ArgumentParser:
     data = parser.add_argument_group("measured on")
     data.add_argument("--vot", type=Path, required=True, metavar="DIR",
                         help="workspace, folder or tar file of sequences in the VOT format")
-    data.add_argument("--vot-sequences", nargs="+", metavar="NAME", help="of them, those to use (default: all)")
+    data.add_argument("--vot-sequences", nargs="+", metavar="NAME", help="which of them to use (default: all)")
     data.add_argument("--stack", choices=STACKS, default=STACKS[0],
                       help=f"bounds of the EAO: {STACKS[0]} has 50-250 frames; {STACKS[1]} 15-40, for the demo's short "
                       f"sequences (default: {STACKS[0]})")
     data.add_argument("--masks", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
-    data.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
-    parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows (default: all; --list names them)")
-    parser.add_argument("--list", action="store_true", help="name the rows and end")
+    data.add_argument("--sequences", nargs="+", metavar="NAME", help="which of them to track (default: all)")
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows (default: all; --list shows them)")
+    parser.add_argument("--list", action="store_true", help="list the rows and exit")
     add_model(parser)
     own = parser.add_argument_group("weights of rows that need their own")
     own.add_argument("--concat-weights", metavar="FILE", help='weights trained with position = "concat"')
@@ -114,7 +114,7 @@ class Study:
             scores = self._scores(row)
             if scores is None:
                 differing = self._differing(row)
-                again = f"; measured again, since another {', another '.join(differing)} was used" if differing else ""
+                again = f"; measured again: another {', another '.join(differing)} was used" if differing else ""
                 say(f"{where}: {row.title}{again}")
                 self._measure(row)
                 scores = self._scores(row) or {}
@@ -282,7 +282,7 @@ def _find(options: argparse.Namespace, environ: Mapping[str, str], copies: ExitS
     return found
 
 
-@command(PROG, interrupted="interrupted; the same command goes on")
+@command(PROG, interrupted="interrupted; the same command continues")
 def main(
     arguments: Sequence[str],
     *,

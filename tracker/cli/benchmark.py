@@ -19,7 +19,7 @@ benchmarks:
   failures ...     where the tracker fails on sequences with masks, with pictures
   got10k ...       AO and success rates on GOT-10k, and the archive for its server
   otb ...          success and precision on OTB
-  speed ...        milliseconds a frame and by stage, beside a plain variant
+  speed ...        milliseconds per frame and by stage, beside a plain variant
   trackingnet ...  success and precision on TrackingNet, and the archive for its server
 
 Every benchmark has its own --help.

@@ -1,4 +1,4 @@
-"""`dmb benchmark got10k`, `trackingnet` and `otb`: scores where the truth is public, archives where a server has it."""
+"""`dmb benchmark got10k`, `trackingnet` and `otb`: scores if the truth is public, else an archive for the server."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 COMMON = """\
 The sequences are tracked in the VOT toolkit's unsupervised experiment, from the first box to the end without a restart.
-A run that was interrupted goes on where it was, with the same command.
+A run that was interrupted continues where it was, with the same command.
 
 --output gets: results/ with the boxes of every sequence as the benchmark's own tools read them, scores.csv and
-scores.json where the truth is public{archive}, sequences/ (links to the images) and workspace/
+scores.json where the ground truth is public{archive}, sequences/ (links to the images) and workspace/
 (the toolkit's, needed to go on).
 
 Settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
@@ -222,7 +222,7 @@ def _benchmark(benchmark: Benchmark, options: argparse.Namespace, environ: Mappi
     if options.split == benchmark.submitted != "":
         code = _submit(benchmark, whole, dataset, files, options.output)
     if not dataset.public:
-        say("the truth of this split is not public: its server computes the scores")
+        say("the ground truth of this split is not public: its server computes the scores")
     else:
         say(_write_scores(benchmark, found.boxes, options.output, document))
     return code

@@ -30,7 +30,7 @@ DAVIS's palette), and score them as the official evaluation does: mean, recall a
 contour accuracy F without the first and the last frame, as a table, CSV and JSON. In DAVIS 2016 all objects are one; in
 DAVIS 2017 each has a tracker of its own, and their answers are merged by soft aggregation.
 
-The same command goes on where it was interrupted: sequences whose masks are all there are not tracked again. OUTPUT
+The same command continues where it was interrupted: sequences whose masks are all there are not tracked again. OUTPUT
 keeps the conditions in run.json, and masks of other weights or settings are never mixed.
 
 Settings come from the environment variables DMB_..., see `python -m tracker.trax_server --help`.
@@ -177,7 +177,7 @@ def _check(sequence: DavisSequence, *, scored: bool) -> None:
         )
 
 
-@command(PROG, interrupted="interrupted; the same command goes on")
+@command(PROG, interrupted="interrupted; the same command continues")
 def main(arguments: Sequence[str], *, load: Load | None = None, environ: Mapping[str, str] = os.environ) -> None:
     """Track, and score; without `load`, with the real trackers."""
     parser = _parser()

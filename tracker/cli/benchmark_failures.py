@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     source = data.add_mutually_exclusive_group(required=True)
     source.add_argument("--masks", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
     source.add_argument("--tracking", type=Path, metavar="DIR", help="folder of sequences in the VOT format")
-    data.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
+    data.add_argument("--sequences", nargs="+", metavar="NAME", help="which of them to track (default: all)")
     parser.add_argument("--init", choices=("mask", "box"), default="mask", help="what to start from (default: mask)")
     data.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
     data.add_argument("--strides", type=int, nargs="+", metavar="N", help="--tracking: every N-th frame (default: 1)")

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 PROG = "dmb benchmark speed"
 DESCRIPTION = """\
-Times DMB on a clip that is drawn by the program itself (the demo's "cat"): milliseconds a frame and by stage, from the
-image's array to mask and rotated box; decoding the image is told apart. With --masks it is a real video.
+Times DMB on a clip that the program draws itself (the demo's "cat"): milliseconds per frame and by stage, from the
+image's array to mask and rotated box; decoding the image is reported separately. With --masks it is a real video.
 
 With --baseline the same frames also go through a plain variant in the same process, in turn with ours: float32, usual
 memory layout, the mask refined everywhere, every frame segmented and remembered, as the authors' release works; crops
-and memory are as large. The last line is then "ratio x.xx": the plain variant's median time a frame over ours.
+and memory are as large. The last line is then "ratio x.xx": the plain variant's median time per frame over ours.
 
-On a GPU (DMB_DEVICE=cuda) its peak memory is told, too, and how many CUDA graphs were used. The stages wait for the GPU
-one by one there, so their sum is more than a frame's time.
+On a GPU (DMB_DEVICE=cuda) the output also reports its peak memory and how many CUDA graphs were used. There the stages
+wait for the GPU one by one, so they add up to more than a frame's time.
 
 Let nothing else run meanwhile. Settings come from the environment variables DMB_..., see
 `python -m tracker.trax_server --help`.
@@ -42,7 +42,7 @@ MIN_FRAMES = 3
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog=PROG, description=DESCRIPTION)
-    parser.add_argument("--baseline", action="store_true", help="time the plain variant, too")
+    parser.add_argument("--baseline", action="store_true", help="also time the plain variant")
     clip = parser.add_argument_group("the clip")
     clip.add_argument("--frames", type=int, default=100, metavar="N",
                       help="length of the clip, of a real video at most (default: 100)")
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     clip.add_argument("--masks", type=Path, metavar="SOURCE",
                       help="a real video instead: a folder or tar file of sequences that have a mask for every frame, "
                       "SEQUENCE/00000.jpg or .webp with SEQUENCE/00000.png")
-    clip.add_argument("--sequence", metavar="NAME", help="of them, the one to track (default: the first)")
+    clip.add_argument("--sequence", metavar="NAME", help="which of them to track (default: the first)")
     clip.add_argument("--init", choices=("mask", "box"), default="mask", help="what to start from (default: mask)")
     add_model(parser)
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="write all numbers and conditions")
@@ -138,7 +138,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
                 record(
                     facts,
                     f"speed, {clip.name}, {size[0]} x {size[1]} pixels, from the {options.init}",
-                    {"fps": 1000 / measured["dmb"].median, "ms a frame": measured["dmb"].median},
+                    {"fps": 1000 / measured["dmb"].median, "ms per frame": measured["dmb"].median},
                 )
             ],
         }
@@ -174,5 +174,5 @@ def main(
     if options.size is not None and options.masks is not None:
         parser.error("--size is that of the drawn clip; leave it out with --masks")
     if options.sequence is not None and options.masks is None:
-        parser.error("--sequence is one of --masks; give --masks, too")
+        parser.error("--sequence is one of --masks; give --masks as well")
     _run(options, environ, load)

@@ -42,7 +42,7 @@ SLOW = ("self test",)  # left out by --fast
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="dmb doctor", description=DESCRIPTION)
     parser.add_argument("--fast", action="store_true", help="without the tracked clip")
-    parser.add_argument("--json", action="store_true", help="one JSON object in the end instead of lines")
+    parser.add_argument("--json", action="store_true", help="one JSON object at the end instead of lines")
     return parser
 
 

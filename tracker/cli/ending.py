@@ -20,7 +20,7 @@ FAILURE, USAGE = 1, 2  # exit codes
 EXIT_CODES = """\
 exit codes of every command:
   0    done
-  1    something that was named cannot be used, a tracker failed, or something is broken
+  1    a file, folder or value cannot be used, a tracker failed, or something is broken
   2    the command line is wrong: an unknown, missing or impossible option
   130  Ctrl-C; 143 SIGTERM, 129 closed terminal, 141 the reader of the output went away
 """

@@ -18,9 +18,9 @@ Evaluate trackers in a workspace of the VOT toolkit, several sequences at once.
 `vot evaluate` works on one core. This command runs it in N processes, each on sequences that no other has, and merges
 the results: the workspace ends as after `vot evaluate`, except for the times (*_time.value) and logs. Experiments of
 all types are run. Finished trajectories, also those of an earlier `vot evaluate`, are kept and not computed again;
-Ctrl-C keeps what is finished, and the same command goes on. A sequence on which a tracker fails is reported, the others
-go on. Like the toolkit, the command does not know with which settings a result was made: name another workspace for
-other weights or DMB_... settings.
+Ctrl-C keeps what is finished, and the same command continues. A sequence on which a tracker fails is reported, and the
+others go on. Like the toolkit, the command does not know with which settings a result was made: name another workspace
+for other weights or DMB_... settings.
 
 DMB uses cores / N threads in each process unless DMB_THREADS is set. Another number of threads may change the last
 digits of its answers; to repeat a serial evaluation exactly, set DMB_THREADS to the same number for both.
@@ -28,7 +28,7 @@ digits of its answers; to repeat a serial evaluation exactly, set DMB_THREADS to
 Experiments in real time measure how long a frame takes, and several processes would slow each other down: they run
 last, in one process with all cores, whatever N is. Let nothing else run on the machine meanwhile.
 
-afterwards: dmb vot analysis --workspace DIR --format html TRACKER ...
+afterward: dmb vot analysis --workspace DIR --format html TRACKER ...
 """
 
 
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="trackers.ini (or a folder with one) besides those that the workspace names",
     )
-    parser.add_argument("--experiments", metavar="NAME,...", help="of the stack, those to run (default: all)")
+    parser.add_argument("--experiments", metavar="NAME,...", help="which of the stack's to run (default: all)")
     return parser  # fmt: skip
 
 
@@ -97,6 +97,6 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -
         print("The results of the others are kept; the same command tries these again.", file=sys.stderr)
     if outcome.interrupted is not None:
         count = f"{outcome.finished} of {outcome.tasks}"
-        print(f"{PROG}: interrupted: {count} are finished; the same command goes on", file=sys.stderr)
+        print(f"{PROG}: interrupted: {count} are finished; the same command continues", file=sys.stderr)
         return 128 + outcome.interrupted
     return FAILURE if failed else 0

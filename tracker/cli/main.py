@@ -34,7 +34,7 @@ benchmarks:
   ablate ...     the paper's ablation study with your weights: dmb ablate --vot SOURCE --output DIR
   benchmark ...  scores on public benchmarks, and measurements of parts: dmb benchmark davis --root DIR --output DIR
   results ...    what these commands have measured, in one table: dmb results SOURCE ...
-  score ...      J and F of a folder of masks, another method's too: dmb score davis --root DIR --masks DIR
+  score ...      J and F of a folder of masks, from any method: dmb score davis --root DIR --masks DIR
   validate ...   J, F and EAO of a weights file: dmb validate --masks SOURCE --vot DIR
 
 training:
@@ -43,7 +43,7 @@ training:
   --help         this text
   --version      the version
 
-`dmb COMMAND --help` tells all about a command, with units and defaults.
+`dmb COMMAND --help` explains a command in full, with units and defaults.
 
 """
 USAGE += EXIT_CODES

@@ -136,7 +136,7 @@ class Parser(argparse.ArgumentParser):
             kind = NUMBERS.get(action.type)
             if kind is None:
                 raise
-            raise argparse.ArgumentError(action, f"'{arg_string}' is no {kind}") from None
+            raise argparse.ArgumentError(action, f"'{arg_string}' is not a {kind}") from None
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:

@@ -21,7 +21,7 @@ analyzed workspace of the VOT toolkit (vot analysis --format json). The paper's 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="dmb results", description=DESCRIPTION)
     parser.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help="file or folder with scores")
-    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table into this file, too")
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="also write the table into this file")
     return parser
 
 

@@ -20,7 +20,7 @@ DAVIS = """\
 Score masks MASKS/SEQUENCE/00000.png as the official evaluation of DAVIS's semi-supervised task does: mean, recall and
 decay of region similarity J and contour accuracy F, without the first and the last frame.
 
-Masks are PNG files with object ids as palette or grey values. For DAVIS 2016 the object is what is not zero, so that
+Masks are PNG files with object ids as palette or gray values. For DAVIS 2016 the object is what is not zero, so that
 masks of 0 and 255 are understood.
 """
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     from tracker.benchmarks.davis_masks import DavisError
 
     if not options.masks.is_dir():
-        raise DavisError(f"'{options.masks}' is no folder; name one that holds SEQUENCE/00000.png")
+        raise DavisError(f"'{options.masks}' is not a folder; name one that holds SEQUENCE/00000.png")
     with open_davis(source) as sequences:
         scores = score_all(sequences, options.masks)
     if options.output is not None:

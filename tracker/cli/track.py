@@ -47,7 +47,7 @@ examples:
   ffmpeg -i rtsp://camera -f matroska - | dmb track - --box 10,20,40,40
   dmb track 0
 
-Ctrl-C ends a run in good order: everything up to there is complete. Times are seconds since the source's first frame,
+Ctrl-C ends a run cleanly: everything up to there is complete. Times are seconds since the source's first frame,
 frames count from 0, boxes are x,y,w,h with the top-left pixel at 0,0.
 """
 KINDS = ("video", "masks", "boxes", "page")
@@ -67,7 +67,7 @@ def _region(kind: Literal["box", "polygon"]) -> Callable[[str], Given]:
         right = len(numbers) == 4 if kind == "box" else len(numbers) >= 6 and len(numbers) % 2 == 0
         if not right or not all(map(math.isfinite, numbers)):
             wanted = "four numbers, x,y,w,h" if kind == "box" else "at least three points, x1,y1,x2,y2,x3,y3"
-            raise argparse.ArgumentTypeError(f"'{text}' is no {kind}; give {wanted}")
+            raise argparse.ArgumentTypeError(f"'{text}' is not a {kind}; give {wanted}")
         return Given(kind, numbers)
 
     return parse
@@ -115,12 +115,12 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument("--masks", action="store_true",
                         help="masks/00000.png, ...: indexed as in DAVIS; where objects overlap, the surer one is seen")
     output.add_argument("--boxes", action="store_true",
-                        help="boxes.csv, result.jsonl and polygons_1.txt, ... (a line a frame, as in VOT); alone, the "
-                        "tracker works for boxes, which drift less then")
+                        help="boxes.csv, result.jsonl and polygons_1.txt, ... (one line per frame, as in VOT); alone, "
+                        "the tracker works for boxes, which drift less then")
     output.add_argument("--page", action="store_true",
                         help="page.html: all about the run in one file; alone, beside the default ones")
     output.add_argument("--truth", type=Path, metavar="DIR",
-                        help="with --page: folder of right masks, PNG files named by the frame's number from 0 "
+                        help="with --page: folder of ground-truth masks, PNG files named by the frame's number from 0 "
                         "(00000.png or 0.png, ...), for the IoU of every frame that has one. An object's id is its "
                         "number in the results; one object alone is all that is not 0, unless the masks hold several "
                         "ids. Beside other ids, 255 is void and counts neither way")

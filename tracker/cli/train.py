@@ -11,7 +11,7 @@ from tracker.cli.parsing import Parser
 
 PLANS = Path(__file__).resolve().parents[1] / "training" / "plans"
 DESCRIPTION = """\
-Trains DMB as a plan says: stages, frame sizes, rates. What is written to --output goes on where it stopped when the
+Trains DMB as a plan says: stages, frame sizes, rates. What is written to --output continues where it stopped when the
 same command is called again, Ctrl-C and SIGTERM included; at the end its weights file is what `--weights` takes
 everywhere.
 
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         action="append",
         metavar="DIR",
-        help="folder of training data, recognised by its contents (docs/TRAINING.md); may be repeated",
+        help="folder of training data, recognized by its contents (docs/TRAINING.md); may be repeated",
     )
     start = data.add_mutually_exclusive_group()
     start.add_argument(

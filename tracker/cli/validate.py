@@ -49,19 +49,19 @@ def _parser() -> argparse.ArgumentParser:
     add_model(parser)
     masks = parser.add_argument_group("on sequences with masks")
     masks.add_argument("--masks", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
-    masks.add_argument("--sequences", nargs="+", metavar="NAME", help="of them, those to track (default: all)")
+    masks.add_argument("--sequences", nargs="+", metavar="NAME", help="which of them to track (default: all)")
     masks.add_argument("--init", choices=("mask", "box", "both"), help="what to start from (default: both)")
     masks.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
     vot = parser.add_argument_group("in the VOT toolkit")
     vot.add_argument("--vot", type=Path, metavar="DIR", help="folder or tar file of sequences in the VOT format")
-    vot.add_argument("--vot-sequences", nargs="+", metavar="NAME", help="of them, those to evaluate (default: all)")
+    vot.add_argument("--vot-sequences", nargs="+", metavar="NAME", help="which of them to evaluate (default: all)")
     experiment = "resets: start again after a failure, as VOT2013 to VOT2019 do; multistart: start every 50 frames, as "
     experiment += "VOT2020 does; takes about four times as long, and chance moves the EAO less (default: resets)"
     vot.add_argument("--experiment", choices=("resets", "multistart"), help=experiment)
     vot.add_argument("--keep", type=Path, metavar="DIR", help="keep the workspace here; an evaluation goes on in it")
     tracking = parser.add_argument_group("reset-based, without the toolkit")
     tracking.add_argument("--tracking", type=Path, metavar="DIR", help="folder of sequences in the VOT format")
-    which = "of them, those to track (default: all)"
+    which = "which of them to track (default: all)"
     tracking.add_argument("--tracking-sequences", nargs="+", metavar="NAME", help=which)
     tracking.add_argument("--strides", type=int, nargs="+", metavar="N", help="track every N-th frame (default: 1)")
     tracking.add_argument("--starts", type=int, metavar="K", help="start at K places of each first half (default: 1)")

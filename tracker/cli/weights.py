@@ -27,7 +27,7 @@ that a training starts from (dmb train PLAN --trunk FILE). No code that a checkp
 """
 AVERAGE = """\
 Writes the mean of weights files, number by number: of branches of one training, which often track better together than
-each alone. Files of different trainings give nonsense.
+each alone. Averaging files of different trainings gives nonsense.
 """
 INFO = """\
 Tells what a file holds: parameters, architecture, stride convention, stage, checksum, and of an incompatible file the
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--output", type=Path, metavar="FILE", help=output)
     convert.add_argument("--force", action="store_true", help="replace the file to write if it exists")
     info = commands.add_parser("info", description=INFO, help="what a file holds")
-    known = "file to tell of (default: DMB_WEIGHTS, or the project's own)"
+    known = "file to describe (default: DMB_WEIGHTS, or the project's own)"
     info.add_argument("file", nargs="?", type=Path, metavar="FILE", help=known)
     average = commands.add_parser("average", description=AVERAGE, help="the mean of several files")
     average.add_argument("files", nargs="+", type=Path, metavar="FILE", help="two DMB weights files or more")

@@ -21,7 +21,7 @@ nothing is copied or downloaded.
 
 STACK is vot2016, vot2018, vot2019, vot2020, vot2021, vot2022 and so on for the short-term challenge, the full name of a
 stack (vot2018/longterm), or one of ours (vot2018-dev: reset-based, for a handful of short sequences). The same command
-goes on where a download was interrupted.
+continues where a download was interrupted.
 """
 MASKS_DESCRIPTION = """\
 Turn videos with masks into a workspace for the VOT toolkit.
@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("stack", nargs="?", metavar="STACK", help="what is evaluated")
     parser.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="folder to make")
     parser.add_argument("--sequences", type=Path, metavar="FOLDER", help="link these sequences (folder or tar file)")
-    parser.add_argument("--list", action="store_true", help="name all stacks and end")
+    parser.add_argument("--list", action="store_true", help="list all stacks and exit")
     return parser
 
 
@@ -52,7 +52,7 @@ def _masks_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="folder or tar file of videos with masks")
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder to make")
     parser.add_argument("--form", choices=("polygon", "mask", "both"), default="mask", help="see above")
-    parser.add_argument("--sequences-only", nargs="+", metavar="NAME", help="of the videos, these (default: all)")
+    parser.add_argument("--sequences-only", nargs="+", metavar="NAME", help="which of the videos to use (default: all)")
     rate = "frames per second, for realtime experiments (default: 20)"
     parser.add_argument("--fps", type=int, default=20, metavar="N", help=rate)
     return parser
@@ -100,7 +100,7 @@ def _challenge(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
-@command("dmb workspace", interrupted="interrupted; the same command goes on")
+@command("dmb workspace", interrupted="interrupted; the same command continues")
 def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -> int:
     """Make the workspace; `environ` is that of the toolkit."""
     return _from_masks(arguments[1:]) if arguments[:1] == [FROM_MASKS] else _challenge(arguments, environ)

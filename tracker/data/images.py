@@ -41,7 +41,7 @@ SMALLER_COPY = 254, 1  # tag of TIFF, and its bit, of pages that show another pa
 
 
 class ImageError(UserError):
-    """The image is no image that can be tracked in; the message says what is wrong with it."""
+    """The image is not an image that can be tracked in; the message says what is wrong with it."""
 
 
 class Levels:
@@ -160,7 +160,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # reading could wait, or go on, forever
-            raise OSError(errno.EINVAL, "a pipe or device, no file")
+            raise OSError(errno.EINVAL, "a pipe or device, not a file")
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         reason = getattr(error, "strerror", None) or str(error)
@@ -190,7 +190,7 @@ def decode(content: bytes, *, upright: bool = True) -> Pixels:
             if pixels is not None:
                 break
     if pixels is None:
-        raise ImageError(f"is damaged or no image ({len(content)} bytes)")
+        raise ImageError(f"is damaged or not an image ({len(content)} bytes)")
     return _rgb(pixels)
 
 

@@ -57,7 +57,7 @@ PALETTE = np.array([*COLORS, *((level,) * 3 for level in range(len(COLORS), 256)
 
 
 class MaskError(UserError):
-    """A file is no mask that can be read; the message names it and says what to do."""
+    """A file is not a mask that can be read; the message names it and says what to do."""
 
 
 @cache  # a sequence may be read several times in one run
@@ -150,7 +150,7 @@ class MaskReader:
         except DAMAGED as error:
             if isinstance(error, MaskError):
                 raise
-            raise MaskError(f"{where} is damaged or no image ({error}); restore it") from error
+            raise MaskError(f"{where} is damaged or not an image ({error}); restore it") from error
 
     def _doubt(self, kind: str, sentence: str) -> None:
         """Tell once what can be read in more than one way, or refuse it."""
@@ -289,5 +289,5 @@ def _deep(content: bytes, where: str) -> NDArray:
     """The stored numbers of a PNG file of 16 bit, H x W, or H x W x 3 or 4 RGB with alpha."""
     values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
-        raise MaskError(f"{where} is damaged or no image; restore it")
+        raise MaskError(f"{where} is damaged or not an image; restore it")
     return np.asarray(values) if values.ndim == 2 else np.asarray(values)[:, :, [2, 1, 0, 3][: values.shape[2]]]

@@ -25,7 +25,7 @@ def registry(surroundings: Surroundings) -> Iterator[Finding]:
     """The registry of the current folder, and the project's own."""
     paths = [path for path in (surroundings.folder / NAME, CHECKOUT / NAME) if path.is_file()]
     if not paths:
-        text = f"there is none in '{surroundings.folder}', and this DMB is no checkout; the toolkit needs one"
+        text = f"there is none in '{surroundings.folder}', and this DMB is not a checkout; the toolkit needs one"
         yield Finding(NAME, "note", text)
     for path in dict.fromkeys(path.resolve() for path in paths):
         yield from _file(path, surroundings.environ)

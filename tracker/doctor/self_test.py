@@ -57,7 +57,7 @@ def measure(dmb: DMB, clip: Sequence[Annotated]) -> Measured:
 def judge(measured: Measured, how: str) -> Finding:
     """From numbers to a finding; `how` names device and arithmetic."""
     text = (
-        f"{FRAMES} frames, mean overlap {measured.overlap:.2f}, {measured.milliseconds:.0f} ms a frame "
+        f"{FRAMES} frames, mean overlap {measured.overlap:.2f}, {measured.milliseconds:.0f} ms per frame "
         f"({SIZE[0]} x {SIZE[1]} pixels, {how})"
     )
     if not measured.finite:

@@ -1,7 +1,7 @@
 """The rotated box that overlaps a mask best when background inside it weighs less than the target.
 
 That is how the annotators of VOT2016 derived boxes from masks (Vojir and Matas, "Pixel-wise object segmentations for
-the VOT 2016 dataset", 2017): an optimisation over centre, size and angle. For one angle the mask is turned into the
+the VOT 2016 dataset", 2017): an optimization over center, size and angle. For one angle the mask is turned into the
 box's frame once; a table of sums then gives the overlap of any box in four look-ups, so that the best left and right
 side for a given top and bottom, and the reverse, are found among all of them and not by small steps.
 """
@@ -42,7 +42,7 @@ class TurnedMask:
 
     Attributes:
         canvas: n x n float32, 0 to 1.
-        back: 2 x 3, from canvas pixels to pixels of the mask; the centre of the first pixel is (0, 0) in both.
+        back: 2 x 3, from canvas pixels to pixels of the mask; the center of the first pixel is (0, 0) in both.
         factor: mask pixels per canvas pixel.
     """
 
@@ -51,13 +51,13 @@ class TurnedMask:
     factor: int
 
     def polygon(self, sides: Sequence[float]) -> NDArray[np.float64]:
-        """Corners 4 x 2 (x, y of pixel centres in the mask) of the box left, top, right, bottom (exclusive) here.
+        """Corners 4 x 2 (x, y of pixel centers in the mask) of the box left, top, right, bottom (exclusive) here.
 
         It is at least two mask pixels wide and high, so that it has an area.
         """
         left, top, right, bottom = sides
         x, y = (left + right - 1) / 2, (top + bottom - 1) / 2
-        # the outermost mask pixels' centres lie half a mask pixel inside of the box's border
+        # the outermost mask pixels' centers lie half a mask pixel inside of the box's border
         width, height = (max(side, 2 / self.factor) - 1 / self.factor for side in (right - left, bottom - top))
         corners = np.array([[-width, -height], [width, -height], [width, height], [-width, height]]) / 2 + (x, y)
         return np.asarray(corners @ self.back[:, :2].T + self.back[:, 2])
@@ -68,7 +68,7 @@ class MaskTurner:
 
     Args:
         mask: H x W, cut to the mask's bounding box.
-        side: no diagonal is longer than this afterwards, pixels.
+        side: no diagonal is longer than this afterward, pixels.
     """
 
     def __init__(self, mask: NDArray[np.bool_], side: int) -> None:
@@ -196,7 +196,7 @@ def box_at(
     """The box of the best weighted overlap among those of one angle (degrees); arguments as `best_angle` has them.
 
     Returns:
-        Corners 4 x 2 (x, y of pixel centres).
+        Corners 4 x 2 (x, y of pixel centers).
     """
     turned = MaskTurner(mask, FINE).turn(angle)
     return turned.polygon(best_sides(turned.canvas, background_weight, min_coverage)[0])

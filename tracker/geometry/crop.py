@@ -1,7 +1,7 @@
 """Square crops of an image, resampled to a fixed size, and the exact way back.
 
-Half-pixel convention: a coordinate names a pixel's centre, in the image as in the crop. Crop pixel u shows the image
-at centre + ((u + 0.5) - size / 2) / scale.
+Half-pixel convention: a coordinate names a pixel's center, in the image as in the crop. Crop pixel u shows the image
+at center + ((u + 0.5) - size / 2) / scale.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Crop:
         def along(span: tuple[int, int, int], corner: float) -> Sampling:
             first, pixels, cells = span
             factor = pixels / cells
-            # source coordinate of crop pixel u in the (shrunk) image: half-pixel centres on both sides
+            # source coordinate of crop pixel u in the (shrunk) image: half-pixel centers on both sides
             return Sampling(first, factor, cells, (corner - first + 0.5) / factor - 0.5, pitch / factor)
 
         return along(spans[0], self._corner[0]), along(spans[1], self._corner[1])

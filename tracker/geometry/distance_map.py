@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 
 def distance_map(size: int, centre: tuple[float, float], unit: float) -> NDArray[np.float32]:
-    """Euclidean distance from `centre` (x, y in cells; cell i is centred at i), divided by `unit` (cells).
+    """Euclidean distance from `centre` (x, y in cells; cell i is centered at i), divided by `unit` (cells).
 
     Args:
         size: cells per side.
-        centre: the target's centre.
+        centre: the target's center.
         unit: cells per unit; the tracker uses the side of the search region.
 
     Returns:
@@ -22,11 +22,11 @@ def distance_map(size: int, centre: tuple[float, float], unit: float) -> NDArray
 
 
 def gaussian_map(size: int, centre: tuple[float, float], sigma: float) -> NDArray[np.float32]:
-    """A Gaussian, 1 at `centre` (x, y in cells; cell i is centred at i): what a trained filter answers on its target.
+    """A Gaussian, 1 at `centre` (x, y in cells; cell i is centered at i): what a trained filter answers on its target.
 
     Args:
         size: cells per side.
-        centre: the target's centre.
+        centre: the target's center.
         sigma: standard deviation, cells.
 
     Returns:

@@ -1,7 +1,7 @@
 """Regions in their three forms - box, polygon, mask - and the conversions between them.
 
 A box is x, y, w, h with 0-based top-left corner and covers w columns and h rows of pixels. Polygon corners are
-pixel centres, so the polygon of a box ends at x + w - 1, as libtrax has it. A mask is H x W bool.
+pixel centers, so the polygon of a box ends at x + w - 1, as libtrax has it. A mask is H x W bool.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def box_from_polygon(polygon: Polygon) -> Box:
 
 
 def box_of_equal_area(polygon: Polygon) -> Box:
-    """The axis-aligned box of a polygon's centre and area, with the aspect ratio of its sides (release).
+    """The axis-aligned box of a polygon's center and area, with the aspect ratio of its sides (release).
 
     For a rotated rectangle the bounding box would be too large; this one has the target's true size. Four corners
     in an order in which two edges cross mean the quadrilateral around them: the halves' signed areas would cancel out.

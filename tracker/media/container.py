@@ -22,7 +22,7 @@ from tracker.media.frames import Frame, Source, SourceError, Warn
 
 UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 EARLY_END = 1.0  # seconds; a file that lacks more than this at its end was cut short
-HD_HEIGHT = 720  # video without a colour matrix is taken for BT.709 from this height on, as players do
+HD_HEIGHT = 720  # video without a color matrix is taken for BT.709 from this height on, as players do
 CONCEALING = ("h264", "hevc", "mpeg4", "msmpeg4v3", "h263", "flv", "mpeg1video", "mpeg2video", "vc1", "wmv3")
 HARMLESS = ("mmco", "co located", "POC", "SEI", "deprecated")  # of what they complain of, where nothing is lost
 STREAM_ADVICE = "send Matroska, MPEG-TS, MJPEG or fragmented MP4, e.g. ffmpeg -i video.mp4 -f matroska - | dmb track -"
@@ -69,7 +69,7 @@ def upright(image: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.u
 
 
 def picture(frame: VideoFrame, levels: Levels) -> NDArray[np.uint8]:
-    """A decoded frame as H x W x 3 RGB of 8 bit: right colours, upright.
+    """A decoded frame as H x W x 3 RGB of 8 bit: right colors, upright.
 
     Gray and RGB of more than 8 bits go through `levels`: what sensors write has no nominal range. YUV has one.
     """
@@ -222,7 +222,7 @@ def open_url(url: str, warn: Warn, levels: Levels) -> Iterator[Source]:
     """A stream from the network; it may end, or not.
 
     Raises:
-        SourceError: it cannot be reached, or is no video.
+        SourceError: it cannot be reached, or is not a video.
     """
     name = re.sub(r"\W+", "_", url.partition("://")[2].partition("?")[0].rpartition("@")[2]).strip("_")
     with _opened(url, url, name or "stream", warn, levels, "check the address, and that it sends video") as source:
@@ -253,7 +253,7 @@ def open_stream(raw: Any, warn: Warn, levels: Levels) -> Iterator[Source]:
         levels: brings frames with more than 8 bits to 8 bit.
 
     Raises:
-        SourceError: it is no video that can be read without seeking.
+        SourceError: it is not a video that can be read without seeking.
     """
     pipe, where = Pipe(raw), "standard input"
     try:

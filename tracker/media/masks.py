@@ -1,4 +1,4 @@
-"""Indexed masks as DAVIS has them: one PNG a frame, whose palette shows every object in a colour of its own."""
+"""Indexed masks as DAVIS has them: one PNG a frame, whose palette shows every object in a color of its own."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def check_folder(folder: Path, *, overwrite: bool, source: str, masks: Sequence[
         raise OutputError(f"'{folder}' is a file; name a folder with --output")
     home = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
     if not os.access(home, os.W_OK | os.X_OK):
-        raise OutputError(f"'{folder}' cannot be written, you have no right to in '{home}'; name another with --output")
+        raise OutputError(f"'{folder}' cannot be written, '{home}' does not permit it; name another with --output")
     if not overwrite and folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"'{folder}' is not empty; name another folder with --output, or replace with --overwrite")
     home, results = (Path(os.path.realpath(path)) for path in (folder, folder / MASKS))

@@ -13,26 +13,26 @@ from tracker.tracker import Result
 
 Colour = tuple[int, int, int]
 
-# RGB, after Okabe and Ito but brighter: told apart by colour-blind people, too, and seen on dark pictures, unlike the
+# RGB, after Okabe and Ito but brighter: told apart by color-blind people, too, and seen on dark pictures, unlike the
 # mask files'. Magenta comes first: sky, water, grass and sand have every other hue.
 COLOURS: tuple[Colour, ...] = (
     (255, 80, 200), (240, 228, 66), (86, 190, 245), (240, 160, 0), (0, 205, 145), (225, 95, 0),
 )  # fmt: skip
 DARK, LIGHT = (0, 0, 0), (255, 255, 255)
-TINT = 0.45  # share of the colour in a mask's pixels
+TINT = 0.45  # share of the color in a mask's pixels
 SUBPIXEL = 4  # bits of a coordinate behind the point, for OpenCV
 THIN = 300  # lines are one pixel wide per so many pixels of the image's shorter side
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def colour_of(object_id: int) -> Colour:
-    """The colour of an object, RGB."""
+    """The color of an object, RGB."""
     return COLOURS[(object_id - 1) % len(COLOURS)]
 
 
 def tint(image: NDArray[np.uint8], answers: Mapping[int, Result]) -> NDArray[np.uint8]:
     """Fill the masks in a copy of an image H x W x 3 RGB, and outline them; one that was only moved, not segmented, is
-    not filled. Lines of all colours have dark borders, so that they are seen on anything.
+    not filled. Lines of all colors have dark borders, so that they are seen on anything.
     """
     drawn = image.copy()
     width = line_width(image)
@@ -67,7 +67,7 @@ def line_width(image: NDArray[np.uint8]) -> int:
 
 
 def _label(image: NDArray[np.uint8], words: str, polygon: NDArray[np.float64], colour: Colour) -> None:
-    """Write words on a patch of colour above a polygon, or as near to that as the image allows; in place."""
+    """Write words on a patch of color above a polygon, or as near to that as the image allows; in place."""
     scale = max(0.4, min(image.shape[:2]) / 1000)
     thickness = line_width(image)
     (width, height), base = cv2.getTextSize(words, FONT, scale, thickness)

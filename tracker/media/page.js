@@ -46,7 +46,7 @@ const nearest = (frame) => { // the first position at or after a frame number, o
   }
   return low;
 };
-const timeOf = (position) => (position + 0.5) / rate; // the middle of a picture: rounding cannot reach its neighbour
+const timeOf = (position) => (position + 0.5) / rate; // the middle of a picture: rounding cannot reach its neighbor
 let wanted = null;
 const seek = () => {
   if (wanted === null || video.seeking) return; // one at a time; the last wish wins
@@ -165,7 +165,7 @@ byId("stage").style.width = `min(100%, calc(65vh * ${width / height}))`;
 drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
 objects.forEach((object) => {
   const group = drawing.appendChild(shape("g", "outline"));
-  group.setAttribute("transform", "translate(0.5 0.5)"); // corners are pixel centres, the drawing starts at a pixel's edge
+  group.setAttribute("transform", "translate(0.5 0.5)"); // corners are pixel centers, the drawing starts at a pixel's edge
   group.style.setProperty("--object", object.colour);
   const polygons = [group.appendChild(shape("polygon", "halo")), group.appendChild(shape("polygon", "edge"))];
   const label = group.appendChild(shape("text"));

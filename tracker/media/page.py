@@ -112,7 +112,7 @@ def _check(moments: Sequence[Moment], size: tuple[int, int], frame_rate: float, 
     if not (math.isfinite(frame_rate) and frame_rate > 0):
         raise ValueError(f"frame_rate is {frame_rate}; it must be a number above 0")
     if video.suffix.lower() not in MEDIA_TYPES:
-        raise ValueError(f"'{video}' is no kind of video that browsers play; give one of {', '.join(MEDIA_TYPES)}")
+        raise ValueError(f"'{video}' is not a kind of video that browsers play; give one of {', '.join(MEDIA_TYPES)}")
 
 
 def state_of(moment: Moment) -> int:

@@ -23,7 +23,7 @@ class Progress:
     Args:
         stream: where to (default: standard error, as it is now).
         prog: the command, which warnings and notes begin with.
-        interval: seconds between two lines, where `stream` is no terminal.
+        interval: seconds between two lines, where `stream` is not a terminal.
     """
 
     def __init__(self, stream: TextIO | None = None, *, prog: str = "dmb", interval: float = INTERVAL) -> None:

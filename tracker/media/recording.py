@@ -18,12 +18,12 @@ class Moment:
         frame: number of the frame in its source, from 0.
         seconds: time of the frame in its source.
         object_id: from 1, in the order in which the objects were given.
-        polygon: 4 x 2, the rotated box: x, y of pixel centres, clockwise from top-left.
+        polygon: 4 x 2, the rotated box: x, y of pixel centers, clockwise from top-left.
         box: x, y, w, h of the axis-aligned box.
         confidence: 0 (lost) to 1 (certain).
         segmented: the mask was segmented in this frame; otherwise it is the last one, moved.
         remembered: the frame went into the appearance memory.
-        uncertainty: of the localisation, as the quality gate judged it; None in the first frame.
+        uncertainty: of the localization, as the quality gate judged it; None in the first frame.
         average: what the gate compared it with; None in the first frame.
         reason: the gate's decision in words; empty in the first frame.
         overlap: intersection over union with a known truth, 0 to 1; None where there is none.

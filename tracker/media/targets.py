@@ -76,10 +76,10 @@ def doubts(parsed: ParsedRegion, shape: tuple[int, int]) -> str:
     left, top, w, h = parsed.box if parsed.polygon is None else box_from_polygon(parsed.polygon)
     inside = max(-left, -top, left + w - width, top + h - height) <= BEYOND
     if parsed.kind != "mask" and not inside:
-        rest = f" and covers {count} pixel{'s' * (count > 1)} of it only" if count < SMALL else ""
+        rest = f" and covers only {count} pixel{'s' * (count > 1)} of it" if count < SMALL else ""
         return f"the {parsed.kind} reaches beyond the image of {width} x {height} pixels{rest}; check its numbers"
     if count < SMALL:
-        return f"the {parsed.kind} covers {count} pixel{'s' * (count > 1)} only; so small a target is easily lost"
+        return f"the {parsed.kind} covers only {count} pixel{'s' * (count > 1)}; so small a target is easily lost"
     if parsed.kind == "mask" and covers_edges(parsed.to_mask(shape)):
         return f"the mask covers {100 * count / whole:.0f}% of the image; is the object marked, and not the background?"
     if count > FILLED * whole:

@@ -51,7 +51,7 @@ class Architecture:
         """
         found = TEXT.fullmatch(text)
         if found is None:
-            raise ValueError(f"'{text[:80]}' is no architecture")
+            raise ValueError(f"'{text[:80]}' is not an architecture")
         first, second, third, values, width = (int(number) for number in found.groups())
         return cls((first, second, third), values, width)
 

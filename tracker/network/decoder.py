@@ -15,7 +15,7 @@ POSITIONS: tuple[Position, ...] = ("add", "concat")
 
 
 def upsample(x: Tensor, factor: int) -> Tensor:
-    """Bilinear upsampling with half-pixel centres."""
+    """Bilinear upsampling with half-pixel centers."""
     return functional.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 

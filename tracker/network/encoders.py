@@ -15,11 +15,11 @@ class QueryEncoder(Trunk):
     """Image to features at three strides."""
 
     def stem(self, image: Tensor) -> Tensor:
-        """The stem convolution of N x 3 x H x W (normalised): N x 64 x H/2 x W/2."""
+        """The stem convolution of N x 3 x H x W (normalized): N x 64 x H/2 x W/2."""
         return self.conv1(image)  # type: ignore[no-any-return]
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode N x 3 x H x W (normalised) into features at strides 4, 8 and 16."""
+        """Encode N x 3 x H x W (normalized) into features at strides 4, 8 and 16."""
         return self.stages(self.stem(image))
 
 
@@ -41,7 +41,7 @@ class MemoryEncoder(Trunk):
         The three stem convolutions are summed before the stem's batch norm (Section III-B, "Memory Encoder").
 
         Args:
-            image: N x 3 x H x W, normalised.
+            image: N x 3 x H x W, normalized.
             foreground: N x 1 x H x W, probability of the target.
             background: N x 1 x H x W, probability of everything else.
 

@@ -67,7 +67,7 @@ class DMBNet(nn.Module):
         coarse_prediction: the decoder was trained to predict at stride 8 too; without it the whole region is
             refined.
         position: how the spatial map enters the decoder.
-        spatial_map: what the decoder was trained to see as spatial map: the distance to the target's centre, or the
+        spatial_map: what the decoder was trained to see as spatial map: the distance to the target's center, or the
             filter's response. The network is the same; the tracker must hand over the right one.
         architecture: its sizes; default: the paper's.
     """
@@ -100,13 +100,13 @@ class DMBNet(nn.Module):
         return (image / 255.0 - self.image_mean) / self.image_std  # type: ignore[operator]
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
-        """Encode a normalised image N x 3 x H x W; H and W are multiples of 16."""
+        """Encode a normalized image N x 3 x H x W; H and W are multiples of 16."""
         stride4, stride8, stride16 = self.query_encoder(image)
         query, value = self.query_key_value(stride16)
         return QueryFeatures(query, value, stride4, stride8, stride16)
 
     def encode_memory(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode a normalised image N x 3 x H x W and its mask N x 1 x H x W in [0, 1].
+        """Encode a normalized image N x 3 x H x W and its mask N x 1 x H x W in [0, 1].
 
         Returns:
             The key N x (h*w) x 128 and the value N x (h*w) x V as rows, ready to be read.

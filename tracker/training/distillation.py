@@ -37,7 +37,7 @@ class Teacher:
 
     @torch.no_grad()
     def query(self, images: Tensor) -> QueryFeatures:
-        """What it sees in normalised images N x 3 x H x W."""
+        """What it sees in normalized images N x 3 x H x W."""
         return self.model.encode_query(images)
 
     @torch.no_grad()
@@ -50,7 +50,7 @@ class Teacher:
 
         Args:
             features: the pupil's, of `images`.
-            images: N x 3 x H x W, normalised.
+            images: N x 3 x H x W, normalized.
             keys: the pupil's, of `remembered`.
             remembered: images M x 3 x H x W and masks M x 1 x H x W.
         """

@@ -22,7 +22,7 @@ PARTS = ("conv1", "res2", "res3", "res4")  # of an encoder, in their order; the 
 
 
 def part_of(name: str) -> str:
-    """The part of an encoder that its submodule `name` belongs to; whatever is no stage belongs to the stem."""
+    """The part of an encoder that its submodule `name` belongs to; whatever is not a stage belongs to the stem."""
     return name if name in PARTS else PARTS[0]
 
 

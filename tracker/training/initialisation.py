@@ -38,7 +38,7 @@ def keys_from_pca(model: DMBNet, images: Tensor) -> float:
 
     Args:
         model: a network whose encoders hold the trunk.
-        images: N x 3 x H x W, normalised; some dozens of typical search regions.
+        images: N x 3 x H x W, normalized; some dozens of typical search regions.
 
     Returns:
         The share of the features' variance that the keys keep.

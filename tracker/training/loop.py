@@ -214,7 +214,7 @@ class Trainer:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """Move the average towards the weights; its memory grows with the steps, so that the start is forgotten."""
+        """Move the average toward the weights; its memory grows with the steps, so that the start is forgotten."""
         done = self.step - self.begun
         decay = min(self.config.average, (1.0 + done) / (10.0 + done))
         for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
@@ -339,7 +339,7 @@ class Trainer:
         return loss.detach(), ious, batch, logit
 
     def train_step(self, material: Iterator[Packed]) -> tuple[Facts, Batch, Tensor]:
-        """One optimisation step; returns its facts, and the last part's batch and logit to be shown."""
+        """One optimization step; returns its facts, and the last part's batch and logit to be shown."""
         share = self.config.rate_at(self.step, self.begun)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * share

@@ -85,7 +85,7 @@ class TrainingConfig:
     architecture: ModelName = "full"  # size of the network; a compact one begins with channels and blocks of a full one
     teacher_weight: float = 0.0  # weight of the distance to the teacher's features; 0: there is no teacher
     position: Position = "add"  # how the spatial map enters the decoder
-    spatial_map: SpatialMap = "distance"  # what it shows: the distance to the target's centre, or a filter's response
+    spatial_map: SpatialMap = "distance"  # what it shows: the distance to the target's center, or a filter's response
     held_out: tuple[str, ...] = ()  # video sequences that are kept for validation
     seed: int = 0
     save_minutes: float = 5.0  # minutes between checkpoints
@@ -149,7 +149,7 @@ def _fill(kind: type, given: Mapping[str, Any], place: str) -> dict[str, Any]:
     known = {field.name: field for field in fields(kind)}
     for name in given:
         if name not in known:
-            raise PlanError(f"{place} names '{name}', which is no field of it; use some of: {', '.join(known)}")
+            raise PlanError(f"{place} names '{name}', which is not a field of it; use some of: {', '.join(known)}")
     missing = [name for name, field in known.items() if field.default is MISSING and name not in given]
     if missing:
         raise PlanError(f"{place} lacks '{missing[0]}'; add it")

@@ -40,7 +40,7 @@ class Facts(Protocol):
 
 
 def box_of(mask: NDArray[np.bool_]) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """Centre (x, y) and size (w, h) of a mask's bounding box, or None where it is empty."""
+    """Center (x, y) and size (w, h) of a mask's bounding box, or None where it is empty."""
     columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
     if not len(columns):
         return None
@@ -119,7 +119,7 @@ class Cut:
 class Recipe:
     """Everything that one sample is composed of."""
 
-    target: tuple[Still, ...] | tuple[Cut, ...]  # one source per frame; the same one where it is no video
+    target: tuple[Still, ...] | tuple[Cut, ...]  # one source per frame; the same one where it is not a video
     background: Still | None  # another still, or None: the target keeps its own surroundings
     distractor: Still | None  # another object to be pasted in
     video: bool

@@ -2,7 +2,7 @@
 
 A search region of a still reaches far beyond its border, and a network trained on padding learns that "the object
 is what is not border". Most stills are therefore pasted on other stills, whose border is mirrored (nothing of
-them is labelled), and the share of padded pixels is measured in every batch.
+them is labeled), and the share of padded pixels is measured in every batch.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class SynthesisConfig:
     frames: int = 3  # frames per sample; the first one is remembered with its label
     factor: tuple[float, float] = (2.0, 4.5)  # side of the search region in units of sqrt(w*h) of the target
     reference_factor: float = 4.5  # the tracker's factor: the unit of the distance map
-    offset: float = 0.75  # target centre off the region's centre by up to this many target sizes (release)
+    offset: float = 0.75  # target center off the region's center by up to this many target sizes (release)
     size_jitter: float = 0.25  # the region's size is off by exp(this * N(0, 1)) (release)
-    map_jitter: float = 0.12  # standard deviation of the map's centre, in target sizes
+    map_jitter: float = 0.12  # standard deviation of the map's center, in target sizes
     map_miss: float = 0.08  # share of the maps that point anywhere
     spatial_map: SpatialMap = "distance"  # what the maps show
     holder_share: float = 0.25  # share of the objects under or beside a target that are large, like who holds it
@@ -70,7 +70,7 @@ class Batch:
     labels: Tensor  # B x T x 1 x S x S: 1 target, 0 background, IGNORE
     memory_mask: Tensor  # B x 1 x S x S: the first frame's mask, or its box
     maps: Tensor  # B x T x 1 x S/16 x S/16: spatial maps as the filter would have given them
-    centres: NDArray[np.float32]  # B x T x 2: target centre x, y in the region, pixels (unjittered)
+    centres: NDArray[np.float32]  # B x T x 2: target center x, y in the region, pixels (unjittered)
     padding: Tensor  # share of padded pixels
     memory_error: Tensor | None = (
         None  # B x T x 1 x S x S, -1..1: added to the masks that are remembered of predictions
@@ -122,7 +122,7 @@ class Synthesiser:
         if len(rows):
             colour[rows] = torch.lerp(self._backgrounds(packed), colour[rows], alpha[rows])
             padded[rows] = False
-        centres = self._centres(alpha)  # before occlusion: the filter sees the centre of the whole target
+        centres = self._centres(alpha)  # before occlusion: the filter sees the center of the whole target
         rows = self._rows(packed.distractor)
         if len(rows):
             self._paste_distractors(packed, factors, colour, alpha, rows)
@@ -173,7 +173,7 @@ class Synthesiser:
             turn, offset = 0.0, np.zeros(2)
             if index > 0:
                 limit = min(config.offset, max(0.0, 0.5 * factor - 0.5))
-                # half of the frames stay near the centre, as most frames of a video do
+                # half of the frames stay near the center, as most frames of a video do
                 spread = limit if rng.random() < 0.5 else 0.3 * limit
                 offset = rng.uniform(-spread, spread, size=2) * size
                 size *= float(np.exp(config.size_jitter * (0.6 if video else 1.0) * rng.normal()))
@@ -313,7 +313,7 @@ class Synthesiser:
         return errors.to(self.device)
 
     def _photometric(self, images: Tensor) -> Tensor:
-        """Vary brightness, contrast, colour and sharpness frame by frame; N x 3 x S x S, 0..255."""
+        """Vary brightness, contrast, color and sharpness frame by frame; N x 3 x S x S, 0..255."""
         count = len(images)
 
         def uniform(low: float, high: float, channels: int = 1) -> Tensor:
@@ -334,7 +334,7 @@ class Synthesiser:
         return (images + noise * uniform(0.0, 5.0)).clamp(0.0, 255.0)
 
     def _centres(self, alpha: Tensor) -> NDArray[np.float32]:
-        """Centre of the target's box in each region N x 2; the region's centre where the target is not in view."""
+        """Center of the target's box in each region N x 2; the region's center where the target is not in view."""
         boxes = boxes_of(alpha[:, 0] > 0.5)
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
         return np.where(np.isnan(centres), (self.config.size - 1) / 2, centres).astype(np.float32)

@@ -40,7 +40,7 @@ def draw_place(first: ObjectBox, second: ObjectBox, rng: np.random.Generator) ->
     areas = [box.size[0] * box.size[1] for box in (first, second)]
     scale = float(np.sqrt(areas[0] / areas[1]) * rng.uniform(0.4, 0.9))
     angle = rng.uniform(0.0, 2.0 * np.pi)
-    # half a pixel: a box is as wide as the pixels that it holds, its centre lies between their centres
+    # half a pixel: a box is as wide as the pixels that it holds, its center lies between their centers
     x, y = (position + 0.5 for position in first.centre)
     x, y = x + 0.45 * first.size[0] * float(np.cos(angle)), y + 0.45 * first.size[1] * float(np.sin(angle))
     corner = x - scale * (second.centre[0] + 0.5), y - scale * (second.centre[1] + 0.5)

@@ -81,7 +81,7 @@ def ends_of(masks: Tensor) -> Tensor:
 
 
 def boxes_of(masks: Tensor) -> NDArray[np.float64]:
-    """Bounding boxes of masks N x H x W (bool): x0, y0, x1, y1 of the outermost pixels' centres, NaN where empty."""
+    """Bounding boxes of masks N x H x W (bool): x0, y0, x1, y1 of the outermost pixels' centers, NaN where empty."""
     table = ends_of(masks).cpu().numpy().astype(np.float64)
     table[table[:, 4] == 0] = np.nan
     return table[:, :4]

@@ -1,4 +1,4 @@
-"""Folders are recognised by their contents, and the log says what was read from where."""
+"""Folders are recognized by their contents, and the log says what was read from where."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 from tests.training.pictures import grey_png, image, labels, write
 from tracker.training.readers.saliency import find_saliency, read_saliency
 
-SOFT = grey_png(labels(60, 250))  # a soft edge is no object
+SOFT = grey_png(labels(60, 250))  # a soft edge is not an object
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Reads the training sets in the layouts in which their authors distribute them, and tar shards.
 
-`read_data` recognises a folder by its contents; each layout has a module of its own that documents it.
+`read_data` recognizes a folder by its contents; each layout has a module of its own that documents it.
 """
 
 from tracker.training.readers.recognise import read_data

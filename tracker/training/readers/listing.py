@@ -43,7 +43,9 @@ def _entries(folder: Path) -> list[tuple[str, bool]]:
         with os.scandir(folder) as entries:  # "._name" is what macOS leaves beside a file
             return [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
-        raise DataError(f"folder '{folder}' cannot be listed ({error.strerror}); restore it or its rights") from error
+        raise DataError(
+            f"folder '{folder}' cannot be listed ({error.strerror}); restore it or its permissions"
+        ) from error
 
 
 def report_skipped(place: Path, names: Collection[str], what: str) -> None:

@@ -1,4 +1,4 @@
-"""Recognises what the folders given as training data hold, and reads it.
+"""Recognizes what the folders given as training data hold, and reads it.
 
 Layouts, of which a folder may hold several; each is described in its module:
     tar shards                                        tracker.training.readers.shards

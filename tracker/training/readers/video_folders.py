@@ -44,7 +44,7 @@ class VideoFolders:
 
 
 def find_video_folders(folder: Path) -> VideoFolders | None:
-    """Recognise DAVIS or YouTube-VOS, or return None.
+    """Recognize DAVIS or YouTube-VOS, or return None.
 
     Raises:
         DataError: a list of sequences cannot be read.
