@@ -117,7 +117,7 @@ class Session:
 
     def summary(self) -> str:
         """One line: what this process has done."""
-        text = f"{_count(self.initialisations, 'initialisation')}, {_count(self.frames, 'frame')} tracked"
+        text = f"{_count(self.initialisations, 'initialization')}, {_count(self.frames, 'frame')} tracked"
         if self.frames and self.seconds:
             text += f", {self.frames / self.seconds:.1f} frames per second"
         return text

@@ -56,7 +56,7 @@ ALPHA = np.full(SHAPE, 7, np.uint8)
 # kind: pixels that a program hands over; all of the size of the frame
 ARRAYS: dict[str, Callable[[], NDArray]] = {
     "RGB": frame,
-    "grey": lambda: GREY,
+    "gray": lambda: GREY,
     "gray with a channel": lambda: GREY[:, :, None],
     "Fortran order": lambda: np.asfortranarray(frame()),
     "channels reversed by a view": lambda: frame()[:, :, ::-1],
@@ -206,7 +206,7 @@ def test_a_file_is_read_as_rgb_and_tracked_in(tmp_path: Path, kind: str, way: st
     image = trax.FileImage.create(str(path)) if way == "path" else trax.BufferImage.create(make())
     pixels = Levels()(read_image(image_source(image)))
     assert pixels.shape == (*shape, 3) and pixels.dtype == np.uint8
-    if shape == SHAPE and not any(word in kind for word in ("grey", "1 bit", "orientation")):
+    if shape == SHAPE and not any(word in kind for word in ("gray", "1 bit", "orientation")):
         assert pixels[42, 55, 0] > 200 and pixels[42, 55, 2] < 70, "red stays red"
     dmb = DMB(ENGINE, CONFIG)
     assert_valid(dmb.initialize(pixels, (0, 0, shape[1], shape[0])), shape)
