@@ -37,14 +37,30 @@ MOST_STEP = 0.02  # of a step of the network, relative root mean square
 MOST_MASK = 0.02  # probability, mean
 
 
-def one_thread_after_a_fork() -> None:
-    """What a forked child does first: the threads that OpenMP and OpenCV wait for have stayed with its parent."""
-    torch.set_num_threads(1)
+_opencv_threads = 1  # before a fork
+
+
+def stop_opencv_threads() -> None:
+    """End OpenCV's threads before a fork: its child would wait forever for them, or for their end."""
+    global _opencv_threads
+    _opencv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
 
 
+def start_opencv_threads() -> None:
+    """Let the parent have its threads again."""
+    cv2.setNumThreads(_opencv_threads)
+
+
+def one_torch_thread() -> None:
+    """What a forked child does first: the threads that OpenMP waits for have stayed with its parent."""
+    torch.set_num_threads(1)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=one_thread_after_a_fork)
+    os.register_at_fork(
+        before=stop_opencv_threads, after_in_parent=start_opencv_threads, after_in_child=one_torch_thread
+    )
 
 
 def resolve_device(name: str) -> torch.device:
