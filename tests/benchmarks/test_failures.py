@@ -34,7 +34,7 @@ class Still:
 
     def track(self, image: NDArray[np.uint8]) -> Result:
         self.index += 1
-        return self._result(Decision(float(self.index), True, True, True, True, True, "because"))
+        return self._result(Decision(float(self.index), found=True, remember=True, reason="because"))
 
     def _result(self, decision: Decision | None) -> Result:
         box = box_from_mask(self.mask)
