@@ -106,7 +106,7 @@ def test_wrong_sources_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     for name, text in (
         ("missing", "does not exist"),
-        ("text.tar", "no readable folder or tar file"),
+        ("text.tar", "not a readable folder or tar file"),
         ("twice.tar", "more than once"),
         ("none", "holds no sequences"),
     ):
