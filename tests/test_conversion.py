@@ -136,7 +136,7 @@ def test_a_torchvision_resnet_becomes_a_trunk(tmp_path: Path, resnet: dict[str, 
         load_trunk(DMBNet(stride_on="1x1"), target)
     twice = {name: torch.cat([tensor, tensor]) for name, tensor in load_file(target).items() if tensor.dim()}
     save_file(twice, tmp_path / "wide.safetensors", {"stride_on": "3x3"})
-    with pytest.raises(WeightsError, match=r"wide\.safetensors' is no ResNet-50.* is 128.*expected 64.*; name a file"):
+    with pytest.raises(WeightsError, match=r"wide\.safetensors' is not a ResNet-50.* is 128.*expected 64.*; name a"):
         load_trunk(model, tmp_path / "wide.safetensors")
     found = describe(target)
     assert (found.kind, found.stride_on, found.verified, found.complaint) == (Kind.TRUNK, "3x3", True, "")
@@ -253,7 +253,7 @@ def script(path: Path) -> None:
         (Path.mkdir, "is a folder"),
         (Path.touch, "is empty"),
         (lambda path: path.write_bytes(b"no weights at all, only text"), "safely"),
-        (lambda path: path.write_bytes(small(path)[:-300]), "cut short"),
+        (lambda path: path.write_bytes(small(path)[:-300]), "truncated"),
         (lambda path: path.write_bytes(small(path)[:3]), "safely"),
         (flipped, "damaged at its entry"),
         (archived, "unpack it"),

@@ -214,10 +214,10 @@ def damaged(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ("cut off", "no state of DMB, or damaged .*name a file that DMB.save wrote"),
+        ("cut off", "is damaged, or not a state of DMB .*name a file that DMB.save wrote"),
         ("a flipped bit", "is damaged .*save the state again"),
         ("an edited fact", "is damaged .*save the state again"),
-        ("no safetensors", "no state of DMB, or damaged"),
+        ("no safetensors", "is damaged, or not a state of DMB"),
         ("a weights file", r"format 'dmb-1', expected 'dmb-state-1'"),
         ("gone", "does not exist; name a file that DMB.save wrote"),
     ],

@@ -78,7 +78,7 @@ def test_a_named_file_that_is_missing_is_not_replaced_by_another(tmp_path: Path)
 def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"bad\.safetensors.*no readable safetensors"):
+    with pytest.raises(WeightsError, match=r"bad\.safetensors.*not a readable safetensors"):
         load_weights(path)
 
 

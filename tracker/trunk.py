@@ -61,7 +61,7 @@ def load_trunk(model: DMBNet, path: str | os.PathLike[str]) -> None:
             if name in renamed and renamed[name].shape != ours.shape:
                 theirs = " x ".join(map(str, renamed[name].shape))
                 raise WeightsError(
-                    f"trunk '{path}' is no ResNet-50 up to layer3 ({name} is {theirs}, expected "
+                    f"trunk '{path}' is not a ResNet-50 up to layer3 ({name} is {theirs}, expected "
                     f"{' x '.join(map(str, ours.shape))}); name a file with one"
                 )
         missing, unexpected = encoder.load_state_dict(renamed, strict=False)
@@ -71,5 +71,5 @@ def load_trunk(model: DMBNet, path: str | os.PathLike[str]) -> None:
         if missing or unexpected:
             first = (missing + unexpected)[0]
             raise WeightsError(
-                f"trunk '{path}' is no ResNet-50 up to layer3 (first mismatch: {first}); name a file with one"
+                f"trunk '{path}' is not a ResNet-50 up to layer3 (first mismatch: {first}); name a file with one"
             )

@@ -58,7 +58,7 @@ def test_the_projects_own_registry(tmp_path: Path) -> None:
         ("[A]\nprotocol = traxpython\n", "there is no command"),
         ("[A]\nprotocol = traxpython\ncommand = tracker.trax_server\nenv_DMB_GATE = maybe\n", "DMB_GATE is 'maybe'"),
         ("[A]\nprotocol = traxpython\ncommand = tracker.trax_server\nenv_DMB_WEIGHTS = /no/file\n", "'/no/file'"),
-        ("[A]\nprotocol = traxpython\ncommand = tracker.trax_server\nenv_DMB_WEIGHTS = INI\n", "no readable"),
+        ("[A]\nprotocol = traxpython\ncommand = tracker.trax_server\nenv_DMB_WEIGHTS = INI\n", "not a readable"),
         ("[A]\nprotocol = traxpython\ncommand = 100%\n", "write %% for %"),
         ("[A]\nlabel = one\n[A]\nlabel = two\n", "already exists"),
         ("protocol = trax\n", "no section headers"),

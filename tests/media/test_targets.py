@@ -80,11 +80,11 @@ def test_a_region_outside_names_its_option() -> None:
     ("region", "told"),
     [
         (Given("box", (-3.0, 4.0, 20.0, 20.0)), "--box -3,4,20,20: the box reaches beyond the image of 64 x 48 pixels"),
-        (Given("box", (60.0, 4.0, 90.0, 9.0)), "reaches beyond the image of 64 x 48 pixels and covers 36 pixels of it"),
-        (Given("box", (10.0, 10.0, 4.0, 4.0)), "the box covers 16 pixels only; so small a target is easily lost"),
+        (Given("box", (60.0, 4.0, 90.0, 9.0)), "beyond the image of 64 x 48 pixels and covers only 36 pixels of it"),
+        (Given("box", (10.0, 10.0, 4.0, 4.0)), "the box covers only 16 pixels; so small a target is easily lost"),
         (Given("box", (0.0, 0.0, 64.0, 48.0)), "the box covers 100% of the image; check its numbers"),
         (Given("polygon", (5.0, 5.0, 90.0, 5.0, 30.0, 40.0)), "the polygon reaches beyond the image of 64 x 48"),
-        (Given("polygon", (5.0, 5.0, 9.0, 5.0, 9.0, 8.0)), "the polygon covers 12 pixels only"),
+        (Given("polygon", (5.0, 5.0, 9.0, 5.0, 9.0, 8.0)), "the polygon covers only 12 pixels"),
     ],
 )
 def test_a_region_that_is_hardly_meant_so_is_noted(region: Given, told: str) -> None:
@@ -118,7 +118,7 @@ def test_an_inverted_mask_and_tiny_objects_are_noted(tmp_path: Path) -> None:
     write_ids(path, ids)
     notes.clear()
     make_targets([Given("mask", path)], SHAPE, notes.append)
-    assert notes == [f"--mask {path}, object 5: the mask covers 1 pixel only; so small a target is easily lost"]
+    assert notes == [f"--mask {path}, object 5: the mask covers only 1 pixel; so small a target is easily lost"]
 
 
 def test_a_box_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

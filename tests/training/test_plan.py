@@ -52,7 +52,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("rate = ", "no TOML file"),
+        ("rate = ", "not a TOML file"),
         ("rate = 1", r"no \[\[stages\]\]"),
         ("rates = 1\n" + STAGE, "'rates', which is not a field"),
         ("rate = 'high'\n" + STAGE, "'rate' is 'high'; give a value of type float"),

@@ -110,7 +110,7 @@ def test_a_tar_file_cannot_write_elsewhere(tmp_path: Path) -> None:
 def test_wrong_sources_and_names_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "text.tar").write_text("no tar file")
     (tmp_path / "none").mkdir()
-    for name, text in (("missing", "does not exist"), ("text.tar", "no readable"), ("none", "holds no VOT sequences")):
+    for name, text in (("missing", "does not exist"), ("text.tar", "not a readable"), ("none", "no VOT sequences")):
         with pytest.raises(DatasetError, match=text):
             sequence_names(tmp_path / name)
     write(tmp_path / "vot" / "car")

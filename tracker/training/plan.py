@@ -184,7 +184,7 @@ def read_plan(plan: str | Path) -> TrainingConfig:
     except OSError as error:
         raise PlanError(f"no training plan '{plan}' ({error.strerror}); name a .toml file or one of: {own}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PlanError(f"training plan '{path}' is no TOML file: {error}; compare it with {PLANS}") from None
+        raise PlanError(f"training plan '{path}' is not a TOML file: {error}; compare it with {PLANS}") from None
     listed = table.pop("stages", None)
     if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
         raise PlanError(f"training plan '{path}' has no [[stages]]; add at least one")
