@@ -222,7 +222,7 @@ class TestErrors:
         [
             (rectangle(500, 5), "frame '.*00000001.png': the box 500, .* lies outside the image of 60 x 40"),
             (rectangle(width=0), "frame '.*00000001.png': the box .* has no area"),
-            (rectangle(x=float("nan")), "frame '.*00000001.png': the region is no .* with finite numbers"),
+            (rectangle(x=float("nan")), "frame '.*00000001.png': the region is not a .* with finite numbers"),
             (trax.Mask.create(np.zeros((HEIGHT, WIDTH), np.uint8)), "frame '.*': the mask is empty"),
         ],
     )

@@ -18,6 +18,7 @@ import yaml
 from tests.conftest import CHECKOUT, clean_environment
 from tests.end_to_end.workspace import Video, straight
 from tests.vot_workspace.mask_folders import label, write_video
+from vot_workspace.parallel import SETTINGS
 
 pytestmark = pytest.mark.end_to_end
 
@@ -106,11 +107,12 @@ class Workspace:
         assert done.returncode == 0, done.stderr
 
     def files(self) -> dict[str, bytes]:
-        """Everything that an evaluation may leave, but for times and logs."""
+        """Everything that an evaluation may leave, but for times, logs, and the settings that ours notes."""
         paths = [path for path in self.folder.rglob("*") if path.is_file() and not path.name.endswith("_time.value")]
         names = {str(path.relative_to(self.folder)): path for path in paths}
         ignored = ("logs/", "__pycache__/")
-        return {name: path.read_bytes() for name, path in names.items() if not name.startswith(ignored)}
+        kept = {name: path for name, path in names.items() if not name.startswith(ignored) and path.name != SETTINGS}
+        return {name: path.read_bytes() for name, path in kept.items()}
 
     def results(self) -> dict[str, bytes]:
         """Of these, the results."""

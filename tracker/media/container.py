@@ -137,7 +137,7 @@ class _Decoder:
         if self.affected:
             self.warn(
                 f"'{self.where}' is damaged: about {self.affected} of its {self.count} frames show what the decoder "
-                f"has guessed, from frame {self.first_affected} on; results there mean little"
+                f"guessed, from frame {self.first_affected} on; results there mean little"
             )
         elif self.damages > 1:
             self.warn(f"'{self.where}' was damaged in {self.damages} places")
