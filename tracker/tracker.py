@@ -197,7 +197,8 @@ class DMB:
         located = self.localiser.locate(image, self.centre, self.size)
         decision = self.gate.judge(located.score)
         expected = self._clamp(located.peak, image.shape[:2])
-        view = self._segment_where_believed(image, located, expected) if self.config.mask.enabled else None
+        looks = self.config.mask.enabled and not self.blind
+        view = self._segment_where_believed(image, located, expected) if looks else None
         believed = view is not None and self._believes(view)
         searched_size = self.size
 
@@ -246,7 +247,7 @@ class DMB:
         if shape is None:
             return False
         offset = math.dist(shape.centre, view.expected) / math.sqrt(self.size[0] * self.size[1])
-        if self.blind or offset > config.max_offset:
+        if offset > config.max_offset:
             return False
         if abs(math.log(self._relative_size(shape))) > 0.5 * math.log(config.max_area_change):
             return False
