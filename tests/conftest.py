@@ -23,6 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.parent.name in INTEGRATION:
             item.add_marker("integration")
 
+
 # where the tests run in the background Ctrl-C and a closed terminal are ignored, and all processes that they start
 # would inherit that; what DMB does on these signals is tested
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -108,8 +109,8 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkout's trained weights; where there are none, a network with random ones."""
     import torch
 
+    from tracker.checkpoints.weights import WeightsError, find_weights, save_weights
     from tracker.network import DMBNet
-    from tracker.weights import WeightsError, find_weights, save_weights
 
     try:
         return find_weights(None, {})

@@ -21,7 +21,7 @@ from tracker.trax_server import Model, main
 
 @dataclass(frozen=True)
 class Answer:
-    """What a tracker answers; the fields of `tracker.tracker.Result` that TraX needs."""
+    """What a tracker answers; the fields of `tracker.tracking.tracker.Result` that TraX needs."""
 
     mask: NDArray[np.bool_]
     polygon: NDArray[np.float64]
@@ -90,7 +90,7 @@ def load(settings: Settings) -> Model:
     with contextlib.suppress(OSError):
         os.write(2, b"loading\n")
     if name == "missing":
-        from tracker.weights import WeightsError  # torch comes with it: seconds
+        from tracker.checkpoints.weights import WeightsError  # torch comes with it: seconds
 
         raise WeightsError("no weights found; restore them")
     return Model(TRACKERS[name], f"the double '{name}'")

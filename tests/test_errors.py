@@ -7,7 +7,7 @@ import pkgutil
 
 import tracker
 import vot_workspace
-from tracker.engine import is_full
+from tracker.engine.engine import is_full
 from tracker.errors import DeviceFullError, UserError, explained
 
 INNER = {"tracker.benchmarks.davis_run:_StoppedError"}  # never leaves its module

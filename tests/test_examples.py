@@ -1,4 +1,7 @@
-"""examples/own_video.py says in a sentence what is wrong. (tests/test_onnx_export.py runs the other example.)"""
+"""examples/own_video.py says in a sentence what is wrong.
+
+tests/checkpoints/test_onnx_export.py runs the other example.
+"""
 
 from __future__ import annotations
 

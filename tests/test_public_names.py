@@ -12,9 +12,9 @@ import cv2
 import pytest
 
 import tracker
+from tests.api.test_videos import BOX, clip, folder
 from tests.conftest import CHECKOUT
 from tests.robustness.tiny import CONFIG, TinyNet
-from tests.test_videos import BOX, clip, folder
 
 EXAMPLE = CHECKOUT / "examples" / "own_video.py"
 
@@ -35,15 +35,13 @@ def test_importing_the_package_imports_no_torch() -> None:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The example's network is the tiny one."""
-    monkeypatch.setattr("tracker.weights.load_weights", lambda *_, **__: TinyNet().eval())
-    monkeypatch.setattr("tracker.weights.find_weights", lambda *_, **__: Path("weights"))
+    monkeypatch.setattr("tracker.checkpoints.weights.load_weights", lambda *_, **__: TinyNet().eval())
+    monkeypatch.setattr("tracker.checkpoints.weights.find_weights", lambda *_, **__: Path("weights"))
     monkeypatch.setattr("tracker.config.TrackerConfig.of", lambda model: CONFIG)
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_example_runs(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_the_example_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     monkeypatch.setattr(cv2, "grabCut", _no_grab_cut)
     monkeypatch.setattr(sys, "argv", [str(EXAMPLE)])
     runpy.run_path(str(EXAMPLE), run_name="__main__")

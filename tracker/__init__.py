@@ -6,23 +6,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracker.got10k import GOT10kTracker
-    from tracker.state import StateFileError
-    from tracker.tracker import DMB, Result
-    from tracker.videos import track_videos
-    from tracker.weights import load_weights
+    from tracker.api.got10k import GOT10kTracker
+    from tracker.api.videos import track_videos
+    from tracker.checkpoints.weights import load_weights
+    from tracker.tracking.state import StateFileError
+    from tracker.tracking.tracker import DMB, Result
 
 __version__ = "0.2.0"
 __all__ = ["DMB", "GOT10kTracker", "Result", "StateFileError", "__version__", "load_weights", "track_videos"]
 
 # public name -> its module
 HOMES = {
-    "DMB": "tracker.tracker",
-    "GOT10kTracker": "tracker.got10k",
-    "Result": "tracker.tracker",
-    "StateFileError": "tracker.state",
-    "load_weights": "tracker.weights",
-    "track_videos": "tracker.videos",
+    "DMB": "tracker.tracking.tracker",
+    "GOT10kTracker": "tracker.api.got10k",
+    "Result": "tracker.tracking.tracker",
+    "StateFileError": "tracker.tracking.state",
+    "load_weights": "tracker.checkpoints.weights",
+    "track_videos": "tracker.api.videos",
 }
 
 

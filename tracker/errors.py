@@ -37,7 +37,7 @@ def explained(error: Exception) -> str | None:
     """What the user is told of an exception; None for one that is a defect of ours."""
     if isinstance(error, UserError | OSError):
         return str(error)
-    engine = sys.modules.get("tracker.engine")  # only what was imported can have filled a device
+    engine = sys.modules.get("tracker.engine.engine")  # only what was imported can have filled a device
     if isinstance(error, MemoryError) or (engine is not None and engine.is_full(error)):
         return str(DeviceFullError())
     return None

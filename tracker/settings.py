@@ -253,7 +253,7 @@ class Settings:
         """Apply what was chosen to a configuration.
 
         Args:
-            base: that of the network that is used, see `tracker.assembly.load_tracker`; default: the chosen model's.
+            base: that of the network that is used, see `tracker.api.loading.load_tracker`; default: the chosen model's.
         """
         config = base or TrackerConfig.of(self.model or MODEL_NAMES[0])
         for variable in VARIABLES:
@@ -379,9 +379,9 @@ Every command and the TraX process obey these environment variables. `dmb track`
 have them as options, too (`--threads 1` for `DMB_THREADS`), and an option wins. In `trackers.ini` the line is
 `env_DMB_THREADS = 1`.
 
-In Python, `load_tracker(from_environment(os.environ))` of `tracker.assembly` and `tracker.settings` obeys them all, as
-do `track_videos` and `GOT10kTracker` without a model. `DMB(load_weights())` obeys `DMB_WEIGHTS` and `DMB_MODEL` alone;
-give it a `TrackerConfig` for the rest.
+In Python, `load_tracker(from_environment(os.environ))` of `tracker.api.loading` and `tracker.settings` obeys them all,
+as do `track_videos` and `GOT10kTracker` without a model. `DMB(load_weights())` obeys `DMB_WEIGHTS` and `DMB_MODEL`
+alone; give it a `TrackerConfig` for the rest.
 
 | variable | allowed | default | what it does | parameter in `tracker/config.py` |
 |---|---|---|---|---|

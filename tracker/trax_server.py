@@ -27,8 +27,8 @@ from tracker.settings import VARIABLES, Settings, SettingsError, complaints, fro
 
 if TYPE_CHECKING:
     from tracker.config import TrackerConfig
-    from tracker.engine import Engine
-    from tracker.trax_session import Tracker
+    from tracker.engine.engine import Engine
+    from tracker.trax.session import Tracker
 
 ABOUT = """\
 This is the TraX process of the tracker DMB. The VOT toolkit starts it; started by hand it has nothing to do.
@@ -97,8 +97,8 @@ def load_dmb(settings: Settings) -> Model:
     """
     import torch
 
-    from tracker.assembly import load_trackers
-    from tracker.weights import find_weights
+    from tracker.api.loading import load_trackers
+    from tracker.checkpoints.weights import find_weights
 
     create = load_trackers(settings)
     dmb = create()
@@ -116,7 +116,7 @@ def warm_up(engine: Engine, config: TrackerConfig) -> None:
     memory; only the graph that cuts crops is made for each size of frames, at the first one. A CPU gains nothing by
     that, and small crops run every part of the tracker in less time.
     """
-    from tracker.tracker import DMB
+    from tracker.tracking.tracker import DMB
 
     if engine.device.type == "cpu":
         sizes = {name: min(getattr(config.crop, name), WARM_UP_SIZE) for name in ("size", "segment_size", "box_size")}
@@ -147,11 +147,11 @@ def sentence(error: Exception, log: Log) -> str:
 def load_session(log: Log) -> ModuleType | None:
     """The module that speaks TraX; None where its library is missing or another one, which is told then."""
     try:
-        from tracker import trax_session
+        from tracker.trax import session
     except (ImportError, AttributeError, OSError) as error:
         log.write(f"error: no TraX library ({error}); pip install vot-trax (the package 'trax' is another)")
         return None
-    return trax_session
+    return session
 
 
 def serve(settings: Settings, load: Load, log: Log, failure: str | None = None) -> int:

@@ -13,7 +13,10 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 
-from tracker.benchmarks.sequences import (
+from tracker.data import images
+from tracker.data.images import ImageError, Levels
+from tracker.data.masks import VOID, Ids, MaskError, MaskReader, on_stderr, values_of
+from tracker.data.sequences import (
     IMAGE_SUFFIXES,
     READ_ERRORS,
     MaskSequence,
@@ -21,9 +24,6 @@ from tracker.benchmarks.sequences import (
     choose,
     open_sequences,
 )
-from tracker.data import images
-from tracker.data.images import ImageError, Levels
-from tracker.data.masks import VOID, Ids, MaskError, MaskReader, on_stderr, values_of
 from tracker.training.data import DataError
 from tracker.training.readers.video_folders import find_video_folders
 from vot_workspace.writer import JPEG_QUALITY

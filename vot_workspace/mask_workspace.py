@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.benchmarks.sequences import SequenceError
 from tracker.config import BoxFitConfig
+from tracker.data.sequences import SequenceError
 from tracker.geometry.region import edge_angle
 from tracker.geometry.rotated_box import fit_rotated_box
 from vot_workspace.configuration import OWN_TRACKERS, SEQUENCES, is_workspace, write_workspace

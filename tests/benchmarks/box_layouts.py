@@ -25,7 +25,7 @@ def write_unused_weights(folder: Path) -> Path:
     """Write a weights file of which nothing but the checksum is wanted."""
     import torch
 
-    from tracker.weights import FORMAT, write_tensors
+    from tracker.checkpoints.weights import FORMAT, write_tensors
 
     path = folder / "unused.safetensors"
     write_tensors({"nothing": torch.zeros(2)}, path, {"format": FORMAT})

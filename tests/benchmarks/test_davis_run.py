@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.benchmarks.davis_folders import (
+from tests.data.davis_folders import (
     ColourFollower,
     Seen,
     load_followers,
@@ -16,11 +16,11 @@ from tests.benchmarks.davis_folders import (
     two_squares,
     write_davis,
 )
-from tests.test_tracker import CONFIG, PATH, ColourEngine, scene
+from tests.tracking.test_tracker import CONFIG, PATH, ColourEngine, scene
 from tracker import DMB
-from tracker.benchmarks.davis import open_davis
-from tracker.benchmarks.davis_masks import DavisError
 from tracker.benchmarks.davis_run import Run, check_folder, segment, soft_aggregation, track_all
+from tracker.data.davis import open_davis
+from tracker.data.davis_masks import DavisError
 from tracker.network import DMBNet
 from tracker.settings import Settings
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.benchmarks.davis_folders import source, square, two_squares, write_davis, write_masks
-from tracker.benchmarks.davis import open_davis
-from tracker.benchmarks.davis_masks import DavisError
+from tests.data.davis_folders import source, square, two_squares, write_davis, write_masks
 from tracker.benchmarks.davis_scores import ObjectScore, Scores, Statistics, score_masks
+from tracker.data.davis import open_davis
+from tracker.data.davis_masks import DavisError
 
 FRAMES = 10
 
@@ -113,11 +113,13 @@ def test_ids_that_do_not_exist_and_missing_masks_are_told(tmp_path: Path) -> Non
 
 
 def test_the_table_and_the_files(tmp_path: Path) -> None:
-    scores = Scores([
-        ObjectScore("one", 1, [1.0, 1.0], [0.5, 0.5]),
-        ObjectScore("one", 2, [0.0, 0.0], [0.0, 0.0]),
-        ObjectScore("two", 1, [0.5, 0.5], [0.25, 0.25]),
-    ])
+    scores = Scores(
+        [
+            ObjectScore("one", 1, [1.0, 1.0], [0.5, 0.5]),
+            ObjectScore("one", 2, [0.0, 0.0], [0.0, 0.0]),
+            ObjectScore("two", 1, [0.5, 0.5], [0.25, 0.25]),
+        ]
+    )
     lines = list(scores.lines())
     assert len(lines) == 6 and lines[-1] == "J&F 0.375"  # a mean over objects, not over sequences
     assert lines[-2].split() == ["all", "3", "6", "0.375", "0.500", "0.333", "0.000", "0.250", "0.000", "0.000"]

@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from tracker.benchmarks.failures import Stretch, Watched, stretches, strip, table, watch
-from tracker.benchmarks.sequences import SequenceError, open_sequences
+from tracker.data.sequences import SequenceError, open_sequences
 from tracker.geometry.region import box_from_mask, parse_region, polygon_from_box
 from tracker.memory.quality import Decision
-from tracker.tracker import Result
+from tracker.tracking.tracker import Result
 
 SHAPE = (40, 60)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tests.doubles import Answer, StillTracker
 from tracker.benchmarks.masks import Score, run
-from tracker.benchmarks.sequences import MaskSequence, SequenceError, open_sequences
+from tracker.data.sequences import MaskSequence, SequenceError, open_sequences
 
 SHAPE = (40, 60)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-import tracker.engine
+import tracker.engine.engine
 import tracker.network.model
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker.benchmarks.speed import (
@@ -26,9 +26,9 @@ from tracker.benchmarks.speed import (
     plain_config,
     staged,
 )
-from tracker.engine import Engine
+from tracker.engine.engine import Engine
 from tracker.network import DMBNet, Window
-from tracker.tracker import DMB
+from tracker.tracking.tracker import DMB
 from vot_workspace.demo import SCRIPTS, render
 from vot_workspace.writer import Annotated
 
@@ -136,10 +136,10 @@ def test_what_is_refined_in_a_window_is_what_the_plain_variant_refines_everywher
     query, zeros = ours.encode_query(ours.normalise(crop)), np.zeros((8, 8), np.float32)
     keys, values = ours.encode_memory(ours.normalise(crop), np.ones((128, 128), np.float32))
     everywhere = PlainEngine(ours).segment(query, keys, values, zeros)
-    monkeypatch.setattr(tracker.engine, "refinement_window", lambda probability: None)
+    monkeypatch.setattr(tracker.engine.engine, "refinement_window", lambda probability: None)
     coarse = ours.segment(query, keys, values, zeros)
     window = Window(2, 7, 9, 8)  # top, left, height, width in cells of 8 pixels
-    monkeypatch.setattr(tracker.engine, "refinement_window", lambda probability: window)
+    monkeypatch.setattr(tracker.engine.engine, "refinement_window", lambda probability: window)
     found = ours.segment(query, keys, values, zeros)
     seen = np.zeros_like(found, np.bool_)
     seen[16:88, 56:120] = True

@@ -13,10 +13,10 @@ import torch
 
 from tests.end_to_end.workspace import Video, straight
 from tracker.benchmarks.ablation import ROWS
+from tracker.checkpoints.weights import save_weights
 from tracker.cli.ablate import main
 from tracker.network import ARCHITECTURES, DMBNet
 from tracker.settings import Settings
-from tracker.weights import save_weights
 from vot_workspace import evaluation
 from vot_workspace.scores import Table
 from vot_workspace.toolkit import EvaluationError
@@ -126,7 +126,7 @@ def test_the_model_can_be_chosen(
     toolkit: Toolkit, call: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("tracker.weights.weights_directories", lambda: (tmp_path, tmp_path))
+    monkeypatch.setattr("tracker.checkpoints.weights.weights_directories", lambda: (tmp_path, tmp_path))
     save_weights(DMBNet(architecture=ARCHITECTURES["compact"]), tmp_path / "dmb_compact.safetensors")
     assert main([*call, "--model", "compact"], environ={}) == 1  # the file that is named holds the other model
     assert "holds a full network, and the compact model is asked for" in capsys.readouterr().err

@@ -49,9 +49,7 @@ def still(dataset: BoxDataset, job: Job, *_: Any, **__: Any) -> BoxRun:
 
 
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Run a command with a tracker that does not move; returns exit code, output and errors."""
     monkeypatch.setattr(box_run, "run", still)
     weights = write_unused_weights(tmp_path)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.benchmarks.davis_folders import ColourFollower, Seen, load_followers, square, two_squares, write_davis
-from tracker.benchmarks.davis_masks import read_ids
+from tests.data.davis_folders import ColourFollower, Seen, load_followers, square, two_squares, write_davis
 from tracker.benchmarks.davis_run import Create
 from tracker.cli import benchmark_davis
+from tracker.data.davis_masks import read_ids
 from tracker.settings import Settings, from_environment
 
 FRAMES = 5
@@ -46,7 +46,7 @@ class Command:
 def command(davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     weights = tmp_path / "best.safetensors"
     weights.write_bytes(b"weights")
-    monkeypatch.setattr("tracker.weights.read_weights", lambda path: ({}, {"checksum": CHECKSUM}))
+    monkeypatch.setattr("tracker.checkpoints.weights.read_weights", lambda path: ({}, {"checksum": CHECKSUM}))
     return Command(davis, tmp_path / "out", weights)
 
 
@@ -95,7 +95,7 @@ def test_other_conditions_are_refused(
     assert "masks made with init mask, and this run has box" in capsys.readouterr().err
     assert command(DMB_GATE="relative") == 1
     assert 'made with settings {}, and this run has {"gate": "relative"}' in capsys.readouterr().err
-    monkeypatch.setattr("tracker.weights.read_weights", lambda path: ({}, {"checksum": 64 * "a"}))
+    monkeypatch.setattr("tracker.checkpoints.weights.read_weights", lambda path: ({}, {"checksum": 64 * "a"}))
     assert command() == 1
     error = capsys.readouterr().err
     assert "masks made with weights c0ffee" in error and error.count("\n") == 1

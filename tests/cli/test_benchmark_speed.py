@@ -12,15 +12,19 @@ import pytest
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker.cli.benchmark import BENCHMARKS
 from tracker.cli.benchmark_speed import main
-from tracker.tracker import DMB
+from tracker.tracking.tracker import DMB
 
 
 @pytest.fixture(autouse=True)
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A weights file that is not looked into."""
     (tmp_path / "best.safetensors").write_bytes(b"weights")
-    monkeypatch.setattr("tracker.weights.find_weights", lambda named=None, model=None: tmp_path / "best.safetensors")
-    monkeypatch.setattr("tracker.weights.read_weights", lambda path: ({}, {"checksum": "c0ffee" + 58 * "0"}))
+    monkeypatch.setattr(
+        "tracker.checkpoints.weights.find_weights", lambda named=None, model=None: tmp_path / "best.safetensors"
+    )
+    monkeypatch.setattr(
+        "tracker.checkpoints.weights.read_weights", lambda path: ({}, {"checksum": "c0ffee" + 58 * "0"})
+    )
 
 
 def run(*arguments: object) -> int:

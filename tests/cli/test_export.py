@@ -1,4 +1,4 @@
-"""`dmb export`: its options and its complaints; what it writes is tested in tests/test_onnx_export.py."""
+"""`dmb export`: its options and its complaints; what it writes is tested in tests/checkpoints/test_onnx_export.py."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_the_crop_is_as_large_as_the_weights_want_it(
         return {}
 
     network = SimpleNamespace(architecture=ARCHITECTURES[model])
-    monkeypatch.setattr("tracker.onnx_export.export", export)
-    monkeypatch.setattr("tracker.weights.find_weights", lambda *_, **options: tmp_path)
-    monkeypatch.setattr("tracker.weights.load_weights", lambda path: network)
-    monkeypatch.setattr("tracker.weights.read_weights", lambda path: ({}, {"checksum": "abc"}))
+    monkeypatch.setattr("tracker.checkpoints.onnx_export.export", export)
+    monkeypatch.setattr("tracker.checkpoints.weights.find_weights", lambda *_, **options: tmp_path)
+    monkeypatch.setattr("tracker.checkpoints.weights.load_weights", lambda path: network)
+    monkeypatch.setattr("tracker.checkpoints.weights.read_weights", lambda path: ({}, {"checksum": "abc"}))
     assert main(["onnx"]) == main(["onnx", "--size", "128"]) == 0  # the file decides, with --model or without
     assert sizes == [side, 128]
     with pytest.raises(SystemExit):

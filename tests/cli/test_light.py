@@ -55,5 +55,5 @@ def test_mistakes_are_told_before_anything_heavy_is_imported() -> None:
 
 
 def test_the_heavy_ones_would_be_seen() -> None:
-    code = "import sys, tracker.tracker; sys.exit(not {'torch', 'cv2'} <= set(sys.modules))"
+    code = "import sys, tracker.tracking.tracker; sys.exit(not {'torch', 'cv2'} <= set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], env=clean_environment(), check=False).returncode == 0

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.benchmarks.davis_folders import square, two_squares, write_davis, write_masks
+from tests.data.davis_folders import square, two_squares, write_davis, write_masks
 from tracker.cli.main import main
 
 FRAMES = 6

@@ -21,11 +21,11 @@ from PIL import Image
 
 from tests.conftest import clean_environment
 from tests.media.clips import SIZE, StillTracker, scene, square, write_clip
-from tests.test_tracker import CONFIG, ColourEngine
+from tests.tracking.test_tracker import CONFIG, ColourEngine
 from tracker import DMB
-from tracker.benchmarks.similarity import overlap
 from tracker.cli import track
 from tracker.media.progress import Progress
+from tracker.metrics.masks import overlap
 from tracker.network import DMBNet
 from tracker.settings import Settings
 

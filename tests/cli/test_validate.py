@@ -58,7 +58,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., in
     """The command with a weights file that is not looked into."""
     weights = tmp_path / "best.safetensors"
     weights.write_bytes(b"weights")
-    monkeypatch.setattr("tracker.weights.read_weights", lambda path: ({}, {"checksum": CHECKSUM}))
+    monkeypatch.setattr("tracker.checkpoints.weights.read_weights", lambda path: ({}, {"checksum": CHECKSUM}))
 
     def run(*arguments: object, **environ: str) -> int:
         words = [str(argument) for argument in arguments]

@@ -130,9 +130,7 @@ def test_sigint_from_elsewhere_is_passed_on(start: Start, toolkit: Path) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_sigterm_and_a_closed_terminal_end_the_toolkit_too(
-    start: Start, toolkit: Path, number: signal.Signals
-) -> None:
+def test_sigterm_and_a_closed_terminal_end_the_toolkit_too(start: Start, toolkit: Path, number: signal.Signals) -> None:
     process = start("evaluate", "DMB")
     process.send_signal(number)
     _, error = process.communicate(timeout=120)

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tests.test_conversion import Code
+from tests.checkpoints.test_conversion import Code
+from tracker.checkpoints.trunk import trunk_stride
+from tracker.checkpoints.weights import load_weights, read_weights, save_weights
 from tracker.cli.main import USAGE, main
 from tracker.cli.weights import default_output
 from tracker.network import Architecture, DMBNet
 from tracker.network.backbone import Trunk
-from tracker.trunk import trunk_stride
-from tracker.weights import load_weights, read_weights, save_weights
 
 
 @pytest.fixture

@@ -219,8 +219,9 @@ def test_a_state_keeps_its_range(tmp_path: Path) -> None:
 def animation(kind: str, count: int = 4, duration: int = 80) -> bytes:
     stream = io.BytesIO()
     images = [Image.fromarray(scene(10 + 3 * index)) for index in range(count)]
-    options = {} if kind == "tiff" else {"duration": duration, "lossless": True} if kind == "webp" else {
-        "duration": duration}
+    options = (
+        {} if kind == "tiff" else {"duration": duration, "lossless": True} if kind == "webp" else {"duration": duration}
+    )
     images[0].save(stream, kind, save_all=True, append_images=images[1:], **options)
     return stream.getvalue()
 
@@ -329,8 +330,9 @@ def test_a_url_is_opened_as_one(url: str) -> None:
     with pytest.raises(SourceError, match=rf"^'{url}' cannot be read as a video .*; check the address"), \
             open_source(url, warn=print):  # fmt: skip
         pass
-    with pytest.raises(SourceError, match=r"^'data:image/png,x' does not exist"), open_source(
-        "data:image/png,x", warn=print
+    with (
+        pytest.raises(SourceError, match=r"^'data:image/png,x' does not exist"),
+        open_source("data:image/png,x", warn=print),
     ):
         pass
 

@@ -26,9 +26,9 @@ from tests.data.mask_files import (
     ids,
 )  # fmt: skip
 from tests.media.clips import StillTracker, answer
-from tracker.benchmarks.sequences import LabelledFrame, MaskSequence, open_sequences
 from tracker.cli import ablate, benchmark_failures, track, validate
 from tracker.data.masks import VOID, MaskError, MaskReader, covers_edges, objects_of, write_ids
+from tracker.data.sequences import LabelledFrame, MaskSequence, open_sequences
 from tracker.media.truth import Truth
 
 KINDS = {**SEVERAL, **SINGLE}
@@ -167,7 +167,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Record:
 
 
 def run_validate(folder: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr("tracker.weights.read_weights", lambda path: ({}, {"checksum": "c0ffee"}))
+    monkeypatch.setattr("tracker.checkpoints.weights.read_weights", lambda path: ({}, {"checksum": "c0ffee"}))
     (output / "w.safetensors").write_bytes(b"weights")
     environ = {"DMB_WEIGHTS": str(output / "w.safetensors"), "DMB_DEVICE": "cpu"}
     load: Any = lambda settings: StillTracker()  # noqa: E731
@@ -189,7 +189,10 @@ def test_benchmarks_see_the_objects_without_void(
 
 
 def test_an_ablation_sees_the_objects_without_void(
-    tmp_path: Path, toolkit: Toolkit, call: list[str], seen: Record  # noqa: F811
+    tmp_path: Path,
+    toolkit: Toolkit,  # noqa: F811
+    call: list[str],  # noqa: F811
+    seen: Record,
 ) -> None:
     masks = sequence(tmp_path / "masks", SEVERAL["indexed"]())
     load: Any = lambda settings: StillTracker()  # noqa: E731

@@ -10,10 +10,10 @@ import torch
 
 from tests.conftest import CHECKOUT
 from tests.doctor.findings import only
+from tracker.checkpoints.weights import save_weights
 from tracker.doctor import files, registry
 from tracker.doctor.finding import Finding, Surroundings
 from tracker.network import Architecture, DMBNet
-from tracker.weights import save_weights
 
 
 def test_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,7 @@ def test_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.unlink()
     assert "does not exist" in only(files.weights(surroundings)).text
 
-    monkeypatch.setattr("tracker.weights.weights_directories", lambda: (tmp_path, tmp_path))
+    monkeypatch.setattr("tracker.checkpoints.weights.weights_directories", lambda: (tmp_path, tmp_path))
     monkeypatch.setattr(files, "CHECKOUT", tmp_path)
     assert only(files.weights(Surroundings({}, tmp_path))).status == "problem"
     (tmp_path / ".git").mkdir()
@@ -64,9 +64,7 @@ def test_the_projects_own_registry(tmp_path: Path) -> None:
         ("protocol = trax\n", "no section headers"),
     ],
 )
-def test_a_registry_of_ones_own(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, words: str | None
-) -> None:
+def test_a_registry_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, words: str | None) -> None:
     monkeypatch.setattr(registry, "CHECKOUT", tmp_path / "nowhere")
     (tmp_path / "trackers.ini").write_text(text.replace("INI", str(tmp_path / "trackers.ini")))
     (tmp_path / "sub" / "mine").mkdir(parents=True)
@@ -89,7 +87,9 @@ COMPACT = "env_DMB_MODEL = compact\n"
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout that holds the full model's weights alone."""
-    monkeypatch.setattr("tracker.weights.weights_directories", lambda: (tmp_path / "weights", tmp_path / "weights"))
+    monkeypatch.setattr(
+        "tracker.checkpoints.weights.weights_directories", lambda: (tmp_path / "weights", tmp_path / "weights")
+    )
     monkeypatch.setattr(registry, "CHECKOUT", tmp_path / "nowhere")
     monkeypatch.setattr(files, "CHECKOUT", tmp_path)
     for name in ("weights", ".git"):
@@ -137,7 +137,7 @@ def test_another_dmb_has_weights_of_its_own(small: Path) -> None:
 
 
 def test_without_torch_the_rest_of_a_registry_is_looked_at(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tracker.weights", None)
+    monkeypatch.setitem(sys.modules, "tracker.checkpoints.weights", None)
     assert [one.status for one in entries(small, COMPACT, "env_DMB_GATE = maybe\n")] == ["ok", "problem"]
 
 

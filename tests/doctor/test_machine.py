@@ -15,8 +15,8 @@ from tracker.doctor.finding import Surroundings
 
 @pytest.fixture
 def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracker.engine.resolve_device", lambda name: torch.device("cuda"))
-    monkeypatch.setattr("tracker.engine.gpu_has_bfloat16", lambda device: True)
+    monkeypatch.setattr("tracker.engine.engine.resolve_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr("tracker.engine.engine.gpu_has_bfloat16", lambda device: True)
 
 
 def fake_torch(*, cuda: str | None = None, broken: bool = False) -> SimpleNamespace:
@@ -51,7 +51,7 @@ def test_a_driver_without_a_gpu_that_pytorch_finds(
     modules: dict[str, object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: str | None, words: str
 ) -> None:
     modules["torch"] = fake_torch(cuda=cuda)
-    monkeypatch.setattr("tracker.engine.resolve_device", lambda name: torch.device("cpu"))
+    monkeypatch.setattr("tracker.engine.engine.resolve_device", lambda name: torch.device("cpu"))
     monkeypatch.setattr(machine, "DRIVER", tmp_path)
     found = named(machine.torch(HERE), "device")
     assert found.status == "note" and words in found.text and found.remedy
@@ -69,7 +69,7 @@ def test_a_driver_without_a_gpu_that_pytorch_finds(
 def test_the_arithmetic_of_a_cpu(
     monkeypatch: pytest.MonkeyPatch, hardware: bool, precision: str, status: str, words: str
 ) -> None:
-    monkeypatch.setattr("tracker.engine.cpu_has_bfloat16", lambda: hardware)
+    monkeypatch.setattr("tracker.engine.engine.cpu_has_bfloat16", lambda: hardware)
     environ = {"DMB_DEVICE": "cpu", "DMB_PRECISION": precision}
     found = named(machine.torch(Surroundings(environ, Path())), "device")
     assert found.status == status and words in found.text

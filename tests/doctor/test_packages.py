@@ -31,9 +31,7 @@ def test_the_versions_are_those_of_the_package() -> None:
     ("version", "status", "words"),
     [((3, 9, 1), "problem", "3.11 or newer"), ((3, 11, 0), "ok", "3."), ((3, 20, 0), "note", "newer than 3.13")],
 )
-def test_python(
-    monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], status: str, words: str
-) -> None:
+def test_python(monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], status: str, words: str) -> None:
     monkeypatch.setattr(packages, "sys", SimpleNamespace(version_info=version, executable="python"))
     found = only(packages.python_version(HERE))
     assert found.status == status and words in found.text
@@ -81,9 +79,7 @@ def test_opencv_without_libraries_of_the_system(versions: dict[str, str | None],
     assert "4.5.1 is too old; DMB needs 4.10" in named(packages.packages(HERE), "opencv-python").text
 
 
-def test_packages_that_are_old_missing_and_broken(
-    versions: dict[str, str | None], modules: dict[str, object]
-) -> None:
+def test_packages_that_are_old_missing_and_broken(versions: dict[str, str | None], modules: dict[str, object]) -> None:
     versions["numpy"], versions["pyyaml"], versions["av"] = "1.20.0", None, None
     modules["yaml"], modules["PIL"] = ModuleNotFoundError("yaml"), ImportError("_imaging: bad ELF")
     modules["av"], modules["matplotlib"] = ModuleNotFoundError("av"), ImportError("ft2font: bad ELF")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.api.test_videos import clip
 from tests.doctor.findings import only
 from tests.doubles import InfiniteTracker, StillTracker
 from tests.robustness.tiny import tiny_tracker
-from tests.test_videos import clip
 from tracker import DMB
 from tracker.doctor import self_test
 from tracker.doctor.finding import Surroundings
@@ -53,7 +53,7 @@ def test_the_self_test_tracks_the_demo_with_the_weights_of_the_settings(
         assert (name, frames, size) == ("cat", 45, (320, 240))
         yield from annotated()
 
-    monkeypatch.setattr("tracker.assembly.load_tracker", load)
+    monkeypatch.setattr("tracker.api.loading.load_tracker", load)
     monkeypatch.setattr("vot_workspace.demo.render", render)
     environ = {"DMB_PRECISION": "float32", "DMB_MAX_FRAMES": "3"}
     found = only(self_test.self_test(Surroundings(environ, tmp_path)))

@@ -26,15 +26,15 @@ import torch
 from safetensors.torch import save_file
 
 from tests.benchmarks.box_layouts import write_got10k, write_otb, write_trackingnet
-from tests.benchmarks.davis_folders import two_squares, write_davis, write_masks
 from tests.conftest import CHECKOUT, clean_environment
+from tests.data.davis_folders import two_squares, write_davis, write_masks
 from tests.documents import PROGRAMS, Block
 from tests.media.clips import write_clip
 from tests.training.pictures import grey_png, image, labels, palette_png, write
 from tests.training.readers import test_coco
 from tests.vot_workspace.mask_folders import pack
+from tracker.checkpoints.weights import find_weights
 from tracker.network import DMBNet
-from tracker.weights import find_weights
 from vot_workspace.challenges import find_stack, make_workspace
 from vot_workspace.demo import SCRIPTS, render
 from vot_workspace.writer import write_sequence

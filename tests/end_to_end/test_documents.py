@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import CHECKOUT
 from tests.documents import PYTHON, Block, documents, runnable
 from tests.end_to_end.reader import challenge_server, environment, furnish
-from tracker.weights import WEIGHTS_NAMES
+from tracker.checkpoints.weights import WEIGHTS_NAMES
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(7200)]
 

@@ -196,9 +196,7 @@ def test_an_earlier_serial_run_is_continued(tmp_path: Path, serial: Workspace) -
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interruption_keeps_what_is_finished_and_ends_everything(
-    tmp_path: Path, number: int, code: int
-) -> None:
+def test_an_interruption_keeps_what_is_finished_and_ends_everything(tmp_path: Path, number: int, code: int) -> None:
     workspace = Workspace(tmp_path / "workspace", ("unsupervised",), held=True)
     process = workspace.start(workers=1)
     wait_until(lambda: workspace.initialisations() == 2)  # the first of two repetitions on the longest sequence is done

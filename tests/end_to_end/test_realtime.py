@@ -11,7 +11,7 @@ import yaml
 
 from tests.conftest import CHECKOUT, clean_environment
 from tests.end_to_end.workspace import TIMEOUT, Video, read_region, straight
-from tracker.weights import read_weights
+from tracker.checkpoints.weights import read_weights
 
 pytestmark = pytest.mark.end_to_end
 

@@ -79,7 +79,7 @@ def test_a_users_own_tracker_hides_nothing(tmp_path: Path, kind: str, way: str) 
     code = "from dmb_tracker import DMB, __version__; import tracker; print(DMB.__module__, tracker.__version__)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=clean_environment(PYTHONPATH=path),
                           capture_output=True, text=True, check=False)  # fmt: skip
-    assert done.stdout.startswith("tracker.tracker ") and not done.stderr
+    assert done.stdout.startswith("tracker.tracking.tracker ") and not done.stderr
 
 
 def test_a_tracker_that_was_imported_before_is_one_sentence(tmp_path: Path) -> None:

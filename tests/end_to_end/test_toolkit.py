@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.end_to_end.workspace import Video, Workspace, straight
-from tracker.weights import read_weights
+from tracker.checkpoints.weights import read_weights
 
 pytestmark = pytest.mark.end_to_end
 
@@ -77,9 +77,7 @@ def test_realtime(tmp_path: Path, weights_file: Path) -> None:
     assert len(workspace.processes()) == 1
 
 
-def test_unsupervised_repetitions_are_identical_byte_by_byte(
-    tmp_path: Path, weights_file: Path, trained: bool
-) -> None:
+def test_unsupervised_repetitions_are_identical_byte_by_byte(tmp_path: Path, weights_file: Path, trained: bool) -> None:
     experiment = {"type": "unsupervised", "repetitions": 3, "early_stop": False}
     workspace = Workspace(tmp_path, experiment, [drifting("drifting")], DMB_WEIGHTS=weights_file)
     workspace.evaluate()
@@ -118,9 +116,7 @@ def test_vot_test_passes(tmp_path: Path, weights_file: Path) -> None:
     assert workspace.processes() == [(3, 49)]  # the toolkit's own sequence: three objects, 50 frames
 
 
-def test_after_an_error_one_sentence_says_why_and_earlier_results_survive(
-    tmp_path: Path, weights_file: Path
-) -> None:
+def test_after_an_error_one_sentence_says_why_and_earlier_results_survive(tmp_path: Path, weights_file: Path) -> None:
     experiment = {"type": "unsupervised", "repetitions": 1}
     videos = [drifting("first", 4), drifting("second", 4)]
     workspace = Workspace(tmp_path, experiment, videos, DMB_WEIGHTS=weights_file)

@@ -17,7 +17,10 @@ def ramp(height: int, width: int) -> np.ndarray:
 
 
 @given(
-    st.floats(-50, 300), st.floats(-50, 300), st.floats(2, 2000), st.sampled_from([16, 64, 256, 384]),
+    st.floats(-50, 300),
+    st.floats(-50, 300),
+    st.floats(2, 2000),
+    st.sampled_from([16, 64, 256, 384]),
     st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)), min_size=1, max_size=5),
 )
 def test_points_go_there_and_back(

@@ -111,9 +111,7 @@ def test_no_box_nearby_overlaps_a_blob_better(background_weight: float) -> None:
         angle, sides = edge_angle(polygon), [float(np.hypot(*edge)) for edge in edges]
         others = [
             turned(sides[0] * wide, sides[1] * high, angle + turn, (center[0] + right, center[1] + down))
-            for wide, high, turn, right, down in random.uniform(
-                [0.9, 0.9, -10, -5, -5], [1.1, 1.1, 10, 5, 5], (60, 5)
-            )
+            for wide, high, turn, right, down in random.uniform([0.9, 0.9, -10, -5, -5], [1.1, 1.1, 10, 5, 5], (60, 5))
         ]
         assert max(map(score, others)) < best + 0.02
 

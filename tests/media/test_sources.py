@@ -288,9 +288,7 @@ def test_frames_are_selected(tmp_path: Path) -> None:
         selected(tmp_path, Selection())
 
 
-def test_a_number_is_a_camera_unless_something_is_called_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_number_is_a_camera_unless_something_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "0007").mkdir()

@@ -93,7 +93,7 @@ def test_outlines_and_boxes_are_seen_on_any_ground(number: int, ground: tuple[in
 
 
 def test_the_first_colour_is_none_of_sky_water_grass_and_sand() -> None:
-    (hue, saturation, _), = cv2.cvtColor(np.array([[COLOURS[0]]], np.uint8), cv2.COLOR_RGB2HSV)[0]
+    ((hue, saturation, _),) = cv2.cvtColor(np.array([[COLOURS[0]]], np.uint8), cv2.COLOR_RGB2HSV)[0]
     assert saturation > 120 and 140 < hue < 172  # OpenCV's hue, 0 to 180: magenta
     assert len(set(COLOURS)) == 6 and colour_of(7) == colour_of(1)
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from tracker.config import FilterConfig
 from tracker.memory import spatial
+from tracker.memory.least_squares import AutodiffProblem, Vector, gauss_newton
 from tracker.memory.samples import (
     FilterProblem,
     SampleMemory,
@@ -26,7 +27,6 @@ from tracker.memory.samples import (
     score_offset,
 )
 from tracker.memory.spatial import SpatialMemory
-from tracker.optimization import AutodiffProblem, Vector, gauss_newton
 
 GRID = 16
 CHANNELS = 12

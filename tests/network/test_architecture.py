@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tracker.checkpoints.weights import WEIGHTS_NAMES
 from tracker.config import MODEL_CONFIGS, MODEL_NAMES, TrackerConfig
 from tracker.network import ARCHITECTURES, Architecture, DMBNet
-from tracker.weights import WEIGHTS_NAMES
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES.values(), Architecture((1, 2, 3), 40, 24)])

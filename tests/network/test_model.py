@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 
+from tracker.checkpoints.weights import RELEASE_PREFIXES, release_name
 from tracker.network import DMBNet, Window
 from tracker.network.backbone import Bottleneck
 from tracker.network.model import mask_logit
 from tracker.network.reader import read_memory, to_rows
-from tracker.weights import RELEASE_PREFIXES, release_name
 
 
 @pytest.fixture(scope="module")

@@ -175,9 +175,7 @@ def test_bottleneck(stride_on: StrideOn, inputs: int, width: int, stride: int) -
     assert (expected > 0.0).mean() > 0.3
     assert_close(block(batch(x))[0], expected)
     if stride == 2:
-        other = network.bottleneck(
-            x, parameters, "block", stride=2, stride_on={"3x3": "1x1", "1x1": "3x3"}[stride_on]
-        )
+        other = network.bottleneck(x, parameters, "block", stride=2, stride_on={"3x3": "1x1", "1x1": "3x3"}[stride_on])
         assert np.abs(other - expected).max() > 0.1
 
 

@@ -13,9 +13,9 @@ from tests.restatement import filter as restated
 from tests.restatement.comparison import assert_close
 from tests.restatement.filter import Array, Problem
 from tracker.config import FilterConfig
+from tracker.memory.least_squares import Vector
 from tracker.memory.samples import FilterProblem, Samples, activation, gaussian_labels
 from tracker.memory.spatial import SpatialMemory
-from tracker.optimization import Vector
 
 GRID, CHANNELS, PROJECTED = 4, 5, 3
 TARGET = (1.3, 2.1)

@@ -15,9 +15,9 @@ from torch import Tensor
 from tests.restatement import network, reader, release
 from tests.restatement.comparison import assert_close
 from tests.restatement.layers import Array
-from tracker.conversion import convert
+from tracker.checkpoints.conversion import convert
+from tracker.checkpoints.weights import load_weights
 from tracker.network import DMBNet, Window
-from tracker.weights import load_weights
 
 HEIGHT, WIDTH = 32, 48
 GRID = (HEIGHT // 16, WIDTH // 16)

@@ -9,7 +9,7 @@ import numpy as np
 import trax  # type: ignore[import-untyped]
 
 from tracker import Result
-from tracker.trax_io import Kind, confidence_text, read_region, write_region
+from tracker.trax.convert import Kind, confidence_text, read_region, write_region
 
 MOST_RUNS = 65_535  # of equal pixels in a mask, which the toolkit's result writer can count
 LONGEST_SENTENCE = 540  # characters

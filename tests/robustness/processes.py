@@ -15,7 +15,7 @@ import trax  # type: ignore[import-untyped]
 from trax.client import Client  # type: ignore[import-untyped]
 
 PATIENCE = 120.0  # seconds that an answer may take before it counts as a hang
-PRELOADED = ["tests.doubles", "tracker.trax_session", "tests.robustness.tiny_server"]
+PRELOADED = ["tests.doubles", "tracker.trax.session", "tests.robustness.tiny_server"]
 
 
 def _context() -> ForkServerContext:

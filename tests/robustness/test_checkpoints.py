@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tests.robustness.checks import assert_sentence
+from tracker.checkpoints.weights import WeightsError, checksum, load_weights, read_weights
 from tracker.cli.main import main
-from tracker.weights import WeightsError, checksum, load_weights, read_weights
 
 MARK = "code was run"
 

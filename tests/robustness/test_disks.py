@@ -19,19 +19,19 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.checkpoints.test_conversion import slim
 from tests.end_to_end.test_evaluation import Workspace, wait_until
 from tests.media.clips import StillTracker, write_clip
 from tests.robustness.checks import assert_sentence
 from tests.robustness.disks import Cramped, cramped, files_of_at_most, fill, mounted, sealed
-from tests.test_conversion import slim
 from tests.training.test_loop import trainer
 from tests.vot_workspace.mask_folders import label, write_video
 from tracker.benchmarks.record import record
+from tracker.checkpoints.weights import read_tensors, release_name, save_weights, write_tensors
 from tracker.cli import track
 from tracker.cli.main import main
 from tracker.network import DMBNet
 from tracker.training.report import Report
-from tracker.weights import read_tensors, release_name, save_weights, write_tensors
 from vot_workspace.trajectories import read_trajectories
 
 KINDS = ("a full disk", "a limit")

@@ -24,12 +24,13 @@ from tests.robustness.pictures import TARGET, frame
 from tests.robustness.processes import Server, states
 from tests.robustness.test_checkpoints import good
 from tests.robustness.tiny import CONFIG, tiny_engine
-from tracker import DMB, weights
+from tracker import DMB
+from tracker.checkpoints import weights
+from tracker.checkpoints.weights import WeightsError, load_weights, write_tensors
 from tracker.cli.main import main
-from tracker.engine import Engine
+from tracker.engine.engine import Engine
 from tracker.errors import DeviceFullError
 from tracker.trax_server import Log
-from tracker.weights import WeightsError, load_weights, write_tensors
 
 START = b'@@TRAX:initialize "40,30,30,24"\n'
 NUMBERS = {"x": torch.ones(3)}
@@ -122,7 +123,7 @@ class TestDisk:
     def test_a_conversion_that_cannot_be_written_says_so(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        from tracker import conversion
+        from tracker.checkpoints import conversion
 
         def fail(source: Path, target: Path) -> dict[str, str]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
@@ -315,7 +316,7 @@ from tests.robustness.pictures import SHAPE, TARGET, frame
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker import DMB
 from tracker.geometry.region import RegionError
-from tracker.trax_io import confidence_text, read_region, write_region
+from tracker.trax.convert import confidence_text, read_region, write_region
 result = DMB(tiny_engine(), CONFIG).initialize(frame(), TARGET)
 assert confidence_text(result) == "1.0000"
 with pytest.raises(RegionError, match="the box 40[.]5, 30, -1, 5 has no area"):

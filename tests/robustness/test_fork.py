@@ -48,7 +48,7 @@ def test_a_forked_child_tracks(tmp_path: object) -> None:
 POOL = """
 import os, signal
 import cv2, numpy as np
-import tracker.engine
+import tracker.engine.engine
 
 cv2.setNumThreads(2)
 image = np.zeros((2000, 2000, 3), np.uint8)

@@ -25,7 +25,7 @@ from tracker.geometry.region import (
     polygon_to_mask,
 )
 from tracker.geometry.rotated_box import fit_rotated_box
-from tracker.shape import Shape, polygon_area
+from tracker.tracking.shape import Shape, polygon_area
 
 SHAPE = (40, 60)
 coordinates = st.floats(-200, 300)
@@ -161,9 +161,7 @@ def test_what_is_parsed_covers_pixels_inside_its_bounds(polygon: NDArray[np.floa
 
 @given(masks, st.none() | st.floats(-180, 180))
 @settings(max_examples=60)
-def test_a_fitted_box_is_a_rectangle_with_an_area_near_the_mask(
-    mask: NDArray[np.bool_], angle: float | None
-) -> None:
+def test_a_fitted_box_is_a_rectangle_with_an_area_near_the_mask(mask: NDArray[np.bool_], angle: float | None) -> None:
     polygon = fit_rotated_box(mask, BoxFitConfig(), angle)
     _, _, width, height = box_from_mask(mask)
     assert (polygon is None) == (min(width, height) < 2)

@@ -23,7 +23,7 @@ from tests.robustness.pictures import HEIGHT, SHAPE, TARGET, WIDTH, frame, targe
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker import DMB
 from tracker.data.images import ImageError, Levels
-from tracker.trax_io import FrameError, image_source, read_image
+from tracker.trax.convert import FrameError, image_source, read_image
 
 pytestmark = pytest.mark.filterwarnings("ignore:the pictures are of type")
 ENGINE = tiny_engine()  # hypothesis takes no fixtures

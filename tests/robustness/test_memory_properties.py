@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from tracker.config import AppearanceConfig, FilterConfig, GateConfig
 from tracker.memory.appearance import AppearanceMemory
+from tracker.memory.least_squares import gauss_newton
 from tracker.memory.quality import QualityGate
 from tracker.memory.samples import FilterProblem, SampleMemory, gaussian_labels, score_cells
 from tracker.memory.spatial import SpatialMemory
-from tracker.optimization import gauss_newton
 
 KEYS, VALUES, CELLS = 3, 5, 4
 FILTER = FilterConfig(

@@ -18,7 +18,7 @@ from tests.robustness.checks import assert_sentence, assert_valid
 from tests.robustness.pictures import HEIGHT, SHAPE, TARGET, WIDTH, frame, target_mask
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker import DMB
-from tracker.engine import Engine
+from tracker.engine.engine import Engine
 from tracker.geometry.region import RegionError, parse_region
 
 NAN, INF = math.nan, math.inf
@@ -161,12 +161,16 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a photograph": (frame(), "not understood"),
     "a mask of probabilities": (target_mask() * 0.7 + 0.1, "between 0 and 1 .probabilities.*mask > 0.5"),
     "a mask of one probability": (target_mask() * 0.7, "between 0 and 1 .probabilities.*mask > 0.5"),
-    "a mask with soft borders": (target_mask() * np.uint8(127) + (np.arange(WIDTH) > 50) * np.uint8(128),
-                                 "between 0 and 255 .soft borders.*mask > 127"),
+    "a mask with soft borders": (
+        target_mask() * np.uint8(127) + (np.arange(WIDTH) > 50) * np.uint8(128),
+        "between 0 and 255 .soft borders.*mask > 127",
+    ),
     "a mask with soft borders as float": (target_mask() * 127.0 + (np.arange(WIDTH) > 50) * 128.0, "soft borders"),
     "a map of labels": (target_mask() * 1 + (np.arange(WIDTH) > 50) * 3, r"several values .1, 3, 4.*mask == 1"),
-    "a map of labels with void": (np.where(np.arange(WIDTH) > 90, 255, target_mask() + np.arange(WIDTH) // 60),
-                                  "several values"),
+    "a map of labels with void": (
+        np.where(np.arange(WIDTH) > 90, 255, target_mask() + np.arange(WIDTH) // 60),
+        "several values",
+    ),
     "a stack of masks": (np.ones((2, *SHAPE), np.bool_), "not understood"),
     "a mask with NaN": (np.where(target_mask(), NAN, 0.0), "mask holds NaN"),
     "a mask as text": (target_mask().astype(str), "not numeric"),

@@ -14,7 +14,7 @@ from tests.media.clips import StillTracker, write_clip
 from tests.robustness.disks import files_of_at_most
 from tests.robustness.test_images import encode
 from tracker.cli import track
-from tracker.trax_io import FrameError, read_image
+from tracker.trax.convert import FrameError, read_image
 
 SOURCES = sorted(
     path for folder in ("tracker", "vot_workspace", "examples") for path in (CHECKOUT / folder).rglob("*.py")
@@ -70,9 +70,7 @@ def test_it_would_be_noticed(code: str) -> None:
     assert len(list(offences(code))) == 1
 
 
-@pytest.mark.parametrize(
-    "code", ["model.eval()", "subprocess.run(words)", "yaml.safe_load(text)"]
-)
+@pytest.mark.parametrize("code", ["model.eval()", "subprocess.run(words)", "yaml.safe_load(text)"])
 def test_what_is_harmless_is_let_alone(code: str) -> None:
     assert not list(offences(code))
 

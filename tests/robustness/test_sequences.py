@@ -12,9 +12,9 @@ from tests.robustness.checks import KINDS, assert_toolkit_takes, assert_valid
 from tests.robustness.pictures import HEIGHT, SHAPE, TARGET, WIDTH, Image, background, frame, target_mask
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker import DMB
-from tracker.engine import Engine
-from tracker.tracker import StateError
-from tracker.trax_io import write_region
+from tracker.engine.engine import Engine
+from tracker.tracking.tracker import StateError
+from tracker.trax.convert import write_region
 
 LENGTH = 12
 

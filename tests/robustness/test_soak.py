@@ -19,7 +19,7 @@ from tests.robustness.soak import STATM, Curve, Sample, bars
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker import DMB, load_weights
 from tracker.config import ModelName, TrackerConfig
-from tracker.engine import Engine
+from tracker.engine.engine import Engine
 
 LARGE = (240, 320)  # height, width of the full network's frames
 

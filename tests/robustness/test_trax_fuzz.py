@@ -21,7 +21,7 @@ from tests.robustness.checks import assert_toolkit_takes
 from tests.robustness.pictures import SHAPE, TARGET, frame, target_mask
 from tests.robustness.processes import Server, rectangle, states
 from tests.robustness.test_regions import USABLE
-from tracker.trax_io import Kind
+from tracker.trax.convert import Kind
 
 START = f'@@TRAX:initialize "{",".join(f"{number:g}" for number in TARGET)}"\n'.encode()
 UNREADABLE = "the region is not a rectangle, polygon or mask with finite numbers"

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from tracker import DMB
 from tracker.config import AppearanceConfig, CropConfig, FilterConfig, TrackerConfig
-from tracker.engine import Engine
+from tracker.engine.engine import Engine
 from tracker.network import Architecture, DMBNet, QueryFeatures
 from tracker.network.model import IMAGE_MEAN, IMAGE_STD, STRIDE
 from tracker.network.reader import read_memory, to_rows

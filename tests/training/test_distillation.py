@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.training.test_loop import losses, trainer
+from tracker.checkpoints.weights import load_weights, read_weights, save_weights
 from tracker.network import ARCHITECTURES, Architecture, DMBNet
 from tracker.training.distillation import Teacher, distance
 from tracker.training.plan import PlanError
-from tracker.weights import load_weights, read_weights, save_weights
 
 PLAN = {"architecture": "compact", "teacher_weight": 1.0, "query_trained": ("res2", "res3", "res4"), "average": 0.5}
 

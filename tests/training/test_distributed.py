@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 
 from tests.conftest import clean_environment
 from tests.training.test_synthesis import frame
+from tracker.checkpoints.weights import save_weights
 from tracker.network import DMBNet
 from tracker.training.distributed import World, join
-from tracker.weights import save_weights
 
 PLAN = """
 rate = 1e-3

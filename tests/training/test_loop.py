@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.training.test_synthesis import frame
+from tracker.checkpoints.weights import load_weights, save_weights
 from tracker.cli.train import main
 from tracker.network import DMBNet
 from tracker.training import run as command
@@ -21,7 +22,6 @@ from tracker.training.loop import Trainer
 from tracker.training.plan import PlanError, Stage, TrainingConfig
 from tracker.training.report import Report
 from tracker.training.sources import Files
-from tracker.weights import load_weights, save_weights
 
 
 def trainer(
@@ -303,9 +303,7 @@ def test_a_full_memory_is_one_sentence(
     monkeypatch.setattr(command, "Trainer", Crowded)
     monkeypatch.setattr(command, "read_files", lambda config, folders: Files([frame(0)], {}))
     assert main(["first", "--data", str(tmp_path), "--output", str(tmp_path / "o"), "--device", "cpu"]) == 1
-    assert capsys.readouterr().err == (
-        "dmb train: error: the memory of the device is full; raise --accumulate\n"
-    )
+    assert capsys.readouterr().err == ("dmb train: error: the memory of the device is full; raise --accumulate\n")
     monkeypatch.setattr(Crowded, "run", lambda self, **options: (_ for _ in ()).throw(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
         main(["first", "--data", str(tmp_path), "--output", str(tmp_path / "o"), "--device", "cpu"])

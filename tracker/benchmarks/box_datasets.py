@@ -62,9 +62,7 @@ class BoxSequence:
 
     def first(self, frames: int | None) -> BoxSequence:
         """The sequence up to some frame; all of it for None."""
-        return replace(
-            self, images=self.images[:frames], truth=self.truth[:frames], visible=self.visible[:frames]
-        )
+        return replace(self, images=self.images[:frames], truth=self.truth[:frames], visible=self.visible[:frames])
 
 
 @dataclass(frozen=True)

@@ -213,9 +213,7 @@ def _area(reached: NDArray[np.bool_]) -> float:
     return float((curve[:-1] + curve[1:]).mean() / 2)
 
 
-def _curve(
-    reached: Sequence[NDArray[np.bool_]], thresholds: NDArray[np.float64]
-) -> tuple[list[float], list[float]]:
+def _curve(reached: Sequence[NDArray[np.bool_]], thresholds: NDArray[np.float64]) -> tuple[list[float], list[float]]:
     """Thresholds T, and the shares of frames that reach them, N x T for each sequence, as a mean over the sequences."""
     shares = [one.mean(0) for one in reached if len(one)]
     return thresholds.tolist(), np.mean(shares, axis=0).tolist() if shares else []

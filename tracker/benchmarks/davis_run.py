@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.assembly import load_trackers
-from tracker.benchmarks.davis import DavisSequence, Source, open_davis
-from tracker.benchmarks.davis_masks import DavisError
+from tracker.api.loading import load_trackers
 from tracker.benchmarks.validation import write_document
+from tracker.data.davis import DavisSequence, Source, open_davis
+from tracker.data.davis_masks import DavisError
 from tracker.data.masks import write_ids
 from tracker.geometry.region import RegionError, box_from_mask
 from tracker.settings import Settings
@@ -47,7 +47,7 @@ class Segmented(Protocol):
 
 
 class MaskTracker(Protocol):
-    """What is asked of a tracker; `tracker.tracker.DMB` is one."""
+    """What is asked of a tracker; `tracker.tracking.tracker.DMB` is one."""
 
     def initialize(self, image: NDArray[np.uint8], region: object, *, masks: bool = True) -> Segmented: ...
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from tracker.benchmarks.davis import DavisSequence
-from tracker.benchmarks.davis_masks import DavisError, read_ids
 from tracker.benchmarks.record import TRACKER, record
-from tracker.benchmarks.similarity import boundary_similarity, overlap
 from tracker.benchmarks.validation import write_document
+from tracker.data.davis import DavisSequence
+from tracker.data.davis_masks import DavisError, read_ids
 from tracker.data.masks import VOID, Ids
 from tracker.files import replace_file
+from tracker.metrics.masks import boundary_similarity, overlap
 
 RECALL_ABOVE = 0.5
 BINS = 4  # of which the decay compares the first with the last

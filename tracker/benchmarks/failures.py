@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.benchmarks.masks import draw
-from tracker.benchmarks.sequences import MaskSequence, SequenceError
-from tracker.benchmarks.similarity import overlap
 from tracker.data.images import decode
+from tracker.data.sequences import MaskSequence, SequenceError
 from tracker.geometry.region import box_from_mask
+from tracker.metrics.masks import overlap
 
 if TYPE_CHECKING:
-    from tracker.tracker import DMB, Result
+    from tracker.tracking.tracker import DMB, Result
 
 TRUTH = (0, 255, 255)  # color of the label's outline, RGB
 WIDTH = 400  # of one picture, pixels
@@ -156,13 +156,15 @@ def table(found: Sequence[Stretch], picture_of: Callable[[Stretch], str]) -> str
     header = ("sequence", "frames", "mean IoU", "1/peak at its start", "afterwards", "picture")
     rows = [header, ("---",) * len(header)]
     for stretch in found:
-        rows.append((
-            stretch.name,
-            f"{stretch.first}-{stretch.last} of {len(stretch.frames) - 1}",
-            f"{stretch.mean:.2f}",
-            f"{stretch.frames[stretch.first].uncertainty:.1f}",
-            "good again" if stretch.recovers else "low to the end",
-            f"[{picture_of(stretch)}]({picture_of(stretch)})",
-        ))
+        rows.append(
+            (
+                stretch.name,
+                f"{stretch.first}-{stretch.last} of {len(stretch.frames) - 1}",
+                f"{stretch.mean:.2f}",
+                f"{stretch.frames[stretch.first].uncertainty:.1f}",
+                "good again" if stretch.recovers else "low to the end",
+                f"[{picture_of(stretch)}]({picture_of(stretch)})",
+            )
+        )
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines) + "\n"

@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.benchmarks.sequences import MaskSequence, SequenceError
-from tracker.benchmarks.similarity import boundary_similarity, overlap
+from tracker.data.sequences import MaskSequence, SequenceError
 from tracker.geometry.region import box_from_mask, box_to_mask
+from tracker.metrics.masks import boundary_similarity, overlap
 
 if TYPE_CHECKING:
-    from tracker.tracker import DMB
+    from tracker.tracking.tracker import DMB
 
 COLOUR = (255, 64, 32)  # of the drawn mask, RGB
 

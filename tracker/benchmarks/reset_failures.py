@@ -17,7 +17,7 @@ from tracker.benchmarks.tracking import TrackingSequence, evaluate
 from tracker.geometry.region import polygon_from_box
 
 if TYPE_CHECKING:
-    from tracker.tracker import DMB, Result
+    from tracker.tracking.tracker import DMB, Result
 
 # the classes, in the order in which they are tried
 LEFT, FAST, HIDDEN, PEAK, SIZE, STALE, MASK = (

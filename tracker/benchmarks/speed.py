@@ -25,16 +25,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import tracker.network.model
-import tracker.tracker
+import tracker.tracking.tracker
 from tracker.config import TrackerConfig
 from tracker.data.images import decode
-from tracker.engine import Engine
+from tracker.engine.engine import Engine
 from tracker.geometry.crop import Crop
 from tracker.network import DMBNet, QueryFeatures
-from tracker.tracker import DMB
+from tracker.tracking.tracker import DMB
 
 if TYPE_CHECKING:
-    from tracker.benchmarks.sequences import LabelledFrame
+    from tracker.data.sequences import LabelledFrame
     from vot_workspace.writer import Annotated
 
 STAGES = (
@@ -168,7 +168,7 @@ def staged(dmb: DMB, watch: Stopwatch) -> Iterator[None]:
         (dmb.engine, "_read", "memory read"),  # with graphs
         (dmb.engine, "segment", "decoder"),
         (dmb.engine, "encode_memory", "memory write"),
-        (tracker.tracker, "fit_rotated_box", "box fit"),
+        (tracker.tracking.tracker, "fit_rotated_box", "box fit"),
     )
     with ExitStack() as stack:
         for owner, name, stage in places:

@@ -180,9 +180,7 @@ def center_error(region: NDArray[np.float64], truth: NDArray[np.float64]) -> flo
     return float(np.linalg.norm((low + high - true_low - true_high) / 2.0)) / size
 
 
-def tasks(
-    sequences: Sequence[TrackingSequence], strides: Sequence[int], starts: int
-) -> Iterator[tuple[str, int, int]]:
+def tasks(sequences: Sequence[TrackingSequence], strides: Sequence[int], starts: int) -> Iterator[tuple[str, int, int]]:
     """Name, stride and first frame of all runs; start j of K lies j/(2K) into the sequence, half of which is left."""
     for sequence in sequences:
         for stride in strides:

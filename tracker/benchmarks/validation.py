@@ -18,12 +18,12 @@ import numpy as np
 from tracker import __version__
 from tracker.benchmarks.masks import Score, run
 from tracker.benchmarks.record import record
-from tracker.benchmarks.sequences import MaskSequence
+from tracker.data.sequences import MaskSequence
 from tracker.files import replace_file
 from tracker.settings import Settings
 
 if TYPE_CHECKING:
-    from tracker.tracker import DMB
+    from tracker.tracking.tracker import DMB
 
 INITS = ("mask", "box")
 PATHS = ("weights", "log")  # settings that are named elsewhere, or concern one machine only
@@ -170,7 +170,7 @@ def conditions(settings: Settings, weights: Path, checksum: str) -> dict[str, An
     """
     import torch
 
-    from tracker.engine import resolve_device, resolve_precision
+    from tracker.engine.engine import resolve_device, resolve_precision
 
     device = resolve_device(settings.device)
     default = Settings()

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.assembly import load_tracker
+from tracker.api.loading import load_tracker
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, chosen_environment
 from tracker.cli.parsing import Parser
@@ -21,7 +21,7 @@ from tracker.cli.validate import copied, say, tracker_settings
 if TYPE_CHECKING:
     from tracker.benchmarks.ablation import Row
     from tracker.settings import Settings
-    from tracker.tracker import DMB
+    from tracker.tracking.tracker import DMB
 
 PROG = "dmb ablate"
 CALLED = {"settings": "set of settings", "sequences": "set of sequences", "weights": "weights file"}  # in a sentence
@@ -42,12 +42,21 @@ Other settings come from the environment variables DMB_..., see `python -m track
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog=PROG, description=DESCRIPTION)
     data = parser.add_argument_group("measured on")
-    data.add_argument("--vot", type=Path, required=True, metavar="DIR",
-                        help="workspace, folder or tar file of sequences in the VOT format")
+    data.add_argument(
+        "--vot",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="workspace, folder or tar file of sequences in the VOT format",
+    )
     data.add_argument("--vot-sequences", nargs="+", metavar="NAME", help="which of them to use (default: all)")
-    data.add_argument("--stack", choices=STACKS, default=STACKS[0],
-                      help=f"bounds of the EAO: {STACKS[0]} has 50-250 frames; {STACKS[1]} 15-40, for the demo's short "
-                      f"sequences (default: {STACKS[0]})")
+    data.add_argument(
+        "--stack",
+        choices=STACKS,
+        default=STACKS[0],
+        help=f"bounds of the EAO: {STACKS[0]} has 50-250 frames; {STACKS[1]} 15-40, for the demo's short "
+        f"sequences (default: {STACKS[0]})",
+    )
     data.add_argument("--masks", type=Path, metavar="SOURCE", help="folder or tar file of sequences with masks")
     data.add_argument("--sequences", nargs="+", metavar="NAME", help="which of them to track (default: all)")
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows (default: all; --list shows them)")
@@ -57,8 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--concat-weights", metavar="FILE", help='weights trained with position = "concat"')
     own.add_argument("--response-weights", metavar="FILE", help='weights trained with spatial_map = "response"')
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="evaluate in N processes (default: 1)")
-    parser.add_argument("--output", type=Path, default=Path("ablation"), metavar="DIR",
-                        help="folder of the results (default: ablation)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("ablation"), metavar="DIR", help="folder of the results (default: ablation)"
+    )
     return parser  # fmt: skip
 
 
@@ -83,10 +93,10 @@ class Study:
         weights: Mapping[str | None, Path],
     ) -> None:
         from tracker.benchmarks.ablation import choose_rows
-        from tracker.benchmarks.sequences import choose, open_sequences
         from tracker.benchmarks.validation import conditions
+        from tracker.checkpoints.weights import read_weights
+        from tracker.data.sequences import choose, open_sequences
         from tracker.settings import from_environment
-        from tracker.weights import read_weights
         from vot_workspace.dataset import choose as choose_vot
 
         self.options, self.environ, self.load, self.weights = options, environ, load, weights
@@ -199,15 +209,13 @@ class Study:
         keep = self.options.output / "workspaces" / f"{row.name}-{digest}"
         stack = f"{self.options.stack}.yaml"
         job = Job(self.options.vot, self.names, settings, weights, f"weights {identity['weights']}", stack)
-        found = evaluate_sequences(
-            job, workers=self.options.workers, keep=keep, environ=self.environ, say=say
-        )
+        found = evaluate_sequences(job, workers=self.options.workers, keep=keep, environ=self.environ, say=say)
         frames = sum(found.lengths.values())
         return {**found.scores, ROBUSTNESS: 100.0 * sum(found.failures.values()) / frames}
 
     def _masks(self, row: Row, settings: Mapping[str, str], weights: Path) -> dict[str, float]:
-        from tracker.benchmarks.sequences import choose, open_sequences
         from tracker.benchmarks.validation import Means, validate_masks
+        from tracker.data.sequences import choose, open_sequences
         from tracker.settings import from_environment
 
         tracker = self.load(from_environment(settings, {"weights": str(weights)}))
@@ -264,7 +272,7 @@ def _find(options: argparse.Namespace, environ: Mapping[str, str], copies: ExitS
     Raises:
         WeightsError: a file is missing or damaged, or not of the kind that it is named for.
     """
-    from tracker.weights import WeightsError, find_weights, read_weights
+    from tracker.checkpoints.weights import WeightsError, find_weights, read_weights
 
     found: dict[str | None, Path] = {}
     given: dict[str | None, str | None] = {None: options.weights}

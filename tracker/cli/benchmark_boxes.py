@@ -167,9 +167,7 @@ def _write_results(benchmark: Benchmark, tracked: Sequence[TrackedBoxes], output
     return files
 
 
-def _write_scores(
-    benchmark: Benchmark, tracked: Sequence[TrackedBoxes], output: Path, document: dict[str, Any]
-) -> str:
+def _write_scores(benchmark: Benchmark, tracked: Sequence[TrackedBoxes], output: Path, document: dict[str, Any]) -> str:
     """Score, and write CSV and JSON; returns the line to print."""
     from tracker.benchmarks import boxes
     from tracker.benchmarks.record import record
@@ -203,7 +201,7 @@ def _benchmark(benchmark: Benchmark, options: argparse.Namespace, environ: Mappi
 
     from tracker.benchmarks.box_run import run
     from tracker.benchmarks.validation import conditions
-    from tracker.weights import find_weights, read_weights
+    from tracker.checkpoints.weights import find_weights, read_weights
 
     weights = find_weights(settings.weights, model=settings.model)
     read_weights(weights)  # here, so that a complaint names this file and not the copy

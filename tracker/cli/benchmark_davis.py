@@ -11,16 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.assembly import load_trackers
+from tracker.api.loading import load_trackers
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, model_of
 from tracker.cli.parsing import Parser
 from tracker.cli.validate import copied, say
 
 if TYPE_CHECKING:
-    from tracker.benchmarks.davis import DavisSequence, Source
     from tracker.benchmarks.davis_run import Load, Run
     from tracker.benchmarks.davis_scores import Scores
+    from tracker.data.davis import DavisSequence, Source
     from tracker.settings import Settings
 
 PROG = "dmb benchmark davis"
@@ -41,14 +41,22 @@ NOT_COMPARED = ("threads",)  # settings that do not change masks but for roundin
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add the options that name sequences of DAVIS."""
     data = parser.add_argument_group("sequences")
-    data.add_argument("--root", type=Path, required=True, metavar="DAVIS",
-                      help="folder of the official layout (JPEGImages, Annotations, ImageSets), or a folder or tar "
-                           "file with SEQUENCE/00000.jpg and SEQUENCE/00000.png")
+    data.add_argument(
+        "--root",
+        type=Path,
+        required=True,
+        metavar="DAVIS",
+        help="folder of the official layout (JPEGImages, Annotations, ImageSets), or a folder or tar "
+        "file with SEQUENCE/00000.jpg and SEQUENCE/00000.png",
+    )
     data.add_argument("--year", type=int, choices=(2016, 2017), required=True, help="2016: all objects are one")
     chosen = data.add_mutually_exclusive_group()
-    chosen.add_argument("--split", metavar="NAME|FILE",
-                        help="list in ImageSets (val, train, ...) or text file of names (default: val; without "
-                             "ImageSets all sequences)")
+    chosen.add_argument(
+        "--split",
+        metavar="NAME|FILE",
+        help="list in ImageSets (val, train, ...) or text file of names (default: val; without "
+        "ImageSets all sequences)",
+    )
     chosen.add_argument("--sequences", nargs="+", metavar="NAME", help="these sequences instead of a split")
     data.add_argument("--frames", type=int, metavar="N",
                       help="only the first N frames of each, for a quick look: no score of DAVIS")  # fmt: skip
@@ -56,7 +64,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 
 def source_of(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Source:
     """What the options of `add_source` name; ends the process with code 2 where they have no sense."""
-    from tracker.benchmarks.davis import MIN_FRAMES, Source
+    from tracker.data.davis import MIN_FRAMES, Source
 
     if options.frames is not None and options.frames < MIN_FRAMES:
         parser.error(f"--frames is {options.frames}; it must be at least {MIN_FRAMES}, since neither end is scored")
@@ -77,14 +85,26 @@ def score_all(sequences: Sequence[DavisSequence], folder: Path) -> Scores:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog=PROG, description=DESCRIPTION)
     add_source(parser)
-    parser.add_argument("--init", choices=("mask", "box"), default="mask",
-                        help="what the trackers start from (default: mask, as DAVIS has it)")
+    parser.add_argument(
+        "--init",
+        choices=("mask", "box"),
+        default="mask",
+        help="what the trackers start from (default: mask, as DAVIS has it)",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for masks and scores")
     add_model(parser)
-    parser.add_argument("--workers", type=int, default=1, metavar="N",
-                        help="track in N processes, which share the cores unless DMB_THREADS is set (default: 1)")
-    parser.add_argument("--no-score", action="store_true",
-                        help="write masks only: for test sets, of which only the first labels are public")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="track in N processes, which share the cores unless DMB_THREADS is set (default: 1)",
+    )
+    parser.add_argument(
+        "--no-score",
+        action="store_true",
+        help="write masks only: for test sets, of which only the first labels are public",
+    )
     return parser  # fmt: skip
 
 
@@ -135,11 +155,11 @@ def _track(run: Run, sequences: Sequence[DavisSequence], workers: int) -> None:
 
 def _benchmark(options: argparse.Namespace, source: Source, load: Load | None, environ: Mapping[str, str]) -> None:
     """Check everything that can be checked at once, then track, then score."""
-    from tracker.benchmarks.davis import open_davis
     from tracker.benchmarks.davis_run import Run, check_folder
     from tracker.benchmarks.validation import conditions
+    from tracker.checkpoints.weights import find_weights, read_weights
+    from tracker.data.davis import open_davis
     from tracker.settings import from_environment
-    from tracker.weights import find_weights, read_weights
 
     settings = from_environment(environ, model_of(options))
     warn_of_settings(PROG, environ)
@@ -167,14 +187,12 @@ def _benchmark(options: argparse.Namespace, source: Source, load: Load | None, e
 
 def _check(sequence: DavisSequence, *, scored: bool) -> None:
     """Find missing files before hours are spent; raises DavisError."""
-    from tracker.benchmarks.davis_masks import DavisError
+    from tracker.data.davis_masks import DavisError
 
     assert sequence.objects
     missing = [frame for frame in sequence.frames[1:-1] if f"{frame}.png" not in sequence.labels.files]
     if scored and missing:
-        raise DavisError(
-            f"label '{sequence.labels.where}/{missing[0]}.png' is missing; restore it, or use --no-score"
-        )
+        raise DavisError(f"label '{sequence.labels.where}/{missing[0]}.png' is missing; restore it, or use --no-score")
 
 
 @command(PROG, interrupted="interrupted; the same command continues")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.assembly import load_tracker
+from tracker.api.loading import load_tracker
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, model_of
 from tracker.cli.parsing import Parser
@@ -18,7 +18,7 @@ from tracker.cli.validate import say
 if TYPE_CHECKING:
     from tracker.benchmarks.failures import Stretch
     from tracker.settings import Settings
-    from tracker.tracker import DMB
+    from tracker.tracking.tracker import DMB
 
 PROG = "dmb benchmark failures"
 DESCRIPTION = """\
@@ -47,8 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
     data.add_argument("--strides", type=int, nargs="+", metavar="N", help="--tracking: every N-th frame (default: 1)")
     bad = parser.add_argument_group("with --masks: what counts as a failure")
-    bad.add_argument("--below", type=float, default=0.5, metavar="IOU",
-                     help="a bad frame's overlap is below this, at most 1 (default: 0.5)")
+    bad.add_argument(
+        "--below",
+        type=float,
+        default=0.5,
+        metavar="IOU",
+        help="a bad frame's overlap is below this, at most 1 (default: 0.5)",
+    )
     bad.add_argument("--least", type=int, default=3, metavar="N", help="bad frames in a row (default: 3)")
     add_model(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for pictures and table")
@@ -65,7 +70,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
     from tqdm import tqdm
 
     from tracker.benchmarks.failures import stretches, strip, table, watch
-    from tracker.benchmarks.sequences import choose, open_sequences
+    from tracker.data.sequences import choose, open_sequences
     from tracker.files import replace_file
     from tracker.settings import from_environment
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.assembly import load_tracker
+from tracker.api.loading import load_tracker
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, model_of
 from tracker.cli.parsing import Parser
@@ -18,7 +18,7 @@ from tracker.cli.validate import say
 if TYPE_CHECKING:
     from tracker.benchmarks.speed import Clip, Stages, Times
     from tracker.settings import Settings
-    from tracker.tracker import DMB
+    from tracker.tracking.tracker import DMB
 
 PROG = "dmb benchmark speed"
 DESCRIPTION = """\
@@ -44,14 +44,28 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog=PROG, description=DESCRIPTION)
     parser.add_argument("--baseline", action="store_true", help="also time the plain variant")
     clip = parser.add_argument_group("the clip")
-    clip.add_argument("--frames", type=int, default=100, metavar="N",
-                      help="length of the clip, of a real video at most (default: 100)")
+    clip.add_argument(
+        "--frames",
+        type=int,
+        default=100,
+        metavar="N",
+        help="length of the clip, of a real video at most (default: 100)",
+    )
     clip.add_argument("--first", type=int, default=10, metavar="N", help="first frame that counts (default: 10)")
-    clip.add_argument("--size", type=int, nargs=2, metavar=("W", "H"),
-                      help="of the drawn frames in pixels, 32 32 to 640 480 (default: 640 480)")
-    clip.add_argument("--masks", type=Path, metavar="SOURCE",
-                      help="a real video instead: a folder or tar file of sequences that have a mask for every frame, "
-                      "SEQUENCE/00000.jpg or .webp with SEQUENCE/00000.png")
+    clip.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("W", "H"),
+        help="of the drawn frames in pixels, 32 32 to 640 480 (default: 640 480)",
+    )
+    clip.add_argument(
+        "--masks",
+        type=Path,
+        metavar="SOURCE",
+        help="a real video instead: a folder or tar file of sequences that have a mask for every frame, "
+        "SEQUENCE/00000.jpg or .webp with SEQUENCE/00000.png",
+    )
     clip.add_argument("--sequence", metavar="NAME", help="which of them to track (default: the first)")
     clip.add_argument("--init", choices=("mask", "box"), default="mask", help="what to start from (default: mask)")
     add_model(parser)
@@ -61,8 +75,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _clip(options: argparse.Namespace) -> Clip:
     """What is tracked: a sequence with masks, or the drawn one."""
-    from tracker.benchmarks.sequences import SequenceError, choose, open_sequences
     from tracker.benchmarks.speed import Clip
+    from tracker.data.sequences import SequenceError, choose, open_sequences
     from vot_workspace.demo import SCRIPTS, render
 
     if options.masks is None:
@@ -92,10 +106,10 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
         plain_config,
     )
     from tracker.benchmarks.validation import conditions
+    from tracker.checkpoints.weights import find_weights, read_weights
     from tracker.files import replace_file
     from tracker.settings import from_environment
-    from tracker.tracker import DMB
-    from tracker.weights import find_weights, read_weights
+    from tracker.tracking.tracker import DMB
 
     settings = from_environment(environ, model_of(options))
     warn_of_settings(PROG, environ)

@@ -30,8 +30,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("format", choices=("onnx",), help="what to write")
     parser.add_argument("--output", type=Path, default=Path("onnx"), metavar="DIR", help="folder (default: onnx)")
     usual = default_of("crop.segment_size")
-    parser.add_argument("--size", type=int, metavar="S",
-                        help=f"side of the crop in pixels, a multiple of 16, fixed in the files (default: {usual})")
+    parser.add_argument(
+        "--size",
+        type=int,
+        metavar="S",
+        help=f"side of the crop in pixels, a multiple of 16, fixed in the files (default: {usual})",
+    )
     add_model(parser)
     parser.add_argument("--no-verify", action="store_true", help="do not compare with PyTorch")
     return parser  # fmt: skip
@@ -45,9 +49,9 @@ def main(arguments: Sequence[str]) -> None:
     if options.size is not None and (options.size < 4 * STEP or options.size % STEP):
         parser.error(f"--size is {options.size}; give a multiple of {STEP} from {4 * STEP}")
 
+    from tracker.checkpoints.onnx_export import export
+    from tracker.checkpoints.weights import find_weights, load_weights, read_weights
     from tracker.config import TrackerConfig
-    from tracker.onnx_export import export
-    from tracker.weights import find_weights, load_weights, read_weights
 
     weights = find_weights(options.weights, model=options.model)
     model = load_weights(weights)

@@ -42,8 +42,8 @@ def main(arguments: Sequence[str]) -> None:
     parser, davis = _parser()
     options = parser.parse_args(arguments)
     source = source_of(davis, options)
-    from tracker.benchmarks.davis import open_davis
-    from tracker.benchmarks.davis_masks import DavisError
+    from tracker.data.davis import open_davis
+    from tracker.data.davis_masks import DavisError
 
     if not options.masks.is_dir():
         raise DavisError(f"'{options.masks}' is not a folder; name one that holds SEQUENCE/00000.png")

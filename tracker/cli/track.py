@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tracker.assembly import load_trackers
+from tracker.api.loading import load_trackers
 from tracker.cli.ending import FAILURE, command, complain, explained
 from tracker.cli.parsing import Parser
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tracker.media.truth import Truth
     from tracker.settings import Settings
     from tracker.signals import Interruption
-    from tracker.tracker import DMB, Result
+    from tracker.tracking.tracker import DMB, Result
 
     Load = Callable[[Settings], Callable[[], DMB]]
 
@@ -112,24 +112,36 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument("--output", type=Path, metavar="DIR", help="folder (default: named after the source)")
     output.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in it")
     output.add_argument("--video", action="store_true", help="overlay.webm: the video with masks and boxes drawn (VP9)")
-    output.add_argument("--masks", action="store_true",
-                        help="masks/00000.png, ...: indexed as in DAVIS; where objects overlap, the surer one is seen")
-    output.add_argument("--boxes", action="store_true",
-                        help="boxes.csv, result.jsonl and polygons_1.txt, ... (one line per frame, as in VOT); alone, "
-                        "the tracker works for boxes, which drift less then")
-    output.add_argument("--page", action="store_true",
-                        help="page.html: all about the run in one file; alone, beside the default ones")
-    output.add_argument("--truth", type=Path, metavar="DIR",
-                        help="with --page: folder of ground-truth masks, PNG files named by the frame's number from 0 "
-                        "(00000.png or 0.png, ...), for the IoU of every frame that has one. An object's id is its "
-                        "number in the results; one object alone is all that is not 0, unless the masks hold several "
-                        "ids. Beside other ids, 255 is void and counts neither way")
+    output.add_argument(
+        "--masks",
+        action="store_true",
+        help="masks/00000.png, ...: indexed as in DAVIS; where objects overlap, the surer one is seen",
+    )
+    output.add_argument(
+        "--boxes",
+        action="store_true",
+        help="boxes.csv, result.jsonl and polygons_1.txt, ... (one line per frame, as in VOT); alone, "
+        "the tracker works for boxes, which drift less then",
+    )
+    output.add_argument(
+        "--page", action="store_true", help="page.html: all about the run in one file; alone, beside the default ones"
+    )
+    output.add_argument(
+        "--truth",
+        type=Path,
+        metavar="DIR",
+        help="with --page: folder of ground-truth masks, PNG files named by the frame's number from 0 "
+        "(00000.png or 0.png, ...), for the IoU of every frame that has one. An object's id is its "
+        "number in the results; one object alone is all that is not 0, unless the masks hold several "
+        "ids. Beside other ids, 255 is void and counts neither way",
+    )
     frames = parser.add_argument_group("which frames")
     frames.add_argument("--start", type=_whole(0), default=0, metavar="N", help="begin with frame N (default: 0)")
     frames.add_argument("--stop", type=_whole(1), metavar="N", help="end before frame N (default: the source's end)")
     frames.add_argument("--step", type=_whole(1), default=1, metavar="N", help="every N-th frame (default: 1)")
-    frames.add_argument("--fps", type=_rate, metavar="RATE",
-                        help="frames per second of images, 0.01 to 1000 (default: 25)")
+    frames.add_argument(
+        "--fps", type=_rate, metavar="RATE", help="frames per second of images, 0.01 to 1000 (default: 25)"
+    )
     settings = parser.add_argument_group("settings of the tracker; their default is the variable in the environment")
     for option, text in _settings_help().items():
         settings.add_argument(option, metavar="VALUE", help=text)
@@ -224,7 +236,10 @@ class Run:
             with self._waiting():
                 source = opened.enter_context(
                     open_source(
-                        options.source, rate=options.fps, warn=self.progress.warn, note=self.progress.note,
+                        options.source,
+                        rate=options.fps,
+                        warn=self.progress.warn,
+                        note=self.progress.note,
                         value_range=self.settings.range,
                     )
                 )
@@ -325,9 +340,7 @@ def _attempt(run: Run) -> int:
 
 
 @command(PROG)
-def main(
-    arguments: Sequence[str], *, load: Load = load_trackers, environ: Mapping[str, str] = os.environ
-) -> int:
+def main(arguments: Sequence[str], *, load: Load = load_trackers, environ: Mapping[str, str] = os.environ) -> int:
     """Track; `load` makes what makes trackers."""
     options, chosen = _options(arguments)
     from tracker.media.progress import Progress

@@ -17,14 +17,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.assembly import load_tracker
+from tracker.api.loading import load_tracker
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, model_of
 from tracker.cli.parsing import Parser
 
 if TYPE_CHECKING:
     from tracker.settings import Settings
-    from tracker.tracker import DMB
+    from tracker.tracking.tracker import DMB
     from vot_workspace.evaluation import Job
 
 PROG = "dmb validate"
@@ -128,12 +128,10 @@ def copied(weights: Path) -> Iterator[Path]:
         yield Path(shutil.copyfile(weights, Path(folder, weights.name)))
 
 
-def _masks(
-    options: argparse.Namespace, settings: Settings, load: Callable[[Settings], DMB]
-) -> dict[str, Any]:
+def _masks(options: argparse.Namespace, settings: Settings, load: Callable[[Settings], DMB]) -> dict[str, Any]:
     """The part on sequences with masks; prints, and returns what goes into the JSON file."""
-    from tracker.benchmarks.sequences import choose, open_sequences
     from tracker.benchmarks.validation import INITS, validate_masks
+    from tracker.data.sequences import choose, open_sequences
 
     inits = (options.init,) if options.init in INITS else INITS
     with open_sequences(options.masks) as sequences:
@@ -204,15 +202,13 @@ def _tracking(
     }  # fmt: skip
 
 
-def _validate(
-    options: argparse.Namespace, load: Callable[[Settings], DMB], environ: Mapping[str, str]
-) -> None:
+def _validate(options: argparse.Namespace, load: Callable[[Settings], DMB], environ: Mapping[str, str]) -> None:
     """Check everything that can be checked at once, then measure."""
-    from tracker.benchmarks.sequences import choose, open_sequences
     from tracker.benchmarks.tracking import TrackingDataError
     from tracker.benchmarks.validation import conditions, records, write_document
+    from tracker.checkpoints.weights import find_weights, read_weights
+    from tracker.data.sequences import choose, open_sequences
     from tracker.settings import from_environment
-    from tracker.weights import find_weights, read_weights
     from vot_workspace.dataset import choose as choose_vot
     from vot_workspace.evaluation import MULTISTART, STACK, Job
 

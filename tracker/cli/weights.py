@@ -12,7 +12,7 @@ from tracker.cli.ending import FAILURE, command, complain
 from tracker.cli.parsing import Parser
 
 if TYPE_CHECKING:
-    from tracker.conversion import Description
+    from tracker.checkpoints.conversion import Description
 
 DESCRIPTION = """\
 Weights files.
@@ -74,7 +74,7 @@ def _check_target(sources: Sequence[Path], target: Path, force: bool) -> None:
 
 
 def _convert(source: Path, target: Path, force: bool) -> None:
-    from tracker.conversion import TRUNK_FORMAT, convert
+    from tracker.checkpoints.conversion import TRUNK_FORMAT, convert
 
     if source.exists():  # else the complaint is about the source
         _check_target([source], target, force)
@@ -85,7 +85,7 @@ def _convert(source: Path, target: Path, force: bool) -> None:
 
 
 def _average(sources: Sequence[Path], target: Path, force: bool) -> None:
-    from tracker.averaging import average_weights
+    from tracker.checkpoints.averaging import average_weights
 
     _check_target(sources, target, force)
     facts = average_weights(sources, target)
@@ -99,7 +99,7 @@ def _printable(text: str) -> str:
 
 def lines(path: Path, found: Description) -> list[str]:
     """What `dmb weights info` prints."""
-    from tracker.conversion import Kind
+    from tracker.checkpoints.conversion import Kind
     from tracker.network import Architecture
 
     rows = [("file", str(path)), ("holds", str(found.kind)), ("size", f"{found.size / 1e6:.1f} MB")]
@@ -119,7 +119,7 @@ def lines(path: Path, found: Description) -> list[str]:
 
 
 def _info(path: Path) -> int:
-    from tracker.conversion import describe
+    from tracker.checkpoints.conversion import describe
 
     found = describe(path)
     for line in lines(path, found):
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -
     options = parser.parse_args(arguments)
     if options.command == "average" and len(options.files) < 2:
         parser.error("the mean of one file is that file; name two weights files or more")
-    from tracker.weights import WeightsError, find_weights
+    from tracker.checkpoints.weights import WeightsError, find_weights
 
     try:
         if options.command == "info":

@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 def weights(surroundings: Surroundings) -> Iterator[Finding]:
     """Is the weights file there, and is it whole?"""
     try:
-        from tracker.weights import WeightsError, find_weights, read_weights
+        from tracker.checkpoints.weights import WeightsError, find_weights, read_weights
     except Exception as error:
         yield Finding("weights", "note", f"cannot be checked before torch can be imported ({told(error)})")
         return
@@ -29,7 +29,7 @@ def weights(surroundings: Surroundings) -> Iterator[Finding]:
 
 def restore(environ: Mapping[str, str]) -> str:
     """What brings usable weights back, of the model that is asked for; empty where nothing to type does."""
-    from tracker.weights import WEIGHTS_NAMES, asked_model
+    from tracker.checkpoints.weights import WEIGHTS_NAMES, asked_model
 
     if environ.get("DMB_WEIGHTS"):
         return "unset DMB_WEIGHTS"

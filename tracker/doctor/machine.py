@@ -60,7 +60,7 @@ def torch(surroundings: Surroundings) -> Iterator[Finding]:
 
 def _device(module: Any, chosen: Settings) -> Iterator[Finding]:
     """Is the device there, does it compute, and in which arithmetic?"""
-    from tracker.engine import cpu_has_bfloat16, resolve_device, resolve_precision
+    from tracker.engine.engine import cpu_has_bfloat16, resolve_device, resolve_precision
     from tracker.errors import DeviceError
 
     try:

@@ -115,7 +115,7 @@ def _weights(entry: Mapping[str, str], root: Path, environ: Mapping[str, str]) -
     if entry.get("command", "").strip() != SERVER or not (own.get("DMB_WEIGHTS") or _is_this_one(entry, root)):
         return None
     try:
-        from tracker.weights import WeightsError, find_weights, read_weights
+        from tracker.checkpoints.weights import WeightsError, find_weights, read_weights
     except Exception:  # torch, for instance, of which its own check tells
         return None
     try:

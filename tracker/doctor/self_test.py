@@ -12,7 +12,7 @@ from tracker.doctor.finding import Finding, Surroundings, pip, told
 from tracker.doctor.machine import settings_of
 
 if TYPE_CHECKING:
-    from tracker.tracker import DMB
+    from tracker.tracking.tracker import DMB
     from vot_workspace.writer import Annotated
 
 SEQUENCE, SIZE = "cat", (320, 240)  # of the demo; pixels
@@ -40,7 +40,7 @@ def measure(dmb: DMB, clip: Sequence[Annotated]) -> Measured:
     """Track a clip, at least two frames, from its first mask."""
     import numpy as np
 
-    from tracker.benchmarks.similarity import overlap
+    from tracker.metrics.masks import overlap
 
     dmb.initialize(clip[0].image, clip[0].mask)
     finite, overlaps, times = True, [], []
@@ -72,9 +72,9 @@ def judge(measured: Measured, how: str) -> Finding:
 def self_test(surroundings: Surroundings) -> Iterator[Finding]:
     """Track the clip, if the network can be loaded at all."""
     try:
-        from tracker.assembly import load_tracker
+        from tracker.api.loading import load_tracker
+        from tracker.checkpoints.weights import WeightsError
         from tracker.errors import DeviceError
-        from tracker.weights import WeightsError
         from vot_workspace.demo import SCRIPTS, render
     except Exception as error:
         yield Finding(NAME, "note", f"was not made, something above is missing ({told(error)})")

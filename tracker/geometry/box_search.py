@@ -190,9 +190,7 @@ def best_angle(
     return best
 
 
-def box_at(
-    mask: NDArray[np.bool_], angle: float, background_weight: float, min_coverage: float
-) -> NDArray[np.float64]:
+def box_at(mask: NDArray[np.bool_], angle: float, background_weight: float, min_coverage: float) -> NDArray[np.float64]:
     """The box of the best weighted overlap among those of one angle (degrees); arguments as `best_angle` has them.
 
     Returns:

@@ -17,7 +17,7 @@ from tracker.media.report import PAGE, TEMPORARY, PageRecording
 from tracker.media.tables import BOXES, RECORDS, Tables, polygons_name
 from tracker.media.truth import Truth
 from tracker.media.video import VideoWriter
-from tracker.tracker import Result
+from tracker.tracking.tracker import Result
 
 VIDEO, MASKS = "overlay.webm", "masks"
 OURS = re.compile("|".join((*map(re.escape, (VIDEO, BOXES, RECORDS, PAGE, TEMPORARY)), r"polygons_\d+\.txt")))

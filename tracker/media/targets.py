@@ -87,9 +87,7 @@ def doubts(parsed: ParsedRegion, shape: tuple[int, int]) -> str:
     return ""
 
 
-def make_targets(
-    given: Sequence[Given], shape: tuple[int, int], note: Warn = lambda sentence: None
-) -> list[Target]:
+def make_targets(given: Sequence[Given], shape: tuple[int, int], note: Warn = lambda sentence: None) -> list[Target]:
     """Check what was given against the first frame H x W, and number the objects.
 
     They count from 1 in the order of the options; those of one mask file alone keep their ids. `note` takes a sentence

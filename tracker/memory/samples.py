@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from tracker.config import FilterConfig
+from tracker.memory.least_squares import Linearisation, Vector
 from tracker.memory.snapshot import Snapshot
-from tracker.optimization import Linearisation, Vector
 
 Pair = tuple[float, float]
 

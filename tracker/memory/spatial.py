@@ -23,6 +23,7 @@ from torch import Tensor
 
 from tracker.config import FilterConfig
 from tracker.errors import UserError
+from tracker.memory.least_squares import gauss_newton
 from tracker.memory.samples import (
     FilterProblem,
     Pair,
@@ -33,7 +34,6 @@ from tracker.memory.samples import (
     score_offset,
 )
 from tracker.memory.snapshot import Snapshot
-from tracker.optimization import gauss_newton
 
 # Directions among which the first projection is sought. Against all 1024, on real sequences: the same peaks,
 # scores within 0.002, a quarter of the time.
@@ -118,9 +118,7 @@ class SpatialMemory:
             shapes = f"{tuple(features.shape)} and {tuple(centres.shape)}"
             raise ValueError(f"the filter needs samples S x C x g x g and centres S x 2, got {shapes}")
         if not 0 < count < config.sample_capacity or features.shape[1] < config.projection_channels:
-            limits = (
-                f"projection_channels={config.projection_channels}, sample_capacity={config.sample_capacity}"
-            )
+            limits = f"projection_channels={config.projection_channels}, sample_capacity={config.sample_capacity}"
             raise ValueError(f"{count} samples of {features.shape[1]} channels do not fit {limits}")
         features = _normalise(features)
         if not torch.isfinite(features).all():
@@ -185,9 +183,7 @@ class SpatialMemory:
         )
 
     @torch.inference_mode()
-    def remember(
-        self, features: Tensor, centre: Pair, target_size: Pair, hard_negative: bool = False
-    ) -> None:
+    def remember(self, features: Tensor, centre: Pair, target_size: Pair, hard_negative: bool = False) -> None:
         """Store a frame; the filter learns from it at the next update.
 
         Args:

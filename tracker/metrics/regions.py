@@ -32,9 +32,7 @@ def _fill(region: NDArray[np.int64], bounds: Bounds) -> NDArray[np.bool_]:
     columns, rows = np.arange(right - left + 1), np.arange(bottom - top + 1)[:, None]
     if region.ndim == 1:
         x0, y0, x1, y1 = _bounds(region)
-        return np.asarray(
-            (columns >= x0 - left) & (columns <= x1 - left) & (rows >= y0 - top) & (rows <= y1 - top)
-        )
+        return np.asarray((columns >= x0 - left) & (columns <= x1 - left) & (rows >= y0 - top) & (rows <= y1 - top))
     ends = region - (left, top)
     (x0, y0), (x1, y1) = ends.T, np.roll(ends, 1, axis=0).T
     crossed = (np.minimum(y0, y1) <= rows) & (rows <= np.maximum(y0, y1))  # rows x edges

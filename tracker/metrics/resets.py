@@ -224,6 +224,5 @@ class Table:
         values = scores()
         low, high = np.percentile(scores(self._draws()), [tail, 100.0 - tail], axis=0)
         return {
-            name: Interval(*map(float, numbers))
-            for name, *numbers in zip(self.NAMES, values, low, high, strict=True)
+            name: Interval(*map(float, numbers)) for name, *numbers in zip(self.NAMES, values, low, high, strict=True)
         }

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tracker.checkpoints.weights import load_weights, read_weights
 from tracker.network import DMBNet, QueryFeatures
-from tracker.weights import load_weights, read_weights
 
 # what the correlation filter, the attention and the decoder's skips see; values differ in size between architectures
 IMITATED = ("stride16", "query", "stride8", "stride4")

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tracker.checkpoints.trunk import load_trunk, trunk_stride
+from tracker.checkpoints.weights import WEIGHTS_NAMES, load_weights, save_weights
 from tracker.config import ModelName
-from tracker.engine import resolve_precision
+from tracker.engine.engine import resolve_precision
 from tracker.files import replacing
 from tracker.network import ARCHITECTURES, DMBNet
 from tracker.network.backbone import StrideOn
@@ -36,8 +38,6 @@ from tracker.training.plan import START_ONLY, PlanError, Stage, TrainingConfig, 
 from tracker.training.report import Facts, Report
 from tracker.training.step import StepConfig, TrainingStep
 from tracker.training.synthesis import Batch, SynthesisConfig, Synthesiser
-from tracker.trunk import load_trunk, trunk_stride
-from tracker.weights import WEIGHTS_NAMES, load_weights, save_weights
 
 log = logging.getLogger(__name__)
 

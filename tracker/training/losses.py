@@ -27,9 +27,7 @@ def hardest(cross_entropy: Tensor, valid: Tensor, share: float) -> Tensor:
     return (values * counted).sum(1) / counts.clamp(min=1.0)
 
 
-def segmentation_loss(
-    logit: Tensor, label: Tensor, *, iou_weight: float = 1.0, hardest_share: float = 1.0
-) -> Tensor:
+def segmentation_loss(logit: Tensor, label: Tensor, *, iou_weight: float = 1.0, hardest_share: float = 1.0) -> Tensor:
     """Cross-entropy plus soft IoU, averaged over the batch.
 
     Pixels are weighted so that target and background count alike in one half of the cross-entropy: in a search

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from tracker.engine import is_full, resolve_device
+from tracker.engine.engine import is_full, resolve_device
 from tracker.errors import UserError
 from tracker.training.data import DataError
 from tracker.training.distributed import World, join, leave

@@ -1,0 +1,492 @@
+"""The tracker on a generated video: it follows, it never answers nothing, it repeats exactly.
+
+The network's weights are random here, so the decoder is replaced by one that sees color; encoders, both memories,
+the gate and all geometry are the real ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tracker import DMB, Result
+from tracker.checkpoints.weights import WeightsError
+from tracker.config import AppearanceConfig, CropConfig, GateConfig, PositionConfig, TrackerConfig, TrustConfig
+from tracker.data.images import ImageError
+from tracker.engine.engine import Engine
+from tracker.geometry.region import RegionError
+from tracker.memory.quality import QualityGate
+from tracker.metrics.masks import overlap
+from tracker.network import DMBNet, QueryFeatures
+from tracker.tracking import localization
+from tracker.tracking.shape import Shape, polygon_area
+from tracker.tracking.tracker import FAILED_CONFIDENCE, StateError
+
+# the rule that remembers every frame here; "paper" leaves out about half of them and has its own test
+CONFIG = TrackerConfig(crop=CropConfig(size=128, segment_size=128, box_size=128), gate=GateConfig(rule="relative"))
+
+
+class ColourEngine(Engine):
+    """Segments by color: the target is red."""
+
+    sees = True
+
+    def encode_query(self, images: Tensor) -> QueryFeatures:
+        self.image = self.model.image_std * images + self.model.image_mean  # type: ignore[operator]
+        return super().encode_query(images)
+
+    def segment(self, features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: np.ndarray) -> np.ndarray:
+        assert keys.shape[1] == values.shape[1] and keys.shape[1] % spatial_map.size == 0
+        red = (self.image[0, 0] > 0.7) & (self.image[0, 1] < 0.35)
+        return (red & self.sees).float().numpy() * np.float32(0.9)
+
+
+@pytest.fixture(scope="module")
+def model() -> DMBNet:
+    torch.manual_seed(0)
+    return DMBNet().eval().requires_grad_(False)
+
+
+@pytest.fixture
+def engine(model: DMBNet) -> ColourEngine:
+    return ColourEngine(model, precision="float32")
+
+
+def scene(x: float, y: float, angle: float = 20.0, width: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """A red rotated rectangle with a dark stripe on a textured background, and its mask."""
+    small = np.random.default_rng(0).integers(40, 160, (12, 16, 3), dtype=np.uint8)
+    image = cv2.resize(small, (240, 180), interpolation=cv2.INTER_CUBIC)
+    corners = np.round(cv2.boxPoints(((x, y), (width, width * 0.6), angle))).astype(np.int32)
+    mask = np.zeros((180, 240), np.uint8)
+    cv2.fillPoly(mask, [corners], 1)
+    image[mask > 0] = (220, 20, 30)
+    return image, mask > 0
+
+
+PATH = [(80 + 5 * step, 70 + 3 * step, 20 + 2 * step) for step in range(8)]
+
+
+def follow(dmb: DMB, region: object = None, *, masks: bool = True) -> list[Result]:
+    first, mask = scene(*PATH[0])
+    results = [dmb.initialize(first, mask if region is None else region, masks=masks)]
+    return results + [dmb.track(scene(*place)[0]) for place in PATH[1:]]
+
+
+@pytest.mark.parametrize("kind", ["mask", "box", "polygon"])
+def test_follows_a_moving_target(engine: ColourEngine, kind: str) -> None:
+    region: object = None
+    if kind == "box":
+        region = (58.0, 50.0, 45.0, 40.0)
+    elif kind == "polygon":
+        region = POLYGON
+    results = follow(DMB(engine, CONFIG), region)
+    for place, result in zip(PATH[1:], results[1:], strict=True):
+        _, label = scene(*place)
+        assert result.segmented and overlap(result.mask, label) > 0.8
+        assert result.polygon.mean(0) == pytest.approx(place[:2], abs=3)
+        assert np.hypot(result.centre[0] - place[0], result.centre[1] - place[1]) < 12
+        assert 0.3 < result.confidence <= 1
+    assert [result.frame_index for result in results] == list(range(8))
+
+
+POLYGON = cv2.boxPoints(((80, 70), (40, 24), 20))
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_every_frame_is_segmented_and_eq_11_decides_only_what_is_remembered(engine: ColourEngine, masks: bool) -> None:
+    dmb = DMB(engine, replace(CONFIG, gate=GateConfig(rule="paper", lost_above=100.0)))
+    stored = []
+    image = scene(*PATH[0])[0]
+    dmb.initialize(image, POLYGON, masks=masks)
+    results = []
+    for place in PATH[1:]:
+        results.append(dmb.track(scene(*place)[0]))
+        stored.append(len(dmb.localiser.memory.samples.stored()[0]))
+    assert all(result.segmented for result in results)
+    decisions = [result.decision for result in results if result.decision is not None]
+    assert not all(decision.remember for decision in decisions) and all(decision.found for decision in decisions)
+    for result, decision in zip(results, decisions, strict=True):
+        assert result.remembered == decision.remember
+    assert np.array_equal(np.diff(stored), np.ones(len(stored) - 1)), "the filter learns from every one of them"
+
+
+def test_a_lost_frame_moves_the_target_and_nothing_is_learned_from_it(
+    engine: ColourEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uncertainties = iter([1.0, 6.0, 0.9, 0.9])  # found, lost, found
+    judge = QualityGate.judge
+    monkeypatch.setattr(QualityGate, "judge", lambda gate, peak: judge(gate, 1.0 / next(uncertainties)))
+    dmb = DMB(engine, replace(CONFIG, gate=GateConfig(rule="paper")))
+    image = scene(*PATH[0])[0]
+    dmb.initialize(image, POLYGON, masks=False)
+    dmb.track(image)
+
+    def known() -> tuple[object, ...]:
+        return dmb.size, dmb.angle, dmb.appearance.frames, len(dmb.localiser.memory.samples.stored()[0])
+
+    before, trusted = known(), dmb.trusted_shape
+    lost = dmb.track(scene(PATH[0][0] + 6, *PATH[0][1:])[0])
+    assert lost.segmented and lost.confidence < 0.25 and lost.decision is not None and not lost.decision.found
+    assert known() == before and dmb.trusted_shape is trusted
+    assert dmb.centre[0] > PATH[0][0] + 2
+    dmb.save(tmp_path / "state.safetensors")
+    for follower in (DMB.load(tmp_path / "state.safetensors", engine), dmb):
+        assert overlap(follower.track(image).mask, scene(*PATH[0])[1]) > 0.8
+        assert len(follower.localiser.memory.samples.stored()[0]) == before[3] + 1  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("width", "believed"), [(40, True), (17, False)])
+def test_a_mask_is_believed_only_where_it_is_about_as_the_target_was(
+    engine: ColourEngine, width: int, believed: bool
+) -> None:
+    """A target of which only a fragment is to be seen, from one frame to the next."""
+    dmb = DMB(engine, CONFIG)
+    first = dmb.initialize(scene(100, 90)[0], cv2.boxPoints(((100, 90), (40, 24), 20)), masks=False)
+    result = dmb.track(scene(100, 90, width=width)[0])
+    assert result.segmented == believed
+    if not believed:
+        assert result.confidence <= FAILED_CONFIDENCE
+        sides = [np.linalg.norm(np.diff(one.polygon[:3], axis=0), axis=1) for one in (first, result)]
+        assert sides[0] == pytest.approx(sides[1], abs=1e-6), "the last shape is answered, moved"
+        assert dmb.appearance.frames == [0], "and the other one is not remembered"
+
+
+def test_a_mask_beside_the_peak_is_not_believed(engine: ColourEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, _ = scene(100, 90)
+    for away, believed in ((8.0, True), (24.0, False)):
+        dmb = DMB(engine, replace(CONFIG, trust=TrustConfig(look_back=9.0)))
+        dmb.initialize(image, cv2.boxPoints(((100, 90), (40, 24), 20)), masks=False)
+        monkeypatch.setattr(localization, "from_cells", lambda crop, cell, away=away: (100.0 + away, 90.0))
+        result = dmb.track(image)
+        assert result.segmented == believed, away
+        assert dmb.centre[0] == pytest.approx(100 + (0.5 if believed else 1.0) * away, abs=1.5)
+
+
+def test_a_target_that_crept_out_of_sight_comes_back_whole(
+    engine: ColourEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dmb = DMB(engine, CONFIG)
+    first = dmb.initialize(*scene(*PATH[0]))
+    image = scene(*PATH[0])[0]
+    engine.sees = False
+    peaks = iter([(80.4, 70.0), (80.8, 70.0), (81.2, 70.0), (2.0, 70.0), (80.0, 70.0)])
+    monkeypatch.setattr(localization, "from_cells", lambda crop, cell: next(peaks))
+    results = [dmb.track(image) for _ in range(5)]
+    assert not any(result.segmented for result in results)
+    assert abs(np.flatnonzero(results[2].mask.any(0)).mean() - results[2].polygon[:, 0].mean()) < 1.5
+    assert overlap(results[4].mask, first.mask) > 0.9
+
+
+def test_the_aspect_ratio_stays_at_the_smallest_size(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    result = dmb.initialize(*scene(*PATH[0]))
+    dmb.size = (4.2, 16.8)
+    small = Shape(result.mask, result.polygon.mean(0) + 0.1 * (result.polygon - result.polygon.mean(0)))
+    for _ in range(10):
+        dmb._follow_size(small)
+    assert dmb.size == pytest.approx((4.0, 16.0))
+
+
+def test_a_second_crop_puts_the_target_in_the_middle(engine: ColourEngine) -> None:
+    seen: list[tuple[float, np.ndarray]] = []
+    segment = engine.segment
+
+    def spy(features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: np.ndarray) -> np.ndarray:
+        probability = segment(features, keys, values, spatial_map)
+        rows, columns = np.nonzero(probability > 0.5)
+        seen.append((float(np.hypot(rows.mean() - 63.5, columns.mean() - 63.5)), spatial_map))
+        return probability
+
+    engine.segment = spy  # type: ignore[method-assign]
+    distances = []
+    for recentre in (False, True):
+        seen.clear()
+        crop = replace(CONFIG.crop, recentre=recentre, segment_factor=CONFIG.crop.factor)
+        for place, result in zip(PATH, follow(DMB(engine, replace(CONFIG, crop=crop))), strict=True):
+            assert overlap(result.mask, scene(*place)[1]) > 0.8
+        distances.append(np.mean([distance for distance, _ in seen]))
+    assert distances[1] < 0.8 * distances[0]
+    for _, spatial_map in seen:
+        assert set(np.unravel_index(spatial_map.argmin(), spatial_map.shape)) <= {3, 4}
+
+
+def test_the_second_crop_is_closer_and_its_map_keeps_the_unit(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    dmb.initialize(*scene(*PATH[0]))
+    search, closer = dmb.localiser.region(dmb.centre, dmb.size), dmb._segment_crop(dmb.centre)
+    assert search.side / closer.side == pytest.approx(CONFIG.crop.factor / CONFIG.crop.segment_factor)
+    target = np.sqrt(np.prod(dmb.size))
+    for crop in (search, closer):
+        spatial_map = dmb.maps.make(crop, dmb.centre, dmb.size)
+        edge = 0.5 * crop.side - 0.5 * crop.side / (crop.size // 16)  # of the outermost cell's center, image pixels
+        assert spatial_map[0, 0] == pytest.approx(np.sqrt(2) * edge / (CONFIG.crop.factor * target), rel=1e-4)
+
+
+@pytest.mark.parametrize(("width", "stays"), [(17, True), (40, False)])
+def test_a_peak_that_jumps_to_something_else_does_not_take_the_target_along(
+    engine: ColourEngine, monkeypatch: pytest.MonkeyPatch, width: int, stays: bool
+) -> None:
+    """The filter jumps to another red object: a smaller one is not believed, one like the target is."""
+    image, mask = scene(60, 90)
+    other, other_mask = scene(130, 90, width=width)
+    image[other_mask] = other[other_mask]
+    dmb = DMB(engine, CONFIG)
+    dmb.initialize(image, cv2.boxPoints(((60, 90), (40, 24), 20)), masks=False)
+    monkeypatch.setattr(localization, "from_cells", lambda crop, cell: (130.0, 90.0))
+    result = dmb.track(image)
+    assert result.segmented and overlap(result.mask, mask if stays else other_mask) > 0.8
+    assert dmb.centre[0] == pytest.approx(60 if stays else 130, abs=2)
+
+
+@pytest.mark.parametrize("region", [(59.0, 57.0, 46.0, 28.0), cv2.boxPoints(((82, 71), (45, 28), 0))])
+def test_answers_are_framed_as_the_first_region_was(engine: ColourEngine, region: object) -> None:
+    """The given region is larger than the target and off to one side, and so are all answers."""
+    dmb = DMB(engine, CONFIG)
+    image = scene(80, 70, 0)[0]
+    first = dmb.initialize(image, region, masks=False)
+    moved = dmb.track(scene(86, 73, 0)[0])
+    assert moved.segmented
+    if isinstance(region, tuple):
+        assert first.box == pytest.approx(region, abs=0.01)
+        assert moved.box == pytest.approx((region[0] + 6, region[1] + 3, *region[2:]), abs=2.0)
+    else:
+        given = np.asarray(region, np.float64)
+        assert polygon_area(moved.polygon) == pytest.approx(polygon_area(given), rel=0.12)
+        for result, shift in ((first, (0.0, 0.0)), (moved, (6.0, 3.0))):
+            assert result.polygon.mean(0) == pytest.approx(given.mean(0) + np.array(shift), abs=2.5)
+
+
+def test_the_filter_alone_moves_the_given_region_and_looks_at_no_mask(engine: ColourEngine) -> None:
+    engine.segment = None  # type: ignore[assignment,method-assign]
+    dmb = DMB(engine, replace(CONFIG, mask=replace(CONFIG.mask, enabled=False)))
+    results = follow(dmb, POLYGON, masks=False)
+    assert results[0].polygon == pytest.approx(np.asarray(POLYGON, np.float64))
+    for place, result in zip(PATH[1:], results[1:], strict=True):
+        assert not result.segmented
+        assert result.polygon.mean(0) == pytest.approx(place[:2], abs=12)
+        assert result.polygon - result.polygon.mean(0) == pytest.approx(POLYGON - POLYGON.mean(0), abs=1e-4)
+
+
+def test_repetitions_are_identical_to_the_bit(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    first, second = follow(dmb), follow(dmb)
+    third = follow(DMB(engine, CONFIG))
+    for one, two, three in zip(first, second, third, strict=True):
+        assert one.polygon.tobytes() == two.polygon.tobytes() == three.polygon.tobytes()
+        assert np.array_equal(one.mask, two.mask) and np.array_equal(one.mask, three.mask)
+        assert one.confidence == two.confidence == three.confidence
+
+
+def test_where_segmentation_fails_the_last_shape_moves_to_the_peak(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    seen = follow(dmb)[-1]
+    engine.sees = False
+    lost = dmb.track(scene(120, 95, 34)[0])
+    assert not lost.segmented
+    assert lost.confidence <= 0.2 < seen.confidence
+    assert lost.polygon.mean(0) == pytest.approx(lost.centre, abs=1e-6)
+    assert np.allclose(lost.polygon - lost.polygon.mean(0), seen.polygon - seen.polygon.mean(0))
+    assert lost.mask.sum() == pytest.approx(seen.mask.sum(), rel=0.02)
+    frames = dmb.appearance.frames
+    assert max(frames) == seen.frame_index  # what was not segmented is not remembered
+
+
+def test_an_object_beside_the_peak_is_neither_answered_nor_remembered(engine: ColourEngine) -> None:
+    segment = engine.segment
+    remembered: list[np.ndarray] = []
+
+    def with_neighbour(features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: np.ndarray) -> np.ndarray:
+        probability = segment(features, keys, values, spatial_map)
+        probability[:30, :30] = 0.95
+        return probability
+
+    encode = engine.encode_memory
+
+    def spy(image: Tensor, mask: np.ndarray) -> tuple[Tensor, Tensor]:
+        remembered.append(mask)
+        return encode(image, mask)
+
+    engine.segment, engine.encode_memory = with_neighbour, spy  # type: ignore[method-assign]
+    for place, result in zip(PATH, follow(DMB(engine, CONFIG)), strict=True):
+        assert result.segmented and overlap(result.mask, scene(*place)[1]) > 0.8
+    assert len(remembered) == len(PATH)
+    assert all(mask[:25, :25].max() == 0 and mask.max() > 0.8 for mask in remembered)
+
+    engine.sees = False
+    dmb = DMB(engine, CONFIG)
+    dmb.initialize(scene(*PATH[0])[0], scene(*PATH[0])[1])
+    lost = dmb.track(scene(*PATH[1])[0])
+    assert not lost.segmented
+    assert overlap(lost.mask, scene(*PATH[1])[1]) > 0.3
+
+
+@pytest.mark.parametrize(
+    ("memory", "encoded"),
+    [
+        (AppearanceConfig(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+        (AppearanceConfig(last_frame=False), [0, 5, 10]),
+        (AppearanceConfig(sampling_interval=0, last_frame=False), [0]),
+        (AppearanceConfig(max_frames=1), [0]),
+    ],
+)
+def test_a_frame_is_encoded_for_the_memory_only_where_it_will_be_read(
+    engine: ColourEngine, memory: AppearanceConfig, encoded: list[int]
+) -> None:
+    encode, calls = engine.encode_memory, list[int]()
+    dmb = DMB(engine, replace(CONFIG, appearance=memory))
+
+    def spy(image: Tensor, mask: np.ndarray) -> tuple[Tensor, Tensor]:
+        calls.append(max(dmb.frame_index, 0))
+        return encode(image, mask)
+
+    engine.encode_memory = spy  # type: ignore[method-assign]
+    image, mask = scene(*PATH[0])
+    dmb.initialize(image, mask)
+    for _ in range(11):
+        assert dmb.track(image).segmented
+    assert calls == encoded
+    engine.sees = False
+    for _ in range(5):
+        assert not dmb.track(image).segmented
+    assert calls == encoded, "what was not segmented is not encoded"
+
+
+def test_never_empty_never_infinite_on_black_and_resized_frames(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    follow(dmb)
+    for shape in ((180, 240, 3), (90, 120, 3), (7, 5, 3), (180, 240)):
+        result = dmb.track(np.zeros(shape, np.uint8))
+        assert result.mask.shape == shape[:2]
+        assert result.mask.any() and np.isfinite(result.polygon).all()
+        assert result.box[2] >= 2 and result.box[3] >= 2
+
+
+def test_the_size_follows_the_target_by_a_bounded_factor(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    image, mask = scene(100, 90)
+    dmb.initialize(image, mask)
+    sizes = [dmb.size[0]]
+    for width in (46, 52, 52, 52, 52, 52):
+        dmb.track(scene(100, 90, width=width)[0])
+        sizes.append(dmb.size[0])
+    steps = np.array(sizes[1:]) / np.array(sizes[:-1])
+    assert (steps <= CONFIG.crop.max_size_change_mask + 1e-9).all()
+    assert sizes[-1] / sizes[0] == pytest.approx(1.3, abs=0.08)
+    assert dmb.size[0] / dmb.size[1] == pytest.approx(dmb.initial_size[0] / dmb.initial_size[1])
+
+
+@pytest.mark.parametrize(("width", "grows"), [(100, False), (46, True)])
+def test_a_mask_that_leaks_into_a_larger_thing_neither_grows_nor_is_remembered(
+    engine: ColourEngine, width: int, grows: bool
+) -> None:
+    dmb = DMB(engine, CONFIG)
+    image, _ = scene(100, 90, 0, width)
+    dmb.initialize(image, (80, 78, 40, 24))
+    first = dmb.size[0]
+    for _ in range(3):
+        assert dmb.track(image).segmented
+    assert (dmb.size[0] > 1.02 * first) == grows
+    assert (max(dmb.appearance.frames) > 0) == grows
+
+
+def test_the_gate_keeps_bad_frames_out_of_both_memories(engine: ColourEngine) -> None:
+    strict = replace(CONFIG, gate=GateConfig(rule="relative", trusted_frames=0, found_below=1e-9))
+    dmb = DMB(engine, strict)
+    dmb.initialize(*scene(*PATH[0]))
+    stored = len(dmb.localiser.memory.samples.stored()[0])
+    dmb.track(scene(*PATH[1])[0])  # nothing accepted yet: counts as certain
+    assert len(dmb.localiser.memory.samples.stored()[0]) == stored + 1
+    second = dmb.track(scene(*PATH[2])[0])
+    assert second.decision is not None and not second.decision.found
+    assert len(dmb.localiser.memory.samples.stored()[0]) == stored + 1
+
+
+def test_without_a_filter_the_target_is_sought_where_it_was(engine: ColourEngine) -> None:
+    dmb = DMB(engine, replace(CONFIG, filter=replace(CONFIG.filter, enabled=False)))
+    results = follow(dmb)
+    for before, now, place in zip(results, results[1:], PATH[1:], strict=False):
+        assert now.decision is not None and now.decision.reason == "no filter"
+        assert now.centre == pytest.approx(before.polygon.mean(0), abs=1.0)
+        assert overlap(now.mask, scene(*place)[1]) > 0.8
+    assert len(dmb.localiser.memory.filter) == 0, "no filter is learned"
+
+
+def test_the_masks_centre_corrects_the_position_only_if_it_may(
+    engine: ColourEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, _ = scene(*PATH[0])
+    x, y = PATH[0][:2]
+    monkeypatch.setattr(localization, "from_cells", lambda crop, cell: (x + 6.0, y))
+    for corrects in (True, False):
+        dmb = DMB(engine, replace(CONFIG, trust=TrustConfig(correct_center=corrects)))
+        dmb.initialize(image, POLYGON, masks=False)
+        assert dmb.track(image).segmented
+        assert dmb.centre[0] == pytest.approx(x + (3.0 if corrects else 6.0), abs=1.0)
+
+
+def test_without_positional_encoding_the_decoder_sees_zeros(engine: ColourEngine) -> None:
+    seen = []
+    segment = engine.segment
+    engine.segment = lambda *arguments: seen.append(arguments[3]) or segment(*arguments)  # type: ignore
+    follow(DMB(engine, replace(CONFIG, position=PositionConfig(encoding="none"))))
+    assert len(seen) >= len(PATH) - 1 and not np.any(seen)
+
+
+@pytest.mark.parametrize(
+    ("position", "named"),
+    [(PositionConfig(encoding="concat"), "DMB_POSITION"), (PositionConfig(spatial_map="response"), "DMB_SPATIAL_MAP")],
+)
+def test_a_map_that_the_weights_do_not_know_is_refused(
+    engine: ColourEngine, position: PositionConfig, named: str
+) -> None:
+    with pytest.raises(WeightsError, match=f"{named} is .* trained with"):
+        DMB(engine, replace(CONFIG, position=position))
+
+
+def test_weights_of_the_response_see_the_filters_scores_where_the_peak_is() -> None:
+    torch.manual_seed(0)
+    engine = ColourEngine(DMBNet(spatial_map="response").eval().requires_grad_(False), precision="float32")
+    seen: list[np.ndarray] = []
+    segment = engine.segment
+    engine.segment = lambda *arguments: seen.append(arguments[3]) or segment(*arguments)  # type: ignore
+    dmb = DMB(engine, CONFIG)
+    dmb.initialize(scene(*PATH[0])[0], POLYGON)
+    for place in PATH[1:]:
+        located = dmb.localiser.locate(scene(*place)[0], dmb.centre, dmb.size)
+        assert located.where is not None
+        seen.clear()
+        dmb.track(scene(*place)[0])
+        # the crop is centered at the peak, so that the response is highest in the middle of its grid
+        row, column = np.unravel_index(seen[0].argmax(), seen[0].shape)
+        assert {int(row), int(column)} <= {3, 4}
+        assert 0.5 * located.where.peak < seen[0].max() <= located.where.peak + 1e-5
+
+
+def test_order_and_images_are_checked(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    image, mask = scene(*PATH[0])
+    with pytest.raises(StateError, match="initialize"):
+        dmb.track(image)
+    with pytest.raises(RegionError, match="outside the image"):
+        dmb.initialize(image, (500, 500, 10, 10))
+    for bad, sentence in (
+        ("picture.jpg", "numpy array"),
+        (np.zeros((10, 10, 4), np.uint8), "4 channels"),
+        (np.zeros((0, 10, 3), np.uint8), "shape"),
+    ):
+        with pytest.raises(ImageError, match=sentence):
+            dmb.initialize(bad, mask)  # type: ignore[arg-type]
+
+
+def test_a_failed_initialisation_leaves_the_old_target_alone(engine: ColourEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    follow(dmb)
+    with pytest.raises(RegionError):
+        dmb.initialize(scene(*PATH[0])[0], (0, 0, 0, 0))
+    assert dmb.track(scene(120, 95, 34)[0]).segmented

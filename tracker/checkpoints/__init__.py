@@ -1,0 +1,1 @@
+"""Weights as files: reading, writing, averaging, converting, exporting."""

@@ -1,0 +1,1 @@
+"""Running the network: device, precision, and what only a GPU gains from."""

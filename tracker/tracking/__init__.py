@@ -1,0 +1,1 @@
+"""One target through one video: search, judge, segment, answer, learn (`tracker.py`), and what that needs."""

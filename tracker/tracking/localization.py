@@ -1,0 +1,164 @@
+"""Where the target is expected: the search region, and the Spatial Memory Network that reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tracker.config import TrackerConfig
+from tracker.engine.engine import Engine
+from tracker.geometry.crop import Crop, search_crop
+from tracker.memory.spatial import Localisation, SpatialMemory
+from tracker.network import QueryFeatures
+from tracker.network.model import STRIDE
+from tracker.tracking.augmentation import augment_initial
+
+Point = tuple[float, float]
+
+
+def from_cells(crop: Crop, cell: Point) -> Point:
+    """Image pixel x, y of a cell of the crop's grid."""
+    x, y = crop.to_image(np.array([[(cell[0] + 0.5) * STRIDE - 0.5, (cell[1] + 0.5) * STRIDE - 0.5]]))[0]
+    return float(x), float(y)
+
+
+def to_cells(crop: Crop, point: Point) -> Point:
+    """Cell x, y of the crop's grid at an image pixel."""
+    x, y = (crop.to_crop(np.array([point]))[0] + 0.5) / STRIDE - 0.5
+    return float(x), float(y)
+
+
+def in_cells(crop: Crop, size: Point) -> Point:
+    """Width and height in cells of the crop's grid."""
+    return size[0] * crop.scale / STRIDE, size[1] * crop.scale / STRIDE
+
+
+@dataclass(frozen=True)
+class Located:
+    """What one search region showed.
+
+    Attributes:
+        crop: the search region.
+        pixels: its pixels, normalised, 1 x 3 x S x S.
+        query: its query features, where the region itself is segmented; otherwise None.
+        features: what the filter saw, 1 x 1024 x S/16 x S/16; None without a filter.
+        where: what the filter answered; None without a filter.
+        peak: x, y where the filter expects the target, image pixels; without a filter where the target was.
+    """
+
+    crop: Crop
+    pixels: Tensor
+    query: QueryFeatures | None
+    features: Tensor | None
+    where: Localisation | None
+    peak: Point
+
+    @property
+    def score(self) -> float | None:
+        """The height of the filter's peak; None without a filter."""
+        return None if self.where is None else self.where.peak
+
+    def response(self, crop: Crop) -> NDArray[np.float32]:
+        """The filter's response on the grid S/16 x S/16 of a crop; zero outside the search region.
+
+        Raises:
+            ValueError: there was no filter.
+        """
+        if self.where is None:
+            raise ValueError("there is no response without a filter")
+        cells = np.arange(crop.size // STRIDE)
+        corner, step = to_cells(self.crop, from_cells(crop, (0.0, 0.0))), self.crop.scale / crop.scale
+        return self.where.sample(corner[0] + step * cells, corner[1] + step * cells)
+
+
+class Localiser:
+    """Searches for the target around where it was, and learns from where it is found.
+
+    Args:
+        engine: the network.
+        config: the tracker's parameters.
+    """
+
+    def __init__(self, engine: Engine, config: TrackerConfig) -> None:
+        self.engine, self.config = engine, config
+        self.memory = SpatialMemory(config.filter)
+        self.lost_frames = 0  # in a row
+
+    def region(self, centre: Point, size: Point) -> Crop:
+        """The search region around a target of `size` (width, height) at `centre`, image pixels."""
+        return search_crop(centre, size, self.config.crop.factor, self.config.crop.size)
+
+    def start(self, image: NDArray[np.uint8], centre: Point, size: Point) -> None:
+        """Forget everything and learn a filter from the first frame.
+
+        Args:
+            image: H x W x 3.
+            centre: x, y of the target.
+            size: its width and height.
+        """
+        self.lost_frames = 0
+        if not self.config.filter.enabled:
+            return
+        crop = self.region(centre, size)
+        crops, centres = augment_initial(image, crop)
+        features = self.engine.filter_features(self.engine.normalise(crops))
+        self.memory.initialise(features, (np.asarray(centres) + 0.5) / STRIDE - 0.5, in_cells(crop, size))
+
+    def locate(self, image: NDArray[np.uint8], centre: Point, size: Point) -> Located:
+        """Find the target of `size` that was last at `centre`; the gate judges what is found.
+
+        After some lost frames the regions around are searched too, where a second crop is segmented (`recentre`): a
+        target that was hidden, or outside the picture, comes back elsewhere.
+        """
+        crop = self.region(centre, size)
+        pixels = self.engine.pixels(image, crop)
+        query = None if self.config.crop.recentre else self.engine.encode_query(pixels)
+        if not self.config.filter.enabled:
+            return Located(crop, pixels, query, None, None, centre)
+        features = self.engine.filter_features(pixels) if query is None else query.stride16.float()
+        where = self.memory.localise(features)
+        patience = self.config.crop.search_around_after
+        if query is None and patience and self.lost_frames >= patience and self._lost(where):
+            for other in self._regions_around(crop, size, image.shape[:2]):
+                other_pixels = self.engine.pixels(image, other)
+                other_features = self.engine.filter_features(other_pixels)
+                found = self.memory.localise(other_features)
+                if found.peak > where.peak and not self._lost(found):
+                    crop, pixels, features, where = other, other_pixels, other_features, found
+        self.lost_frames = self.lost_frames + 1 if self._lost(where) else 0
+        # a peak that is none says nothing of the place
+        peak = from_cells(crop, where.position) if where.peak > 0.0 else centre
+        return Located(crop, pixels, query, features, where, peak)
+
+    def _lost(self, where: Localisation) -> bool:
+        return not where.peak * self.config.gate.lost_above >= 1.0  # a peak that is not a number is lost too
+
+    def _regions_around(self, crop: Crop, size: Point, image_shape: tuple[int, ...]) -> list[Crop]:
+        """The up to eight neighbours of a search region whose centres are inside the image."""
+        step = self.config.crop.search_around_step * crop.side
+        steps = (-step, 0.0, step)
+        centres = [(crop.centre[0] + dx, crop.centre[1] + dy) for dx in steps for dy in steps if dx or dy]
+        height, width = image_shape
+        return [self.region((x, y), size) for x, y in centres if 0 <= x < width and 0 <= y < height]
+
+    def learn(self, located: Located, centre: Point, size: Point, frame_index: int, *, found: bool) -> None:
+        """Let the filter learn from a frame.
+
+        Args:
+            located: what its search region showed.
+            centre: x, y of the target.
+            size: its width and height.
+            frame_index: of the frame.
+            found: the target was found, so that the frame is remembered; otherwise the filter at most learns from the
+                frames that it has.
+        """
+        if located.features is None or located.where is None:
+            return
+        hard_negative = located.where.hard_negative
+        if found:
+            cells = to_cells(located.crop, centre)
+            self.memory.remember(located.features, cells, in_cells(located.crop, size), hard_negative=hard_negative)
+        self.memory.maybe_update(frame_index, hard_negative)

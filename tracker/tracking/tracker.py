@@ -1,0 +1,478 @@
+"""DMB: one target through one video. The path of a frame, top to bottom, is `DMB.track`."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tracker.config import TrackerConfig, TrustConfig
+from tracker.data.images import Levels, Range, check_image
+from tracker.engine.engine import Engine
+from tracker.errors import UserError
+from tracker.geometry.crop import Crop, search_crop
+from tracker.geometry.region import (
+    Box,
+    ParsedRegion,
+    box_from_mask,
+    box_window,
+    clean_mask,
+    clip_box,
+    edge_angle,
+    largest_gap,
+    parse_region,
+    polygon_from_box,
+)
+from tracker.geometry.rotated_box import fit_rotated_box
+from tracker.memory.appearance import AppearanceMemory
+from tracker.memory.quality import Decision, QualityGate
+from tracker.metrics.regions import overlap
+from tracker.network import DMBNet, QueryFeatures
+from tracker.tracking.box2seg import pseudo_mask
+from tracker.tracking.framing import Framing
+from tracker.tracking.localization import Localiser, Located, Point
+from tracker.tracking.shape import Shape, polygon_area
+from tracker.tracking.spatial_map import SpatialMaps
+from tracker.tracking.steadiness import SteadyBox, between, center_of
+from tracker.tracking.view import View
+
+SOFT_BORDER = 9  # crop pixels; side of the square by which the answered mask is widened before it is remembered
+FAILED_CONFIDENCE = 0.2  # upper bound of the confidence where the answer is only the last shape, moved
+
+
+def _read_only(array: NDArray[Any]) -> Any:
+    """A view that cannot be written to: the next answers are made from the array."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, stacklevel=5)
+
+
+class StateError(UserError):
+    """`track` was called before `initialize`."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer to one frame. Its arrays are read-only, since the next answers come from them: draw on a `copy()`.
+
+    Attributes:
+        mask: H x W bool, the target; never empty.
+        polygon: 4 x 2, the rotated box around it, framed likewise: x, y of pixel centres, clockwise from top-left.
+        box: x, y, w, h of the axis-aligned box of the mask; after a first box or polygon framed as that was, and
+            where only boxes are wanted, steadied (`tracker.tracking.steadiness`).
+        confidence: 0 (lost) to 1 (certain).
+        frame_index: 0 for the first frame.
+        segmented: the mask was segmented in this frame and believed; otherwise it is the last one, moved and scaled.
+        decision: what the quality gate decided; None in the first frame.
+        centre: x, y where the target was expected: the filter's peak.
+        remembered: this frame went into the appearance memory.
+    """
+
+    mask: NDArray[np.bool_]
+    polygon: NDArray[np.float64]
+    box: tuple[float, float, float, float]
+    confidence: float
+    frame_index: int
+    segmented: bool
+    decision: Decision | None
+    centre: Point
+    remembered: bool
+
+
+class DMB:
+    """The tracker. One instance follows one target; `initialize` may be called any number of times.
+
+    Args:
+        model: the network, or an engine that already wraps it (shared between trackers).
+        config: parameters; default: those that suit the network, see `TrackerConfig.of`.
+        localiser: searches and learns where the target is; default: the correlation filter.
+
+    Raises:
+        WeightsError: the parameters ask for a spatial map that the network was not trained with.
+    """
+
+    def __init__(
+        self, model: DMBNet | Engine, config: TrackerConfig | None = None, *, localiser: Localiser | None = None
+    ) -> None:
+        self.engine = model if isinstance(model, Engine) else Engine(model)
+        self.config = config or TrackerConfig.of(self.engine.model.architecture.model)
+        self.appearance = AppearanceMemory(self.config.appearance)
+        self.localiser = localiser or Localiser(self.engine, self.config)
+        self.gate = QualityGate(self.config.gate)
+        self.maps = SpatialMaps(self.engine.model, self.config)
+        self.frame_index = -1
+        self.from_mask = False
+        self.masks = True  # whether masks are wanted, or only boxes
+        self.centre: Point = (0.0, 0.0)  # of the target, image pixels
+        self.size: Point = (0.0, 0.0)  # width and height, image pixels
+        self.angle: float | None = None  # of the last rotated box, degrees
+        self.max_gap = self.config.mask.max_gap  # between the target's parts; what a first mask shows is allowed
+        self.framing = Framing()
+        self.steady: SteadyBox | None = None  # the answered boxes where only boxes are wanted
+        self.blind = False  # what was segmented in the first frame was not the given region: masks are not believed
+        self.shape = Shape.empty()
+        self.trusted_shape = Shape.empty()  # the last one that was believed; moves start from it, so none adds up
+        self.initial_area = 1.0  # of the rotated box in the first frame, in units of `initial_size`'s product
+        self.initial_size: Point = (0.0, 0.0)
+        self.levels = Levels()  # of images with more than 8 bits
+        self.view: View | None = None  # where the last mask was segmented; None in the first frame and for moved shapes
+
+    @property
+    def trust(self) -> TrustConfig:
+        """When a mask is believed: more easily where masks are wanted than where only boxes are."""
+        return self.config.trust_mask if self.masks else self.config.trust
+
+    def initialize(
+        self, image: object, region: object, *, masks: bool = True, value_range: Range | None = None
+    ) -> Result:
+        """Start on a target.
+
+        Args:
+            image: H x W x 3 RGB uint8, or H x W gray, or a Pillow image. Integers of more bits and floats become 8 bit
+                by one range of values for the whole sequence, see `tracker.data.images.Levels`; a warning tells it.
+            region: box (x, y, w, h), polygon (n x 2) or mask (H x W), see `parse_region`.
+            masks: masks are wanted, at the full size of the closer crop. False where only boxes will be read, after a
+                box or a polygon: then the crop is smaller.
+            value_range: the values of such images that become black and white; None to take them from this image.
+
+        Raises:
+            ImageError: unusable image.
+            RegionError: unusable region.
+        """
+        self.levels = Levels(value_range, _warn, option="value_range=(low, high)")
+        image = self.levels(check_image(image))
+        self.engine.begin(image)
+        parsed = parse_region(region, image.shape[:2])
+        self.frame_index = -1  # until all has succeeded: half a start is no state to track from
+        self.view = None
+        self.from_mask = parsed.kind == "mask"
+        self.masks = masks or self.from_mask
+        x, y, width, height = parsed.box
+        smallest = self.config.crop.min_target
+        self.centre = (x + (width - 1) / 2, y + (height - 1) / 2)
+        self.size = self.initial_size = (max(width, smallest), max(height, smallest))
+        self.angle = parsed.angle
+        self.max_gap = self.config.mask.max_gap
+        self.framing, self.blind = Framing(), False
+        self.gate.reset()
+        self.shape = self._given_shape(parsed, image.shape[:2])
+        self.initial_area = max(polygon_area(self.shape.polygon), 1.0)
+        if self.from_mask:  # what the filter learns to find is what later masks will be compared with
+            self.centre = self._clamp(self.shape.centre, image.shape[:2])
+        self.localiser.start(image, self.centre, self.size)
+        if self.config.mask.enabled:
+            crop = self._segment_crop(self.centre)
+            probability = self._remember_first(image, crop, parsed)
+            if not self.from_mask:
+                self._frame(parsed, self._shape_of(probability, crop, self.centre, image.shape[:2]), image.shape[:2])
+        self.trusted_shape = self.shape
+        self.steady = None if self.masks else SteadyBox.of(self.shape.polygon, self._mask_box(self.shape))
+        self.angle = edge_angle(self.shape.polygon) if self.angle is None else self.angle
+        self.frame_index = 0
+        return self._result(1.0, segmented=True, decision=None, peak=self.centre)
+
+    def track(self, image: object) -> Result:
+        """Find the target in the next frame, an image as in `initialize`.
+
+        Raises:
+            ImageError: unusable image.
+            StateError: `initialize` has not been called.
+        """
+        if self.frame_index < 0:
+            raise StateError("track was called before initialize; call initialize(image, region) first")
+        image = self.levels(check_image(image))
+        self.engine.begin(image)
+        self.frame_index += 1
+        located = self.localiser.locate(image, self.centre, self.size)
+        decision = self.gate.judge(located.score)
+        expected = self._clamp(located.peak, image.shape[:2])
+        looks = self.config.mask.enabled and not self.blind
+        view = self._segment_where_believed(image, located, expected) if looks else None
+        believed = view is not None and self._believes(view)
+        searched_size = self.size
+
+        self.centre = expected = view.expected if view is not None and believed else expected
+        if view is not None and view.shape is not None and believed:
+            self._follow(view.shape, decision, image.shape[:2], may_grow=not view.leaks)
+            self.shape = view.shape
+            if self.steady is not None:
+                scale = math.sqrt(math.prod(self.size) / math.prod(self.initial_size))
+                box = self._mask_box(view.shape)
+                self.steady = self.steady.follow(view.shape.polygon, box, scale, self.config.steady)
+        else:
+            self.shape = self.trusted_shape.moved_to(expected, image.shape[:2])
+        if view is not None and view.shape is not None and believed and decision.found:
+            self.trusted_shape, self.angle = view.shape, edge_angle(view.shape.polygon)
+            self._remember(view, view.shape, decision)
+        self.view = view if believed else None
+        self.localiser.learn(located, self.centre, searched_size, self.frame_index, found=decision.found)
+        return self._result(self._confidence(decision, self.view), segmented=believed, decision=decision, peak=expected)
+
+    def _segment_where_believed(self, image: NDArray[np.uint8], located: Located, expected: Point) -> View:
+        """Segment the target at the peak; where that is far off and shows something else, also where it was before.
+
+        The filter jumps when another object looks more like its samples than the deformed or hidden target does.
+        """
+        view = self._look(image, located, expected)
+        jump = math.dist(expected, self.centre) / math.sqrt(math.prod(self.size))
+        if jump > self.trust.look_back and located.query is None and not self._believes(view):
+            before = self._look(image, located, self.centre)
+            return before if self._believes(before) else view
+        return view
+
+    def _look(self, image: NDArray[np.uint8], located: Located, expected: Point) -> View:
+        """Segment the target where it is expected: a closer crop there, or the search region itself."""
+        if located.query is not None:
+            return self._segment(image, located.crop, located.pixels, located.query, expected, located)
+        crop = self._segment_crop(expected)
+        pixels = self._pixels(image, crop)
+        return self._segment(image, crop, pixels, self.engine.encode_query(pixels), expected, located)
+
+    def _believes(self, view: View) -> bool:
+        """Whether what a crop showed is the target: its mask lies at the peak and is much as the target is expected."""
+        config, shape = self.trust, view.shape
+        if shape is None:
+            return False
+        offset = math.dist(shape.centre, view.expected) / math.sqrt(self.size[0] * self.size[1])
+        if offset > config.max_offset:
+            return False
+        if abs(math.log(self._relative_size(shape))) > 0.5 * math.log(config.max_area_change):
+            return False
+        height, width = shape.mask.shape
+        last = self.trusted_shape
+        guess = last.polygon - last.centre + np.array(view.expected)
+        return overlap(shape.polygon, guess, (width, height)) >= config.min_overlap
+
+    def _follow(self, shape: Shape, decision: Decision, image_shape: tuple[int, ...], *, may_grow: bool) -> None:
+        """Let a mask that is believed correct the center, and the size where the filter has found the target."""
+        if self.trust.correct_center:
+            share = self.trust.correction if self.config.filter.enabled else 1.0
+            (x, y), (seen_x, seen_y) = self.centre, shape.centre
+            self.centre = self._clamp((x + share * (seen_x - x), y + share * (seen_y - y)), image_shape)
+        if decision.found:
+            self._follow_size(shape, may_grow=may_grow)
+
+    def _remember(self, view: View, shape: Shape, decision: Decision) -> None:
+        """Let the appearance memory learn from a frame, where eq. 11 allows it and the mask does not leak."""
+        if decision.remember and not view.leaks and self.appearance.wants(self.frame_index):
+            remembered = np.where(self._near(shape.mask, view.crop), view.probability, np.float32(0.0))
+            self.appearance.commit(*self.engine.encode_memory(view.pixels, remembered), self.frame_index)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything that is known of the target, between two frames; see `tracker.tracking.state.save_state`.
+
+        Raises:
+            StateError: `initialize` has not been called.
+            StateFileError: it cannot be written there.
+        """
+        from tracker.tracking.state import save_state
+
+        save_state(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], model: DMBNet | Engine) -> Self:
+        """Make a tracker that goes on where `save` was called; `model` has the same weights.
+
+        Raises:
+            StateFileError: no such file, a damaged or foreign one, or other weights.
+        """
+        from tracker.tracking.state import load_state
+
+        return load_state(path, model, cls)
+
+    def probability(self) -> NDArray[np.float32] | None:
+        """The target's probability in every pixel of the last frame, H x W, zero outside its crop; made when asked for.
+
+        `Result.mask` may lack parts that are probable here: it is cleaned. None in the first frame, and where the
+        answer is the last shape, moved.
+        """
+        shape = self.shape.mask.shape
+        return None if self.view is None else self.view.crop.mask_to_image(self.view.probability, (shape[0], shape[1]))
+
+    def _segment_crop(self, centre: Point) -> Crop:
+        """What the decoder and the appearance memory see; with one crop a frame, the search region itself."""
+        config = self.config.crop
+        if not config.recentre:
+            return self.localiser.region(centre, self.size)
+        if self.masks:
+            return search_crop(centre, self.size, config.segment_factor, config.segment_size)
+        return search_crop(centre, self.size, config.box_factor, config.box_size)
+
+    def _pixels(self, image: NDArray[np.uint8], crop: Crop) -> Tensor:
+        """The crop's pixels, normalised, 1 x 3 x S x S."""
+        return self.engine.pixels(image, crop)
+
+    def _segment(
+        self,
+        image: NDArray[np.uint8],
+        crop: Crop,
+        pixels: Tensor,
+        query: QueryFeatures,
+        expected: Point,
+        located: Located,
+    ) -> View:
+        """Read the memory and decode the mask of one crop, the target being expected at `expected`."""
+        keys, values = self.appearance.rows()
+        probability = self.engine.segment(query, keys, values, self.maps.make(crop, expected, self.size, located))
+        shape = self._shape_of(probability, crop, expected, image.shape[:2])
+        return View(expected, crop, pixels, probability, shape, self._leaks(probability, crop, expected))
+
+    @staticmethod
+    def _clamp(point: Point, shape: tuple[int, ...]) -> Point:
+        return float(np.clip(point[0], 0, shape[1] - 1)), float(np.clip(point[1], 0, shape[0] - 1))
+
+    def _remember_first(self, image: NDArray[np.uint8], crop: Crop, parsed: ParsedRegion) -> NDArray[np.float32]:
+        """Fill the appearance memory with the first frame; returns its mask on the crop, S x S."""
+        pixels = self._pixels(image, crop)
+        mask = crop.mask_to_crop(parsed.to_mask(image.shape[:2]))
+        if not self.from_mask and self.config.box2seg.enabled:
+            query, spatial_map = self.engine.encode_query(pixels), self.maps.make(crop, self.centre, self.size)
+            mask = pseudo_mask(self.engine, pixels, query, mask, spatial_map, self.config.box2seg)
+        self.appearance.reset(*self.engine.encode_memory(pixels, mask))
+        return mask
+
+    def _given_shape(self, parsed: ParsedRegion, image_shape: tuple[int, int]) -> Shape:
+        """The first region as a shape; of a mask also how far its parts may lie from each other."""
+        mask = parsed.to_mask(image_shape)
+        if not self.from_mask:
+            return Shape(mask, _corners(parsed))
+        self.max_gap = max(self.max_gap, largest_gap(mask) / math.sqrt(math.prod(self.size)))
+        polygon = fit_rotated_box(mask, self.config.box_fit)
+        return Shape(mask, polygon_from_box(parsed.box) if polygon is None else polygon)
+
+    def _frame(self, parsed: ParsedRegion, seen: Shape | None, image_shape: tuple[int, int]) -> None:
+        """Take the mask that Box2Seg made of the first region, and frame later ones as that was.
+
+        Where the two hardly overlap Box2Seg has seen something else: the region itself is the first shape then.
+        """
+        size = (image_shape[1], image_shape[0])
+        if seen is None:
+            self.blind = not self.masks
+            return
+        seen_box = box_from_mask(seen.mask)
+        if parsed.kind == "box":
+            alike = overlap(np.array(seen_box), np.array(parsed.box), size)
+            framing = Framing.of_box(seen.polygon, seen_box, parsed.box)
+        else:
+            alike = overlap(seen.polygon, self.shape.polygon, size)
+            framing = Framing.of_polygon(seen.polygon, seen_box, self.shape.polygon)
+        self.blind = not self.masks and alike < self.trust.blind_below
+        good = alike >= self.trust.frame_above
+        low, high = self.shape.polygon.min(0), self.shape.polygon.max(0)
+        if good and (low > -1.0).all() and (high < size).all():  # of what is outside the picture there is no mask
+            self.framing = framing
+        polygon = self.framing.polygon(seen.polygon)
+        self.initial_area = max(polygon_area(polygon), 1.0)
+        if self.masks or good:
+            self.shape = Shape(seen.mask, polygon)
+
+    def _shape_of(
+        self, probability: NDArray[np.float32], crop: Crop, expected: Point, image_shape: tuple[int, int]
+    ) -> Shape | None:
+        """Turn a probability S x S into the target's shape in the image, or None where there is too little."""
+        config = self.config.mask
+        threshold = config.threshold_mask if self.from_mask else config.threshold
+        needed = config.min_area * (crop.size / 384) ** 2
+        if not np.isfinite(probability).all() or (probability > threshold).sum() < needed:
+            return None
+        mask = crop.mask_to_image(probability, image_shape) > threshold
+        if self.frame_index > 0:
+            mask &= box_window(expected, self.size, config.reach, image_shape)
+        mask = clean_mask(mask, expected, self.size, min_share=config.min_component, max_gap=self.max_gap)
+        if self.frame_index > 0:
+            inside = np.count_nonzero(mask & box_window(expected, self.size, 0.0, image_shape))
+            if inside < config.min_inside * np.count_nonzero(mask):
+                return None
+        polygon = fit_rotated_box(mask, self.config.box_fit, self.angle)
+        if polygon is None:
+            return None
+        return Shape(mask, self.framing.polygon(polygon))
+
+    def _leaks(self, probability: NDArray[np.float32], crop: Crop, expected: Point) -> bool:
+        """Whether the mask goes on where `_shape_of` cuts it off: then it may be that of a larger thing.
+
+        Only where the first mask was not given: Box2Seg's may hold some of what is around the target.
+        """
+        config = self.config.mask
+        if self.from_mask:
+            return False
+        seen = probability > config.threshold
+        x, y = crop.to_crop(np.array([expected]))[0]
+        size = (self.size[0] * crop.scale, self.size[1] * crop.scale)
+        allowed = box_window((x, y), size, config.reach, seen.shape)
+        beside = box_window((x, y), size, config.reach + config.leak_ring, seen.shape) & ~allowed
+        return bool(np.count_nonzero(seen & beside) > config.max_leak * np.count_nonzero(seen & allowed))
+
+    @staticmethod
+    def _near(mask: NDArray[np.bool_], crop: Crop) -> NDArray[np.bool_]:
+        """Crop pixels S x S on the answered mask or a few pixels beside it: what was cleaned away is not remembered."""
+        kernel = np.ones((SOFT_BORDER, SOFT_BORDER), np.uint8)
+        return np.asarray(cv2.dilate(crop.mask_to_crop(mask), kernel) > 0.0)
+
+    def _relative_size(self, shape: Shape) -> float:
+        """How large a shape is beside what the target's size lets expect, as a factor of its sides."""
+        area = max(polygon_area(shape.polygon), 1.0) / self.initial_area
+        return math.sqrt(area * math.prod(self.initial_size) / math.prod(self.size))
+
+    def _follow_size(self, shape: Shape, *, may_grow: bool = True) -> None:
+        """Scale the target's size with its rotated box, by a bounded factor per frame; the aspect ratio stays."""
+        config = self.config.crop
+        limit = config.max_size_change_mask if self.from_mask else config.max_size_change
+        factor = self._relative_size(shape) ** self.trust.size_gain
+        factor = min(max(factor, 1 / limit), limit if may_grow else 1.0)
+        factor = max(factor, config.min_target / min(self.size))
+        self.size = (self.size[0] * factor, self.size[1] * factor)
+
+    @staticmethod
+    def _confidence(decision: Decision, view: View | None) -> float:
+        """Certainty of the localisation times that of the mask."""
+        located = min(1.0, 1.0 / max(decision.uncertainty, 1e-6))
+        if view is None or view.shape is None:
+            return FAILED_CONFIDENCE * located
+        return located * view.certainty
+
+    def _mask_box(self, shape: Shape) -> Box:
+        """The upright box x, y, w, h of a shape's mask, framed as the first region was."""
+        return self.framing.box(box_from_mask(shape.mask))
+
+    def _boxes(self, peak: Point) -> tuple[NDArray[np.float64], Box]:
+        """The rotated and the upright box that are answered with the shape at hand."""
+        shape, box = self.shape, self._mask_box(self.shape)
+        size = (shape.mask.shape[1], shape.mask.shape[0])
+        if self.steady is None:
+            return shape.polygon, clip_box(box, size)
+        share = self.config.steady.center_share if self.frame_index else 1.0
+        centers = (between(peak, seen, share) for seen in (shape.centre, center_of(box)))
+        return self.steady.polygon_at(next(centers)), clip_box(self.steady.box_at(next(centers)), size)
+
+    def _result(self, confidence: float, *, segmented: bool, decision: Decision | None, peak: Point) -> Result:
+        shape = self.shape
+        polygon, box = self._boxes(peak)
+        return Result(
+            mask=_read_only(shape.mask),
+            polygon=_read_only(polygon),
+            box=box,
+            confidence=confidence,
+            frame_index=self.frame_index,
+            segmented=segmented,
+            decision=decision,
+            centre=peak,
+            remembered=self.frame_index in self.appearance.frames,
+        )
+
+
+def _corners(parsed: ParsedRegion) -> NDArray[np.float64]:
+    """The four corners of a box, or of a polygon that has as many; otherwise those of its box."""
+    four = parsed.polygon is not None and len(parsed.polygon) == 4
+    return parsed.polygon if four and parsed.polygon is not None else polygon_from_box(parsed.box)

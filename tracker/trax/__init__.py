@@ -1,0 +1,1 @@
+"""What the VOT toolkit talks to; `tracker.trax_server` starts it."""
