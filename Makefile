@@ -37,7 +37,7 @@ $(VENV)/.installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@# torch comes first and pinned: asked for by another package it may be a build several times as large
 	$(BIN)/python -m pip install --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,vot]'
 	@touch $@
 	@echo 'DMB is installed in $(VENV). Next: . $(BIN)/activate && dmb doctor'
 

@@ -149,7 +149,7 @@ def load_session(log: Log) -> ModuleType | None:
     try:
         from tracker.trax import session
     except (ImportError, AttributeError, OSError) as error:
-        log.write(f"error: no TraX library ({error}); pip install vot-trax (the package 'trax' is another)")
+        log.write(f"error: no TraX library ({error}); pip install 'dmb-tracker[vot]' (the package 'trax' is another)")
         return None
     return session
 

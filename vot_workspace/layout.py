@@ -6,7 +6,6 @@ The toolkit is GPLv3 and run as a process; of it, only the stacks (YAML files) a
 from __future__ import annotations
 
 import configparser
-import importlib.util
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from vot_workspace.toolkit import toolkit_folder
 from vot_workspace.writer import WorkspaceError
 
 CONFIGURATION = "config.yaml"
@@ -45,12 +45,9 @@ def toolkit_stacks() -> Path:
     """Folder of the stacks that come with the installed toolkit.
 
     Raises:
-        WorkspaceError: the toolkit is not installed.
+        ToolkitMissingError: the toolkit is not installed.
     """
-    found = importlib.util.find_spec("vot")
-    if found is None or found.origin is None:
-        raise WorkspaceError("the VOT toolkit is not installed here; install it: pip install vot-toolkit==0.7.4")
-    return Path(found.origin).parent / "stack"
+    return toolkit_folder() / "stack"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

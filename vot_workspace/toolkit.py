@@ -6,6 +6,7 @@ starts it looks at the results.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -20,10 +21,27 @@ QUOTED = (
     "runpy.run_module('vot', run_name='__main__', alter_sys=True)"
 )
 LOG = "vot.log"  # below a workspace
+NOT_INSTALLED = "the VOT toolkit is not installed here; install it: pip install 'dmb-tracker[vot]'"
+
+
+class ToolkitMissingError(UserError):
+    """The toolkit is not installed; the message says how to install it."""
 
 
 class EvaluationError(UserError):
     """The toolkit or the tracker failed; the message says where and with which words."""
+
+
+def toolkit_folder() -> Path:
+    """The folder of the installed toolkit, which is not imported.
+
+    Raises:
+        ToolkitMissingError: there is none.
+    """
+    found = importlib.util.find_spec("vot")
+    if found is None or found.origin is None:
+        raise ToolkitMissingError(NOT_INSTALLED)
+    return Path(found.origin).parent
 
 
 def vot_command(*arguments: str) -> list[str]:
@@ -31,7 +49,11 @@ def vot_command(*arguments: str) -> list[str]:
 
     It never imports from the current folder. Where Python's own path holds a space, the toolkit, which takes the
     command lines of trackers apart at spaces, is given the path in quotes.
+
+    Raises:
+        ToolkitMissingError: the toolkit is not installed.
     """
+    toolkit_folder()
     if shlex.quote(sys.executable) == sys.executable:
         return [sys.executable, "-P", "-m", "vot", *arguments]
     return [sys.executable, "-P", "-c", QUOTED, *arguments]

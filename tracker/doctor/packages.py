@@ -40,6 +40,8 @@ class Package:
         return f"{self.name}{'==' if self.only else '>='}{self.version}"
 
 
+VOT = "the TraX process and evaluations with the VOT toolkit need it"  # the extra "vot"
+
 PACKAGES = (
     Package("numpy", "numpy", "1.26"),
     Package("cv2", "opencv-python", "4.10"),
@@ -50,9 +52,9 @@ PACKAGES = (
     Package("tqdm", "tqdm", "4.66"),
     Package("av", "av", "18", use="`dmb track` needs it for videos"),
     Package("matplotlib", "matplotlib", "3.8", use="the plot of `dmb ablate` needs it"),
-    Package("attributee", "attributee", "0.1.9", "newer ones break the toolkit on Python 3.11 and later"),
-    Package("trax", "vot-trax", "4.0.2", "that release belongs to the toolkit 0.7.4"),
-    Package("vot", "vot-toolkit", "0.7.4", "other releases do not run TraX trackers in all experiments"),
+    Package("attributee", "attributee", "0.1.9", "newer ones break the toolkit on Python 3.11 and later", VOT),
+    Package("trax", "vot-trax", "4.0.2", "that release belongs to the toolkit 0.7.4", VOT),
+    Package("vot", "vot-toolkit", "0.7.4", "other releases do not run TraX trackers in all experiments", VOT),
 )
 
 
@@ -76,7 +78,7 @@ def packages(_: Surroundings) -> Iterator[Finding]:
         wrong = _wrong(package, version)
         if wrong is None:
             fine.append(f"{package.name} {version or 'of unknown version'}")
-        elif package.use:
+        elif package.use and (version is None or not package.only):
             yield Finding(package.name, "note", f"{wrong[0]}; {package.use}", wrong[1])
         else:
             yield Finding(package.name, "problem", *wrong)
