@@ -58,6 +58,7 @@ def test_all_values_are_read() -> None:
             "DMB_SPATIAL_MAP": "response",
             "DMB_FILTER": "off",
             "DMB_CORRECT_CENTER": "no",
+            "DMB_UPRIGHT": "on",
             "DMB_BOX2SEG": "off",
             "DMB_ANSWER": "mask",
             "DMB_MULTIOBJECT": "no",
@@ -80,6 +81,7 @@ def test_all_values_are_read() -> None:
         spatial_map="response",
         filter=False,
         correct_center=False,
+        upright=True,
         box2seg=False,
         answer="mask",
         multiobject=False,
@@ -88,6 +90,7 @@ def test_all_values_are_read() -> None:
     config = settings.tracker_config()
     assert config.position == PositionConfig("concat", "response")
     assert not (config.appearance.last_frame or config.filter.enabled or config.trust.correct_center)
+    assert config.box_fit.upright
 
 
 def test_the_tracker_config_gets_what_was_chosen_and_keeps_the_rest() -> None:

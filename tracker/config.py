@@ -127,6 +127,7 @@ class BoxFitConfig:
     round_below: float = 1.25  # a mask whose ellipse is less elongated than this keeps the last box's angle
     background_weight: float = 0.25  # weight of background inside the box in the overlap (release)
     min_coverage: float = 0.9  # share of the mask that must stay inside the box (release)
+    upright: bool = False  # the rotated box answered is the upright one, for targets that do not turn
 
 
 @dataclass(frozen=True)

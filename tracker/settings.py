@@ -225,6 +225,12 @@ class Settings:
         "the mask's center corrects the filter's position",
         parameter="trust.correct_center",
     )
+    upright: bool | None = setting(
+        "DMB_UPRIGHT",
+        SWITCH,
+        "answer upright boxes where rotated ones are asked for: for targets that do not turn, whose box would sway",
+        parameter="box_fit.upright",
+    )
     box2seg: bool | None = setting(
         "DMB_BOX2SEG", SWITCH, "turn a first box or polygon into a mask", parameter="box2seg.enabled"
     )

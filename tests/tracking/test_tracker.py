@@ -17,10 +17,18 @@ from torch import Tensor
 
 from tracker import DMB, Result
 from tracker.checkpoints.weights import WeightsError
-from tracker.config import AppearanceConfig, CropConfig, GateConfig, PositionConfig, TrackerConfig, TrustConfig
+from tracker.config import (
+    AppearanceConfig,
+    BoxFitConfig,
+    CropConfig,
+    GateConfig,
+    PositionConfig,
+    TrackerConfig,
+    TrustConfig,
+)
 from tracker.data.images import ImageError
 from tracker.engine.engine import Engine
-from tracker.geometry.region import RegionError
+from tracker.geometry.region import RegionError, polygon_from_box
 from tracker.memory.quality import QualityGate
 from tracker.metrics.masks import overlap
 from tracker.network import DMBNet, QueryFeatures
@@ -423,11 +431,19 @@ def test_the_masks_center_corrects_the_position_only_if_it_may(
     image, _ = scene(*PATH[0])
     x, y = PATH[0][:2]
     monkeypatch.setattr(localization, "from_cells", lambda crop, cell: (x + 6.0, y))
-    for corrects in (True, False):
+    for corrects, masks, away in ((True, False, 3.0), (True, True, 0.0), (False, False, 6.0), (False, True, 6.0)):
         dmb = DMB(engine, replace(CONFIG, trust=TrustConfig(correct_center=corrects)))
-        dmb.initialize(image, POLYGON, masks=False)
+        dmb.initialize(image, POLYGON, masks=masks)
         assert dmb.track(image).segmented
-        assert dmb.center[0] == pytest.approx(x + (3.0 if corrects else 6.0), abs=1.0)
+        assert dmb.center[0] == pytest.approx(x + away, abs=1.0)
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_upright_boxes_are_answered_where_they_are_asked_for(engine: ColorEngine, masks: bool) -> None:
+    dmb = DMB(engine, replace(CONFIG, box_fit=BoxFitConfig(upright=True)))
+    answers = [dmb.initialize(scene(*PATH[0])[0], POLYGON, masks=masks), dmb.track(scene(*PATH[1])[0])]
+    for answer in answers:
+        assert answer.polygon == pytest.approx(polygon_from_box(answer.box))
 
 
 def test_without_positional_encoding_the_decoder_sees_zeros(engine: ColorEngine) -> None:

@@ -256,7 +256,7 @@ class DMB:
 
     def _follow(self, shape: Shape, decision: Decision, image_shape: tuple[int, ...], *, may_grow: bool) -> None:
         """Let a mask that is believed correct the center, and the size where the filter has found the target."""
-        if self.trust.correct_center:
+        if self.config.trust.correct_center:
             share = self.trust.correction if self.config.filter.enabled else 1.0
             (x, y), (seen_x, seen_y) = self.center, shape.center
             self.center = self._clamp((x + share * (seen_x - x), y + share * (seen_y - y)), image_shape)
@@ -449,12 +449,13 @@ class DMB:
     def _boxes(self, peak: Point) -> tuple[NDArray[np.float64], Box]:
         """The rotated and the upright box that are answered with the shape at hand."""
         shape, box = self.shape, self._mask_box(self.shape)
-        size = (shape.mask.shape[1], shape.mask.shape[0])
-        if self.steady is None:
-            return shape.polygon, clip_box(box, size)
-        share = self.config.steady.center_share if self.frame_index else 1.0
-        centers = (between(peak, seen, share) for seen in (shape.center, center_of(box)))
-        return self.steady.polygon_at(next(centers)), clip_box(self.steady.box_at(next(centers)), size)
+        polygon = shape.polygon
+        if self.steady is not None:
+            share = self.config.steady.center_share if self.frame_index else 1.0
+            centers = (between(peak, seen, share) for seen in (shape.center, center_of(box)))
+            polygon, box = self.steady.polygon_at(next(centers)), self.steady.box_at(next(centers))
+        box = clip_box(box, (shape.mask.shape[1], shape.mask.shape[0]))
+        return polygon_from_box(box) if self.config.box_fit.upright else polygon, box
 
     def _result(self, confidence: float, *, segmented: bool, decision: Decision | None, peak: Point) -> Result:
         shape = self.shape
