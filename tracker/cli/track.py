@@ -50,7 +50,13 @@ examples:
 Ctrl-C ends a run cleanly: everything up to there is complete. Times are seconds since the source's first frame,
 frames count from 0, boxes are x,y,w,h with the top-left pixel at 0,0.
 """
-KINDS = ("video", "masks", "boxes", "page")
+EXPORTS = {
+    "mp4": "overlay.mp4: the same video as H.264",
+    "coco": "coco.json: COCO annotations, masks as run lengths, track_id is the object",
+    "mots": "mots.txt: as in the MOTS challenge; where objects overlap, the surer one is seen",
+    "cvat": "cvat.xml: CVAT for video 1.1, a track of exact polygons for each object, label 'object'",
+}
+KINDS = ("video", "masks", "boxes", "page", *EXPORTS)
 DEFAULT_KINDS = ("video", "masks", "boxes")
 
 
@@ -126,6 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument(
         "--page", action="store_true", help="page.html: all about the run in one file; alone, beside the default ones"
     )
+    for kind, text in EXPORTS.items():
+        output.add_argument(f"--{kind}", action="store_true", help=text)
     output.add_argument(
         "--truth",
         type=Path,
@@ -222,15 +230,17 @@ class Run:
         """Track, and write; what was written is complete, however this ends.
 
         Raises:
-            SourceError, RegionError, OutputError, WeightsError, DeviceError, FeaturesError, OSError: see their message.
+            SourceError, RegionError, OutputError, EncoderError, WeightsError, DeviceError, FeaturesError, OSError: see
+                their message.
             Interrupted: a signal came.
         """
         from tracker.media.frames import Selection
-        from tracker.media.outputs import check_folder
+        from tracker.media.outputs import check_folder, check_kinds
         from tracker.media.sources import open_source
         from tracker.media.truth import Truth
 
         options = self.options
+        check_kinds(options.kinds)
         selection = Selection(options.start, options.stop, options.step)
         with ExitStack() as opened:
             with self._waiting():

@@ -9,8 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from tracker.errors import UserError
+from tracker.media.exports import COCO, CVAT, MOTS, CocoExport, CvatExport, MotsExport, TextExport
 from tracker.media.frames import Frame
 from tracker.media.masks import MaskFolder
+from tracker.media.mp4 import Mp4Writer, h264_encoder
 from tracker.media.overlay import overlay
 from tracker.media.recording import moment
 from tracker.media.report import PAGE, TEMPORARY, PageRecording
@@ -19,13 +22,33 @@ from tracker.media.truth import Truth
 from tracker.media.video import VideoWriter
 from tracker.tracking.tracker import Result
 
-VIDEO, MASKS = "overlay.webm", "masks"
-OURS = re.compile("|".join((*map(re.escape, (VIDEO, BOXES, RECORDS, PAGE, TEMPORARY)), r"polygons_\d+\.txt")))
+VIDEO, MASKS, MP4 = "overlay.webm", "masks", "overlay.mp4"
+KINDS = ("video", "masks", "boxes", "page", "mp4", "coco", "mots", "cvat")
+WHOLE = (MP4, COCO, MOTS, CVAT)  # appear when they are complete, and are hidden drafts until then
+DRAFT = rf"\.({'|'.join(map(re.escape, WHOLE))})\.\w{{8}}"  # what a killed process leaves
+NAMES = (VIDEO, BOXES, RECORDS, PAGE, TEMPORARY, *WHOLE)
+OURS = re.compile("|".join((*map(re.escape, NAMES), r"polygons_\d+\.txt", DRAFT)))
 OUR_MASK = re.compile(r"\d{5,}\.png")
 
 
 class OutputError(OSError):
     """The folder cannot be used; the message says what to do."""
+
+
+def check_kinds(kinds: Iterable[str]) -> None:
+    """Make sure that results can be written in these kinds.
+
+    Args:
+        kinds: as `Outputs` takes them.
+
+    Raises:
+        UserError: one of them is unknown, or what it needs is missing.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UserError(f"'{kind}' is no kind of results; choose from {', '.join(KINDS)}")
+        if kind == "mp4":
+            h264_encoder()
 
 
 def check_folder(folder: Path, *, overwrite: bool, source: str, masks: Sequence[Path] = ()) -> None:
@@ -81,7 +104,7 @@ class Outputs:
 
     Args:
         folder: where to; it is made, and an earlier run's results in it are removed.
-        kinds: which of "video", "masks", "boxes" and "page".
+        kinds: which of "video", "masks", "boxes", "page", "mp4", "coco", "mots" and "cvat".
         size: width and height of the frames, pixels.
         rate: nominal frames per second of what is added.
         object_ids: of all objects.
@@ -91,6 +114,7 @@ class Outputs:
 
     Raises:
         OSError: a file cannot be made.
+        UserError: a kind is unknown, or there is no encoder for it.
     """
 
     def __init__(
@@ -105,9 +129,12 @@ class Outputs:
         title: str,
         truth: Truth | None = None,
     ) -> None:
+        kinds = list(kinds)
+        check_kinds(kinds)
         self.folder, self.count, self.truth = folder, 0, truth
         self.origin = 0.0  # seconds of the first frame
-        self.video = self.masks = self.tables = self.page = None
+        self.video = self.mp4 = self.masks = self.tables = self.page = None
+        self.exports: list[TextExport] = []
         folder.mkdir(parents=True, exist_ok=True)
         remove_old(folder)
         self.files: list[str] = []
@@ -127,7 +154,22 @@ class Outputs:
                 self.page = PageRecording(folder, size, rate, title)
                 opened.callback(self.page.close)
                 self.files.append(PAGE)
+            if "mp4" in kinds:
+                self.mp4 = Mp4Writer(folder / MP4, size, rate)
+                opened.callback(self.mp4.close)
+                self.files.append(MP4)
+            if "coco" in kinds:
+                self._export(opened, COCO, CocoExport(folder / COCO, size, title))
+            if "mots" in kinds:
+                self._export(opened, MOTS, MotsExport(folder / MOTS))
+            if "cvat" in kinds:
+                self._export(opened, CVAT, CvatExport(folder / CVAT, size, title, object_ids))
             self.resources = opened.pop_all()
+
+    def _export(self, opened: ExitStack, name: str, export: TextExport) -> None:
+        opened.callback(export.close)
+        self.exports.append(export)
+        self.files.append(name)
 
     def add(self, frame: Frame, answers: Mapping[int, Result]) -> None:
         """Write what was found in one frame, by object id.
@@ -146,8 +188,13 @@ class Outputs:
             self.tables.add(frame.index, moments)
         if self.masks is not None:
             self.masks.add(frame.index, answers)
-        if self.video is not None:
-            self.video.add(overlay(frame.image, answers), frame.seconds - self.origin)
+        if self.video is not None or self.mp4 is not None:
+            drawn = overlay(frame.image, answers)
+            for video in (self.video, self.mp4):
+                if video is not None:
+                    video.add(drawn, frame.seconds - self.origin)
+        for export in self.exports:
+            export.add(frame.index, frame.seconds, answers)
         if self.page is not None:
             self.page.add(frame, answers, moments)
         self.count += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import numpy as np
@@ -40,21 +41,34 @@ class VideoWriter:
         VideoError: the file cannot be made.
     """
 
+    FORMAT = "webm"  # FFmpeg's name
+    OPTIONS: ClassVar[dict[str, str]] = {}  # of the format
+
     def __init__(self, path: Path, size: tuple[int, int], rate: float) -> None:
         self.path = path
         self.duration = max(1, round(1000 / rate))
         self.last = -1  # time of the last frame, milliseconds
         try:
-            self.container = av.open(f"file:{path}", "w", format="webm")
+            self.container = av.open(f"file:{self._place()}", "w", format=self.FORMAT, options=dict(self.OPTIONS))
             self.stream = self._stream(size, rate)
             self.container.start_encoding()  # makes the file
         except av.FFmpegError as error:
             raise VideoError(f"'{path}' cannot be written ({error.strerror})") from error
 
+    def _place(self) -> Path:
+        """The file that is written to."""
+        return self.path
+
     def _stream(self, size: tuple[int, int], rate: float) -> VideoStream:
-        stream = self.container.add_stream(
-            "libvpx-vp9", rate=Fraction(rate).limit_denominator(100_000), options=dict(ENCODER)
+        return self._described(
+            self.container.add_stream(
+                "libvpx-vp9", rate=Fraction(rate).limit_denominator(100_000), options=dict(ENCODER)
+            ),
+            size,
         )
+
+    def _described(self, stream: VideoStream, size: tuple[int, int]) -> VideoStream:
+        """The stream with what players must know: size, clock and colors."""
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
