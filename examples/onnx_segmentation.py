@@ -57,10 +57,10 @@ def extent(mask: np.ndarray) -> tuple[np.ndarray, float]:
     return np.array([x + (width - 1) / 2, y + (height - 1) / 2]), float(np.sqrt(width * height))
 
 
-def matrix(centre: np.ndarray, target: float) -> np.ndarray:
+def matrix(center: np.ndarray, target: float) -> np.ndarray:
     """The affine map from the image to the crop, 2 x 3."""
     scale = size / (factor * target)
-    return np.array([[scale, 0, (size - 1) / 2 - scale * centre[0]], [0, scale, (size - 1) / 2 - scale * centre[1]]])
+    return np.array([[scale, 0, (size - 1) / 2 - scale * center[0]], [0, scale, (size - 1) / 2 - scale * center[1]]])
 
 
 def crop(picture: np.ndarray, to_crop: np.ndarray) -> np.ndarray:
@@ -75,10 +75,10 @@ spatial_map = distance[None, None].astype(np.float32)
 keys: list[np.ndarray] = []
 values: list[np.ndarray] = []
 output.mkdir(parents=True, exist_ok=True)
-centre, target = extent(mask)
+center, target = extent(mask)
 for index, path in enumerate(pictures):
     picture = read(path)
-    to_crop = matrix(centre, target)
+    to_crop = matrix(center, target)
     image = crop(picture, to_crop)
     if index == 0:
         probability = cv2.warpAffine(mask.astype(np.float32), to_crop, (size, size))[None, None]
@@ -91,7 +91,7 @@ for index, path in enumerate(pictures):
         inverse = cv2.invertAffineTransform(to_crop)
         mask = (cv2.warpAffine(probability[0, 0], inverse, picture.shape[1::-1]) > 0.5).astype(np.uint8)
     if mask.any():
-        centre, target = extent(mask)
+        center, target = extent(mask)
         if index % INTERVAL == 0:
             key, value = parts["memory_encoder"].run(None, {"image": image, "mask": probability})
             keys, values = [*keys[:1], *keys[1:][-MOST + 2 :], key], [*values[:1], *values[1:][-MOST + 2 :], value]

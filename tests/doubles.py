@@ -50,7 +50,7 @@ class StillTracker:
         return self.answer
 
 
-class ColourTracker(StillTracker):
+class ColorTracker(StillTracker):
     """Tells what it sees: its box is mean red, mean green, mean blue + 1, height of the image."""
 
     def initialize(self, image: NDArray[np.uint8], region: object, *, masks: bool = True) -> Answer:
@@ -78,7 +78,7 @@ class InfiniteTracker(StillTracker):
 
 TRACKERS: Mapping[str, Callable[[], StillTracker]] = {
     "still": StillTracker,
-    "colour": ColourTracker,
+    "color": ColorTracker,
     "broken": BrokenTracker,
     "infinite": InfiniteTracker,
 }

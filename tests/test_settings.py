@@ -50,14 +50,14 @@ def test_all_values_are_read() -> None:
             "DMB_THREADS": "3",
             "DMB_GATE": "paper",
             "DMB_CROP_SIZE": "256",
-            "DMB_RECENTRE": "on",
+            "DMB_RECENTER": "on",
             "DMB_SAMPLING_INTERVAL": "0",
             "DMB_LAST_FRAME": "off",
             "DMB_MAX_FRAMES": "4",
             "DMB_POSITION": "concat",
             "DMB_SPATIAL_MAP": "response",
             "DMB_FILTER": "off",
-            "DMB_CORRECT_CENTRE": "no",
+            "DMB_CORRECT_CENTER": "no",
             "DMB_BOX2SEG": "off",
             "DMB_ANSWER": "mask",
             "DMB_MULTIOBJECT": "no",
@@ -72,14 +72,14 @@ def test_all_values_are_read() -> None:
         threads=3,
         gate="paper",
         crop_size=256,
-        recentre=True,
+        recenter=True,
         sampling_interval=0,
         last_frame=False,
         max_frames=4,
         position="concat",
         spatial_map="response",
         filter=False,
-        correct_centre=False,
+        correct_center=False,
         box2seg=False,
         answer="mask",
         multiobject=False,
@@ -91,12 +91,12 @@ def test_all_values_are_read() -> None:
 
 
 def test_the_tracker_config_gets_what_was_chosen_and_keeps_the_rest() -> None:
-    settings = Settings(gate="off", crop_size=128, recentre=False, sampling_interval=3, max_frames=7, box2seg=False)
+    settings = Settings(gate="off", crop_size=128, recenter=False, sampling_interval=3, max_frames=7, box2seg=False)
     config = settings.tracker_config()
     default = TrackerConfig()
     assert config.gate.rule == "off"
     assert config.gate.max_uncertainty == default.gate.max_uncertainty
-    assert {config.crop.size, config.crop.segment_size, config.crop.box_size} == {128} and not config.crop.recentre
+    assert {config.crop.size, config.crop.segment_size, config.crop.box_size} == {128} and not config.crop.recenter
     assert config.crop.factor == default.crop.factor
     assert (config.appearance.sampling_interval, config.appearance.max_frames) == (3, 7)
     assert not config.box2seg.enabled

@@ -28,12 +28,12 @@ class CropConfig:
     segment_size: int = 384  # side of the resampled second crop, likewise (paper, release; see docs/LAB_BOOK.md)
     box_factor: float = 3.0  # side of the second crop where only boxes are wanted: fine borders are not needed ...
     box_size: int = 256  # ... and fewer pixels are faster
-    recentre: bool = True  # segment a second, closer crop at the filter's peak (release); else the search region
-    search_around_after: int = 3  # lost frames after which the regions around are searched, with recentre; 0: never.
+    recenter: bool = True  # segment a second, closer crop at the filter's peak (release); else the search region
+    search_around_after: int = 3  # lost frames after which the regions around are searched, with recenter; 0: never.
     # That is how the search grows: a region of three times the side at the same resolution, in up to nine pieces
     search_around_step: float = 0.6  # how far those are from the search region, in its sides
     max_size_change: float = 1.05  # the size may grow by this factor per frame, or shrink by its inverse (release)
-    max_size_change_mask: float = 1.1  # the same when initialised from a mask (release)
+    max_size_change_mask: float = 1.1  # the same when initialized from a mask (release)
     min_target: float = 4.0  # smallest target side that is tracked, image pixels
 
 
@@ -54,7 +54,7 @@ class PositionConfig:
     """
 
     encoding: Encoding | None = None  # "add", "concat" (needs weights trained so), or left out
-    spatial_map: MapKind | None = None  # distance to the target's centre, or the filter's response (needs such weights)
+    spatial_map: MapKind | None = None  # distance to the target's center, or the filter's response (needs such weights)
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class FilterConfig:
     enabled: bool = True  # off: the appearance memory alone looks where the target was last, and nothing is judged
     projection_channels: int = 64  # channels after the learned 1x1 projection (release)
     kernel: int = 4  # side of the filter, cells (release)
-    filter_regularisation: float = 0.1  # lambda of eq. 6 (release)
-    projection_regularisation: float = 1e-4  # weight of the projection's own norm (release)
-    initial_gn_iterations: int = 6  # Gauss-Newton steps at initialisation (release)
+    filter_regularization: float = 0.1  # lambda of eq. 6 (release)
+    projection_regularization: float = 1e-4  # weight of the projection's own norm (release)
+    initial_gn_iterations: int = 6  # Gauss-Newton steps at initialization (release)
     initial_cg_iterations: int = 10  # conjugate-gradient steps inside each of them (release)
     update_cg_iterations: int = 5  # conjugate-gradient steps of an online update (release)
     update_interval: int = 10  # frames between online updates (release)
@@ -135,7 +135,7 @@ class MaskConfig:
 
     enabled: bool = True  # off: the filter alone; its box moves and keeps its size
     threshold: float = 0.5  # a pixel belongs to the target above it (release)
-    threshold_mask: float = 0.5  # the same when initialised from a mask (the release uses 0.2)
+    threshold_mask: float = 0.5  # the same when initialized from a mask (the release uses 0.2)
     min_component: float = 0.1  # components below this share of the main one are removed
     reach: float = 0.2  # nothing further outside the box around the filter's peak is the target; in sqrt(w*h)
     leak_ring: float = 0.15  # a mask that goes on in a ring of this width (in sqrt(w*h)) beyond its reach ...

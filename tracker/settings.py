@@ -166,11 +166,11 @@ class Settings:
         "side of the segmented crop in network pixels; smaller is faster and less accurate",
         parameter="crop.segment_size",
     )
-    recentre: bool | None = setting(
-        "DMB_RECENTRE",
+    recenter: bool | None = setting(
+        "DMB_RECENTER",
         SWITCH,
         "segment a closer crop at the filter's peak; off is faster",
-        parameter="crop.recentre",
+        parameter="crop.recenter",
     )
     sampling_interval: int | None = setting(
         "DMB_SAMPLING_INTERVAL",
@@ -204,7 +204,7 @@ class Settings:
     search_around_after: int | None = setting(
         "DMB_SEARCH_AROUND_AFTER",
         _whole(0),
-        "lost frames after which the regions around are searched too, with DMB_RECENTRE; 0: never",
+        "lost frames after which the regions around are searched too, with DMB_RECENTER; 0: never",
         parameter="crop.search_around_after",
     )
     segment: bool | None = setting(
@@ -219,8 +219,8 @@ class Settings:
         "localize by the filter; off: by the appearance memory alone, ungated",
         parameter="filter.enabled",
     )
-    correct_centre: bool | None = setting(
-        "DMB_CORRECT_CENTRE",
+    correct_center: bool | None = setting(
+        "DMB_CORRECT_CENTER",
         SWITCH,
         "the mask's center corrects the filter's position",
         parameter="trust.correct_center",

@@ -63,7 +63,7 @@ SCRIPTS = {
 class Pose:
     """Where a cut-out is drawn."""
 
-    centre: tuple[float, float]  # image pixels
+    center: tuple[float, float]  # image pixels
     size: float  # of its longer side, image pixels
     angle: float  # degrees
     phase: float  # of the elastic deformation, radians
@@ -76,7 +76,7 @@ def _draw(canvas: NDArray[np.float32], item: CutOut, pose: Pose) -> NDArray[np.f
     y, x = np.mgrid[:height, :width].astype(np.float32)
     scale = CUT_OUT_SIZE / pose.size
     cos, sin = np.cos(np.radians(pose.angle)) * scale, np.sin(np.radians(pose.angle)) * scale
-    dx, dy = x - pose.centre[0], y - pose.centre[1]
+    dx, dy = x - pose.center[0], y - pose.center[1]
     u, v = cos * dx + sin * dy, -sin * dx + cos * dy
     wave = 2 * np.pi / CUT_OUT_SIZE
     bend = pose.bend * CUT_OUT_SIZE
@@ -86,9 +86,9 @@ def _draw(canvas: NDArray[np.float32], item: CutOut, pose: Pose) -> NDArray[np.f
     image, mask = item.image, item.mask.astype(np.float32)
     if scale > 1.5:  # drawn much smaller than stored: smooth first
         image = cv2.GaussianBlur(image, (0, 0), 0.45 * scale)  # type: ignore[assignment]
-    colour = cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    color = cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     coverage = cv2.GaussianBlur(cv2.remap(mask, u, v, cv2.INTER_LINEAR), (3, 3), 0)
-    canvas += (colour - canvas) * coverage[..., None]
+    canvas += (color - canvas) * coverage[..., None]
     return coverage  # type: ignore[return-value]
 
 

@@ -32,7 +32,7 @@ class Outline:
     """Where an object is in a photograph: an ellipse that holds it (center, half axes, degrees), in pixels."""
 
     photograph: str
-    centre: tuple[float, float]
+    center: tuple[float, float]
     axes: tuple[float, float]
     angle: float
     sure: float  # share of the axes within which everything is object
@@ -71,10 +71,10 @@ def cut_out(name: str) -> CutOut:
     outline = OBJECTS[name]
     image = _read(outline.photograph)
     marks = np.full(image.shape[:2], cv2.GC_BGD, np.uint8)
-    centre = tuple(map(int, outline.centre))
+    center = tuple(map(int, outline.center))
     for share, value in ((1.0, cv2.GC_PR_FGD), (outline.sure, cv2.GC_FGD)):
         axes = (int(outline.axes[0] * share), int(outline.axes[1] * share))
-        cv2.ellipse(marks, centre, axes, outline.angle, 0, 360, int(value), -1)
+        cv2.ellipse(marks, center, axes, outline.angle, 0, 360, int(value), -1)
     cv2.setRNGSeed(0)
     models = (np.zeros((1, 65)), np.zeros((1, 65)))
     cv2.grabCut(image[..., ::-1].copy(), marks, (0, 0, 0, 0), *models, 5, cv2.GC_INIT_WITH_MASK)

@@ -117,16 +117,16 @@ def write_sequence(folder: Path, frames: Iterable[Annotated], *, kind: str, fps:
         kind: "polygon" or "mask", the format of the ground truth.
         fps: frames per second, of importance in real-time experiments.
     """
-    colour = folder / "color"
-    if colour.is_dir():
-        shutil.rmtree(colour)  # of a longer sequence, images would be left over
-    colour.mkdir(parents=True)
+    color = folder / "color"
+    if color.is_dir():
+        shutil.rmtree(color)  # of a longer sequence, images would be left over
+    color.mkdir(parents=True)
     regions: list[str] = []
     visible: list[bool] = []
     height = width = 0
     for index, frame in enumerate(frames):
         height, width = frame.mask.shape
-        path = colour / f"{index + 1:08d}.jpg"
+        path = color / f"{index + 1:08d}.jpg"
         bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
         if not cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
             raise WorkspaceError(f"'{path}' cannot be written; check the disk's space and permissions")

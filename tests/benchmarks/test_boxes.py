@@ -25,13 +25,13 @@ def moved(x: float, y: float = 0.0) -> tuple[float, float, float, float]:
     return TRUE[0] + x, TRUE[1] + y, TRUE[2], TRUE[3]
 
 
-def test_overlaps_and_centre_errors() -> None:
+def test_overlaps_and_center_errors() -> None:
     first = np.array([TRUE, TRUE, TRUE, (0.0, 0.0, 0.0, 0.0)])
     second = np.array([moved(10), moved(20), (10.0, 10.0, 10.0, 5.0), (0.0, 0.0, 0.0, 0.0)])
     assert boxes.overlaps(first, second) == pytest.approx([1 / 3, 0, 1 / 4, 0])
-    found = boxes.centre_errors(np.array([moved(3, 4), (10, 10, 10, 5)]), np.array([TRUE, TRUE]))
+    found = boxes.center_errors(np.array([moved(3, 4), (10, 10, 10, 5)]), np.array([TRUE, TRUE]))
     assert found == pytest.approx([5, math.hypot(5, 2.5)])
-    found = boxes.centre_errors(np.array([moved(3, 4)]), np.array([TRUE]), normalised=True)
+    found = boxes.center_errors(np.array([moved(3, 4)]), np.array([TRUE]), normalized=True)
     assert found == pytest.approx([math.hypot(3 / 20, 4 / 10)])
 
 
@@ -88,22 +88,22 @@ def test_trackingnet_integrates_curves() -> None:
     # trapezoids of 1/20: overlap 1 is at least every threshold, 1/3 at least 0 to 0.3, 0 at least 0 only
     success = (1 + (6 + 0.5) / 20 + 0.5 / 20) / 3
     # at most 0 to 0.5 sizes off: always, at the last threshold only, never
-    normalised = (1 + 0.5 / 20) / 3
+    normalized = (1 + 0.5 / 20) / 3
     # at most 0, 2.5 ... 50 pixels off: 10 holds from the 5th of 21 thresholds on, 25 from the 11th
     area = (1 + (16 + 0.5) / 20 + (10 + 0.5) / 20) / 3
-    expected = {"Success": success, "Precision": 2 / 3, "NormalisedPrecision": normalised, "PrecisionArea": area}
+    expected = {"Success": success, "Precision": 2 / 3, "NormalizedPrecision": normalized, "PrecisionArea": area}
     assert scores.overall == pytest.approx(expected)
-    assert scores.line() == f"Success {success:.3f} Precision 0.667 NormalisedPrecision {normalised:.3f}"
+    assert scores.line() == f"Success {success:.3f} Precision 0.667 NormalizedPrecision {normalized:.3f}"
 
 
 def test_trackingnet_rounds_to_whole_pixels() -> None:
     assert boxes.trackingnet([tracked(TRUE, moved(0.4))]).overall["Success"] == 1.0
     assert boxes.trackingnet([tracked(TRUE, moved(0.6))]).overall["Success"] < 1.0
     thin = np.array([TRUE, (10.0, 10.0, 0.4, 10.0)])
-    assert boxes.trackingnet([tracked(TRUE, TRUE, truth=thin)]).overall["NormalisedPrecision"] == 1.0
+    assert boxes.trackingnet([tracked(TRUE, TRUE, truth=thin)]).overall["NormalizedPrecision"] == 1.0
 
 
-def test_speed_is_without_the_initialisation() -> None:
+def test_speed_is_without_the_initialization() -> None:
     one = tracked(TRUE, TRUE, TRUE, seconds=np.array([9.0, 0.25, 0.25]))
     other = tracked(TRUE, TRUE, name="other", seconds=np.array([9.0, 0.5]))
     scores = boxes.otb([one, other])

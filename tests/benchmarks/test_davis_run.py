@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.data.davis_folders import (
-    ColourFollower,
+    ColorFollower,
     Seen,
     load_followers,
     source,
@@ -16,7 +16,7 @@ from tests.data.davis_folders import (
     two_squares,
     write_davis,
 )
-from tests.tracking.test_tracker import CONFIG, PATH, ColourEngine, scene
+from tests.tracking.test_tracker import CONFIG, PATH, ColorEngine, scene
 from tracker import DMB
 from tracker.benchmarks.davis_run import Run, check_folder, segment, soft_aggregation, track_all
 from tracker.data.davis import open_davis
@@ -40,7 +40,7 @@ def test_soft_aggregation_by_hand() -> None:
 def test_the_surer_tracker_gets_the_pixel(tmp_path: Path, init: str) -> None:
     frames = [two_squares(index) for index in range(4)]
     with open_davis(source(write_davis(tmp_path, {"one": frames}))) as (one,):
-        answers = dict(segment(ColourFollower, one, init))
+        answers = dict(segment(ColorFollower, one, init))
     assert list(answers) == list(one.frames)
     for ids, label in zip(answers.values(), frames, strict=True):  # JPEG blurs the borders by a pixel
         inside = np.zeros_like(label)
@@ -51,7 +51,7 @@ def test_the_surer_tracker_gets_the_pixel(tmp_path: Path, init: str) -> None:
         assert np.count_nonzero(ids != label) < 60
 
 
-class Moved(ColourFollower):
+class Moved(ColorFollower):
     """Segments nothing any more: its answer is the whole image, of which it is not sure."""
 
     def track(self, image: np.ndarray) -> Seen:
@@ -63,7 +63,7 @@ class Moved(ColourFollower):
 
 
 def test_a_moved_mask_yields_to_a_segmented_one(tmp_path: Path) -> None:
-    trackers = iter([Moved(), ColourFollower()])
+    trackers = iter([Moved(), ColorFollower()])
     with open_davis(source(write_davis(tmp_path, {"one": [two_squares(0)] * 3}))) as (one,):
         ids = dict(segment(lambda: next(trackers), one, "mask"))["00001"]
     assert ids[28, 34] == 2 and ids[6, 50] == 1
@@ -72,7 +72,7 @@ def test_a_moved_mask_yields_to_a_segmented_one(tmp_path: Path) -> None:
 def test_ids_keep_their_numbers_and_an_object_without_pixels_is_not_followed(tmp_path: Path) -> None:
     frames = [square(4, 4, 8, 1) + square(30, 24, 8, 3)] * 3
     with open_davis(source(write_davis(tmp_path, {"one": frames}))) as (one,):
-        answers = dict(segment(ColourFollower, one, "mask"))
+        answers = dict(segment(ColorFollower, one, "mask"))
         assert one.objects == 3
     assert set(np.unique(answers["00001"])) == {0, 1, 3}
     assert np.array_equal(answers["00000"], frames[0]), "a given mask is answered as it is"
@@ -81,7 +81,7 @@ def test_ids_keep_their_numbers_and_an_object_without_pixels_is_not_followed(tmp
 def test_an_object_that_cannot_be_followed_is_told(tmp_path: Path) -> None:
     root = write_davis(tmp_path, {"dot": [square(4, 4, 1)] * 3})
     with open_davis(source(root)) as (dot,), pytest.raises(DavisError, match="an object of sequence 'dot' cannot be"):
-        list(segment(ColourFollower, dot, "mask"))
+        list(segment(ColorFollower, dot, "mask"))
 
 
 def test_finished_sequences_are_known_and_the_rest_is_segmented(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_the_real_tracker_tells_the_probability_of_its_mask() -> None:
-    dmb = DMB(ColourEngine(DMBNet().eval().requires_grad_(False), precision="float32"), CONFIG)
+    dmb = DMB(ColorEngine(DMBNet().eval().requires_grad_(False), precision="float32"), CONFIG)
     assert dmb.probability() is None
     first, second = (scene(*place) for place in PATH[:2])
     dmb.initialize(*first)

@@ -36,7 +36,7 @@ class Answer:
     """An answer with the fields that are looked at."""
 
     polygon: NDArray[np.float64]
-    centre: tuple[float, float]
+    center: tuple[float, float]
     segmented: bool = True
     decision: Decision | None = field(default_factory=lambda: Decision(1.0, found=True, remember=True, reason="test"))
     box: tuple[float, float, float, float] = (0.0, 0.0, 20.0, 20.0)

@@ -33,7 +33,7 @@ from vot_workspace.demo import SCRIPTS, render
 from vot_workspace.writer import Annotated
 
 
-def coloured() -> Iterator[Annotated]:
+def colored() -> Iterator[Annotated]:
     """A red square that drifts over a dark ground: what the tiny network follows."""
     for index in range(6):
         mask = np.zeros((120, 160), np.bool_)
@@ -45,7 +45,7 @@ def coloured() -> Iterator[Annotated]:
 
 @pytest.fixture(scope="module")
 def clip() -> Clip:
-    return Clip.of(coloured(), "square")
+    return Clip.of(colored(), "square")
 
 
 def test_the_clip_is_what_was_drawn() -> None:
@@ -88,18 +88,18 @@ def test_every_variant_sees_every_frame(clip: Clip) -> None:
     times = measure(trackers, clip, first=2, from_box=False)
     for name, dmb in trackers.items():
         assert dmb.frame_index == 5 and len(times[name].frames) == 4 and min(times[name].frames) > 0
-        assert times[name].line().endswith(f"initialize {times[name].initialise:.0f} ms")
+        assert times[name].line().endswith(f"initialize {times[name].initialize:.0f} ms")
     assert trackers["plain"].appearance.frames[-1] == 5, "the plain variant remembers every frame"
 
 
 def test_all_stages_are_met(clip: Clip) -> None:
     dmb = DMB(tiny_engine(), plain_config(CONFIG))
     stages = breakdown(dmb, clip, first=1, from_box=True)
-    assert tuple(stages.frames) == tuple(stages.initialise) == STAGES
+    assert tuple(stages.frames) == tuple(stages.initialize) == STAGES
     assert {len(values) for values in stages.frames.values()} == {5}
     never = ["memory read"]  # the tiny network reads its own way
     assert [name for name in STAGES if not min(stages.frames[name]) > 0] == never
-    assert [name for name in STAGES if not stages.initialise[name] > 0] == never
+    assert [name for name in STAGES if not stages.initialize[name] > 0] == never
     assert [line.split("  ")[1].strip() for line in stages.lines()] == list(STAGES)
     assert "segment" not in vars(dmb.engine), "nothing is timed afterward"
     watch, rows = Stopwatch(), torch.rand(1, 4, 3)
@@ -116,7 +116,7 @@ def test_the_plain_variant_answers_the_same() -> None:
     crop = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
     answers = []
     for engine in (ours, plain):
-        pixels = engine.normalise(crop)
+        pixels = engine.normalize(crop)
         assert pixels.is_contiguous() == (engine is plain)
         query = engine.encode_query(pixels)
         keys, values = engine.encode_memory(pixels, np.ones((64, 64), np.float32))
@@ -133,8 +133,8 @@ def test_what_is_refined_in_a_window_is_what_the_plain_variant_refines_everywher
     torch.manual_seed(0)
     ours = Engine(DMBNet().eval().to(memory_format=torch.channels_last), precision="float32")
     crop = np.random.default_rng(0).integers(0, 256, (1, 128, 128, 3)).astype(np.uint8)
-    query, zeros = ours.encode_query(ours.normalise(crop)), np.zeros((8, 8), np.float32)
-    keys, values = ours.encode_memory(ours.normalise(crop), np.ones((128, 128), np.float32))
+    query, zeros = ours.encode_query(ours.normalize(crop)), np.zeros((8, 8), np.float32)
+    keys, values = ours.encode_memory(ours.normalize(crop), np.ones((128, 128), np.float32))
     everywhere = PlainEngine(ours).segment(query, keys, values, zeros)
     monkeypatch.setattr(tracker.engine.engine, "refinement_window", lambda probability: None)
     coarse = ours.segment(query, keys, values, zeros)

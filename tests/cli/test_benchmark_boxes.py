@@ -146,7 +146,7 @@ def test_only_the_first_complaints_are_printed(run: Run, tmp_path: Path) -> None
 def test_trackingnet_and_otb_are_scored(run: Run, tmp_path: Path) -> None:
     code, out, err = run("trackingnet", write_trackingnet(tmp_path / "net"), "--split", "TRAIN_0")
     assert code == 0, err
-    assert out.splitlines()[-1].startswith("Success 0.8") and "Precision 1.000 NormalisedPrecision 0.8" in out
+    assert out.splitlines()[-1].startswith("Success 0.8") and "Precision 1.000 NormalizedPrecision 0.8" in out
     code, out, err = run("otb", write_otb(tmp_path / "otb"), output=tmp_path / "otb_out")
     assert code == 0, err
     assert out.splitlines()[-1].startswith("Success 0.8") and out.splitlines()[-1].endswith("Precision 1.000")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.davis_folders import ColourFollower, Seen, load_followers, square, two_squares, write_davis
+from tests.data.davis_folders import ColorFollower, Seen, load_followers, square, two_squares, write_davis
 from tracker.benchmarks.davis_run import Create
 from tracker.cli import benchmark_davis
 from tracker.data.davis_masks import read_ids
@@ -31,7 +31,7 @@ class Command:
     def __init__(self, davis: Path, output: Path, weights: Path) -> None:
         self.davis, self.output, self.weights = davis, output, weights
         self.loads = 0
-        self.follower: type[ColourFollower] = ColourFollower
+        self.follower: type[ColorFollower] = ColorFollower
 
     def load(self, settings: Settings) -> Create:
         self.loads += 1
@@ -101,7 +101,7 @@ def test_other_conditions_are_refused(
     assert "masks made with weights c0ffee" in error and error.count("\n") == 1
 
 
-class Interrupted(ColourFollower):
+class Interrupted(ColorFollower):
     """Is interrupted in the last frame of the second sequence."""
 
     frames = 0
@@ -119,7 +119,7 @@ def test_an_interruption_keeps_finished_sequences(command: Command, capsys: pyte
     captured = capsys.readouterr()
     assert "interrupted; the same command continues" in captured.err and "Traceback" not in captured.err
     assert "one: 5 masks" in captured.out and not (command.output / "scores.json").exists()
-    command.follower = ColourFollower
+    command.follower = ColorFollower
     assert command() == 0
     assert "1 of 2 sequences are there already" in capsys.readouterr().out
 

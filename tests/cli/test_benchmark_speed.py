@@ -41,7 +41,7 @@ def test_the_ratio_is_the_last_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert lines[0].startswith("best.safetensors c0ffee000000, cpu") and "5 frames of 160 x 120" in lines[1]
     assert any(line.startswith("plain: track ") for line in lines) and "most memory held" in lines[-2]
     assert document["clip"] == {"frames": 5, "first": 2, "size": [160, 120], "init": "mask", "sequence": "cat"}
-    assert set(document["initialise_ms"]) == {"dmb", "plain"}
+    assert set(document["initialize_ms"]) == {"dmb", "plain"}
 
 
 def test_without_the_plain_variant_there_is_no_ratio(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from tests.conftest import clean_environment
 from tests.media.clips import SIZE, StillTracker, scene, square, write_clip
-from tests.tracking.test_tracker import CONFIG, ColourEngine
+from tests.tracking.test_tracker import CONFIG, ColorEngine
 from tracker import DMB
 from tracker.cli import track
 from tracker.media.progress import Progress
@@ -34,13 +34,13 @@ Command = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
-def engine() -> ColourEngine:
+def engine() -> ColorEngine:
     torch.manual_seed(0)
-    return ColourEngine(DMBNet().eval().requires_grad_(False), precision="float32")
+    return ColorEngine(DMBNet().eval().requires_grad_(False), precision="float32")
 
 
 @pytest.fixture
-def real(engine: ColourEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def real(engine: ColorEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command in an empty folder, with the real tracker."""
     monkeypatch.chdir(tmp_path)
 
@@ -351,7 +351,7 @@ def test_an_unknown_user_in_a_path_is_one_sentence(
 def test_features_that_are_not_finite_are_one_sentence(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Overflowing(ColourEngine):
+    class Overflowing(ColorEngine):
         """As float16 on a CPU."""
 
         def filter_features(self, images: torch.Tensor, *, batch: int = 4) -> torch.Tensor:

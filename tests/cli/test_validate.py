@@ -68,7 +68,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., in
     return run
 
 
-def test_masks_are_scored_from_both_initialisations(
+def test_masks_are_scored_from_both_initializations(
     masks: Path, tmp_path: Path, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "scores.json"
@@ -98,7 +98,7 @@ def test_masks_are_scored_from_both_initialisations(
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["best.safetensors", "scores.json"]
 
 
-def test_sequences_initialisation_and_frames_can_be_chosen(
+def test_sequences_initialization_and_frames_can_be_chosen(
     masks: Path, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command("--masks", masks, "--sequences", "two", "--init", "mask", "--frames", "2") == 0

@@ -17,7 +17,7 @@ from tracker.settings import Settings
 
 SHAPE = (40, 60)
 BACKGROUND = (90, 90, 90)
-COLOURS = ((0, 0, 0), (220, 30, 30), (30, 220, 30), (30, 30, 220))  # by object id
+COLORS = ((0, 0, 0), (220, 30, 30), (30, 220, 30), (30, 30, 220))  # by object id
 
 
 def square(left: int, top: int = 10, side: int = 20, value: int = 1, shape: tuple[int, int] = SHAPE) -> np.ndarray:
@@ -30,8 +30,8 @@ def square(left: int, top: int = 10, side: int = 20, value: int = 1, shape: tupl
 def picture(ids: np.ndarray) -> np.ndarray:
     """An RGB image with each object in its color."""
     image = np.full((*ids.shape, 3), BACKGROUND, np.uint8)
-    for number in range(1, len(COLOURS)):
-        image[ids == number] = COLOURS[number]
+    for number in range(1, len(COLORS)):
+        image[ids == number] = COLORS[number]
     return image
 
 
@@ -69,27 +69,27 @@ def source(root: Path, year: int = 2017, **options: object) -> Source:
 
 @dataclass(frozen=True)
 class Seen:
-    """What `ColourFollower` answers."""
+    """What `ColorFollower` answers."""
 
     mask: NDArray[np.bool_]
 
 
-class ColourFollower:
+class ColorFollower:
     """Follows the color in the middle of the first region; it is 0.9 sure of that, and 0.6 of any other object."""
 
     def __init__(self) -> None:
-        self.colour = np.zeros(3)
+        self.color = np.zeros(3)
         self.seen = np.zeros((0, 0), np.float32)
 
     def initialize(self, image: NDArray[np.uint8], region: object, *, masks: bool = True) -> Seen:
         mask = parse_region(region, image.shape[:2]).to_mask((image.shape[0], image.shape[1]))
         if mask.sum() < 4:
             raise RegionError("the mask is too small; give a larger one")
-        self.colour = np.median(image[mask], axis=0)
+        self.color = np.median(image[mask], axis=0)
         return self.track(image)
 
     def track(self, image: NDArray[np.uint8]) -> Seen:
-        own = np.abs(image.astype(float) - self.colour).max(-1) < 60
+        own = np.abs(image.astype(float) - self.color).max(-1) < 60
         other = (np.abs(image.astype(float) - BACKGROUND).max(-1) > 60) & ~own
         self.seen = np.where(own, 0.9, np.where(other, 0.6, 0.1)).astype(np.float32)
         return Seen(self.seen > 0.5)
@@ -98,6 +98,6 @@ class ColourFollower:
         return self.seen
 
 
-def load_followers(settings: Settings) -> type[ColourFollower]:
+def load_followers(settings: Settings) -> type[ColorFollower]:
     """Stand in for loading weights; a function of a module, so that it can be sent to other processes."""
-    return ColourFollower
+    return ColorFollower

@@ -142,13 +142,13 @@ def test_a_deep_picture_arrives_by_trax(tmp_path: Path, way: str) -> None:
 
     ramp = np.tile(np.linspace(7000, 9000, 60), (40, 1)).astype(np.uint16)
     box = trax.Rectangle.create(10, 5, 20, 12)
-    client = TraxClient(DOUBLE="colour")
+    client = TraxClient(DOUBLE="color")
     ((region, _),) = client.initialize(sent(ramp), box)
     assert region.bounds()[0] == pytest.approx(127.5, abs=2)
     ((region, _),) = client.initialize(sent(ramp // 2), box)
     assert region.bounds()[0] == pytest.approx(127.5, abs=2), "a new target, a new range"
     assert client.end() == 0
-    fixed = TraxClient(DOUBLE="colour", DMB_RANGE="0,16000")
+    fixed = TraxClient(DOUBLE="color", DMB_RANGE="0,16000")
     ((region, _),) = fixed.initialize(sent(ramp), box)
     assert region.bounds()[0] == pytest.approx(127.5, abs=2)
     ((region, _),) = fixed.initialize(sent(ramp // 2), box)

@@ -77,9 +77,9 @@ def test_void_only_beside_other_ids() -> None:
 def test_one_bit_and_palette_images(tmp_path: Path) -> None:
     folder = write(tmp_path / "a", [0, 5])
     Image.fromarray(label(3) > 0).save(folder / "00000.png")
-    coloured = Image.fromarray(label(7, 1) | label(40, 2), "P")
-    coloured.putpalette([0, 0, 0, 128, 0, 0, 255, 255, 255])  # id 2 is white: 255 in gray, and no void
-    coloured.save(folder / "00001.png")
+    colored = Image.fromarray(label(7, 1) | label(40, 2), "P")
+    colored.putpalette([0, 0, 0, 128, 0, 0, 255, 255, 255])  # id 2 is white: 255 in gray, and no void
+    colored.save(folder / "00001.png")
     one_bit, palette = all_frames(tmp_path, "a")
     assert np.array_equal(one_bit.mask, label(3) > 0) and one_bit.void is None
     assert np.array_equal(palette.mask, (label(7) | label(40)) > 0) and palette.void is None

@@ -30,7 +30,7 @@ from tests.conftest import CHECKOUT, clean_environment
 from tests.data.davis_folders import two_squares, write_davis, write_masks
 from tests.documents import PROGRAMS, Block
 from tests.media.clips import write_clip
-from tests.training.pictures import grey_png, image, labels, palette_png, write
+from tests.training.pictures import gray_png, image, labels, palette_png, write
 from tests.training.readers import test_coco
 from tests.vot_workspace.mask_folders import pack
 from tracker.checkpoints.weights import find_weights
@@ -105,7 +105,7 @@ def _video(images: str, masks: str) -> dict[str, bytes]:
 
 
 def _stills(images: str, masks: str) -> dict[str, bytes]:
-    return {f"{images}/1.jpg": image(), f"{masks}/1.png": grey_png(labels(255))}
+    return {f"{images}/1.jpg": image(), f"{masks}/1.png": gray_png(labels(255))}
 
 
 def write_shards(folder: Path) -> None:

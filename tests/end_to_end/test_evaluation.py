@@ -122,7 +122,7 @@ class Workspace:
         found = self.folder.rglob("*_time.value")
         return {str(path.relative_to(self.folder)): path.stat().st_mtime_ns for path in found}
 
-    def initialisations(self) -> int:
+    def initializations(self) -> int:
         return len(self.notes.read_text().splitlines()) if self.notes.exists() else 0
 
     def processes(self) -> set[int]:
@@ -155,7 +155,7 @@ def test_two_workers_leave_what_one_leaves(tmp_path: Path, serial: Workspace) ->
     assert one == two and serial.times().keys() == parallel.times().keys()
     for experiment in EXPERIMENTS:
         assert any(name.startswith(f"results/Noting/{experiment}/long/") for name in two)
-    assert serial.initialisations() == parallel.initialisations() > 30
+    assert serial.initializations() == parallel.initializations() > 30
     assert not (parallel.folder / ".dmb_evaluate").exists()
 
     before = parallel.files(), parallel.times()
@@ -192,14 +192,14 @@ def test_an_earlier_serial_run_is_continued(tmp_path: Path, serial: Workspace) -
         "unsupervised/short/short_002_time.value",
         "starts/long/long_00000006_time.value",
     }
-    assert workspace.initialisations() == 3 + 1 + 1
+    assert workspace.initializations() == 3 + 1 + 1
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_keeps_what_is_finished_and_ends_everything(tmp_path: Path, number: int, code: int) -> None:
     workspace = Workspace(tmp_path / "workspace", ("unsupervised",), held=True)
     process = workspace.start(workers=1)
-    wait_until(lambda: workspace.initialisations() == 2)  # the first of two repetitions on the longest sequence is done
+    wait_until(lambda: workspace.initializations() == 2)  # the first of two repetitions on the longest sequence is done
     busy = workspace.evaluate(workers=1, code=1)
     assert "an evaluation is running" in busy and busy.count("error:") == 1
     process.send_signal(number)
@@ -217,14 +217,14 @@ def test_an_interruption_keeps_what_is_finished_and_ends_everything(tmp_path: Pa
     workspace.evaluate()
     after = workspace.times()
     assert len(after) == 6 and before.items() <= after.items()
-    assert workspace.initialisations() == 2 + 5
+    assert workspace.initializations() == 2 + 5
 
 
 def test_what_a_killed_evaluation_has_finished_is_found(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "workspace", ("unsupervised",), held=True)
     process = workspace.start(workers=1)
     part = workspace.folder / ".dmb_evaluate" / "0000" / "results"
-    wait_until(lambda: any(part.rglob("*_time.value")) and workspace.initialisations() == 2)
+    wait_until(lambda: any(part.rglob("*_time.value")) and workspace.initializations() == 2)
     process.kill()
     process.communicate()
     assert "processes that it has left" in workspace.evaluate(code=1)
@@ -233,7 +233,7 @@ def test_what_a_killed_evaluation_has_finished_is_found(tmp_path: Path) -> None:
     time.sleep(1.1)  # files that have just been written might be incomplete
     workspace.hold.unlink()
     workspace.evaluate()
-    assert len(workspace.times()) == 6 and workspace.initialisations() == 2 + 5
+    assert len(workspace.times()) == 6 and workspace.initializations() == 2 + 5
 
 
 def test_a_failure_on_one_sequence_is_told_and_the_others_go_on(tmp_path: Path) -> None:

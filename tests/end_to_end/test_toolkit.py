@@ -42,7 +42,7 @@ def test_supervised_resets_are_served_by_one_process_per_sequence(
     assert drift[0] == jump[0] == 1
     assert jump[4:6] == [2, 1]  # lost where the target jumps out of reach, started again in the next frame
     starts = [sum(isinstance(region, int) and region == 1 for region in result) for result in (drift, jump)]
-    assert [initialisations for initialisations, _ in workspace.processes()] == starts
+    assert [initializations for initializations, _ in workspace.processes()] == starts
     if trained:
         assert starts == [1, 2]
         assert workspace.quality("drifting", drift) > SANE

@@ -187,7 +187,7 @@ class Workspace:
     def processes(self) -> list[tuple[int, int]]:
         """What each TraX process did: initializations and frames."""
         found = re.findall(r"^DMB: (\d+) initializations?, (\d+) frames?", self.log.read_text(), re.MULTILINE)
-        return [(int(initialisations), int(frames)) for initialisations, frames in found]
+        return [(int(initializations), int(frames)) for initializations, frames in found]
 
     def quality(self, sequence: str, trajectory: Sequence[Mask | int], target: str = "object") -> float:
         """Mean overlap with the ground truth over the frames that hold a region."""

@@ -34,10 +34,10 @@ def test_precision_by_name() -> None:
     assert resolve_precision("auto", cpu) in (torch.float32, torch.bfloat16)
 
 
-def test_normalise_keeps_rgb_order(engine: Engine) -> None:
+def test_normalize_keeps_rgb_order(engine: Engine) -> None:
     red = np.zeros((1, 16, 16, 3), np.uint8)
     red[..., 0] = 255
-    values = engine.normalise(red)[0, :, 0, 0].tolist()
+    values = engine.normalize(red)[0, :, 0, 0].tolist()
     assert values == pytest.approx([(1 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225], rel=1e-5)
 
 
@@ -51,7 +51,7 @@ def test_window_covers_what_is_possible_with_a_margin() -> None:
 
 
 def test_segment_is_a_probability_and_repeats_exactly(engine: Engine) -> None:
-    crop = engine.normalise(np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8))
+    crop = engine.normalize(np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8))
     features = engine.encode_query(crop)
     keys, values = engine.encode_memory(crop, np.ones((64, 64), np.float32))
     answers = [engine.segment(features, keys, values, np.zeros((4, 4), np.float32)) for _ in range(2)]
@@ -66,7 +66,7 @@ def test_features_made_in_half_precision_are_segmented_in_float32(
 ) -> None:
     """As after the move from a full GPU to a CPU that has no bfloat16."""
     monkeypatch.setattr(engine.model, "coarse_prediction", coarse)
-    crop = engine.normalise(np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8))
+    crop = engine.normalize(np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8))
     query = Engine(engine.model, precision="bfloat16").encode_query(crop)
     assert query.query.dtype == torch.bfloat16
     keys, values = engine.encode_memory(crop, np.ones((64, 64), np.float32))
@@ -87,12 +87,12 @@ def test_features_made_in_half_precision_are_segmented_in_float32(
         (ValueError("out of memory"), False),
     ],
 )
-def test_a_full_memory_is_recognised_by_its_words(error: Exception, full: bool) -> None:
+def test_a_full_memory_is_recognized_by_its_words(error: Exception, full: bool) -> None:
     assert is_full(error) == full
 
 
 def test_filter_features_do_not_depend_on_the_batch(engine: Engine) -> None:
-    crops = engine.normalise(np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8))
+    crops = engine.normalize(np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8))
     whole = engine.filter_features(crops)
     assert whole.shape == (3, 1024, 4, 4)
     assert torch.allclose(whole, engine.filter_features(crops, batch=1), atol=1e-4)

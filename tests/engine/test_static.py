@@ -50,7 +50,7 @@ def remembered(engine: Engine, frames: int) -> tuple[Tensor, Tensor]:
     """Keys and values of several frames."""
     mask = np.zeros((64, 64), np.float32)
     mask[:, :32] = 1.0
-    rows = [engine.encode_memory(engine.normalise(picture(seed)[None]), mask) for seed in range(frames)]
+    rows = [engine.encode_memory(engine.normalize(picture(seed)[None]), mask) for seed in range(frames)]
     keys, values = zip(*rows, strict=True)
     return torch.cat(keys, 1), torch.cat(values, 1)
 
@@ -69,7 +69,7 @@ def test_the_plain_way_is_the_usual_one(model: DMBNet) -> None:
 
 @pytest.mark.parametrize("frames", [1, FRAMES_STEP - 1, FRAMES_STEP, FRAMES_STEP + 1, 2 * FRAMES_STEP + 1])
 def test_a_padded_memory_gives_the_same_masks(static: Engine, frames: int) -> None:
-    features = static.encode_query(static.normalise(picture(99)[None]))
+    features = static.encode_query(static.normalize(picture(99)[None]))
     keys, values = remembered(static, frames)
     spatial_map = np.linspace(0, 1, CELLS, dtype=np.float32).reshape(4, 4)
     answer = static.segment(features, keys, values, spatial_map)
@@ -80,14 +80,14 @@ def test_a_padded_memory_gives_the_same_masks(static: Engine, frames: int) -> No
 def test_so_do_networks_that_do_not_predict_coarsely(model: DMBNet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "coarse_prediction", False)
     static = Engine(model, precision="float32", graphs=True)
-    features, (keys, values) = static.encode_query(static.normalise(picture(99)[None])), remembered(static, 2)
+    features, (keys, values) = static.encode_query(static.normalize(picture(99)[None])), remembered(static, 2)
     zeros = np.zeros((4, 4), np.float32)
     expected = Engine(model, precision="float32").segment(features, keys, values, zeros)
     np.testing.assert_allclose(static.segment(features, keys, values, zeros), expected, atol=1e-5)
 
 
 def test_a_growing_memory_needs_few_graphs(static: Engine) -> None:
-    features = static.encode_query(static.normalise(picture(99)[None]))
+    features = static.encode_query(static.normalize(picture(99)[None]))
     keys, values = remembered(static, 12)
     before, zeros = static.graphs, np.zeros((4, 4), np.float32)
     answers = [static.segment(features, keys[:, : n * CELLS], values[:, : n * CELLS], zeros) for n in range(1, 13)]
@@ -101,7 +101,7 @@ def test_every_step_answers_as_without_graphs_and_keeps_its_answer(model: DMBNet
     plain, mask = Engine(model, precision="float32"), np.ones((64, 64), np.float32)
     answers: list[list[list[Tensor]]] = []
     for engine in (plain, static):
-        images = [engine.normalise(picture(seed)[None]) for seed in range(2)]
+        images = [engine.normalize(picture(seed)[None]) for seed in range(2)]
         answers.append(
             [[*engine.encode_query(image), engine.filter_features(image), *engine.encode_memory(image, mask)]
              for image in images]
@@ -110,7 +110,7 @@ def test_every_step_answers_as_without_graphs_and_keeps_its_answer(model: DMBNet
         for a, b in zip(one, other, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
     assert static.graphs == 3
-    crops = static.normalise(np.stack([picture(seed) for seed in range(5)]))
+    crops = static.normalize(np.stack([picture(seed) for seed in range(5)]))
     torch.testing.assert_close(static.filter_features(crops), plain.filter_features(crops), rtol=1e-4, atol=1e-4)
 
 
@@ -125,7 +125,7 @@ def test_crops_are_those_of_opencv(model: DMBNet, static: Engine, side: float) -
     assert ours.shape == theirs.shape == (1, 3, 64, 64) and ours.stride() == theirs.stride()
     level = 1 / 255 / 0.224
     assert (ours - theirs).abs().max() < 1.5 * level
-    assert torch.equal(theirs, plain.normalise(crop.extract(image)[None]))
+    assert torch.equal(theirs, plain.normalize(crop.extract(image)[None]))
 
 
 def test_a_frame_is_uploaded_once(static: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

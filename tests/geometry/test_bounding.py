@@ -16,15 +16,15 @@ Mask = NDArray[np.bool_]
 
 
 def cleaned_whole(
-    mask: Mask, centre: tuple[float, float], size: tuple[float, float], min_share: float, max_gap: float
+    mask: Mask, center: tuple[float, float], size: tuple[float, float], min_share: float, max_gap: float
 ) -> Mask:
     """`clean_mask` on the whole image; for masks of few runs."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count <= 2:
         return mask
     rows, columns = np.indices(mask.shape)
-    weights = 1e-6 + np.exp(-0.5 * (2.0 * (columns - centre[0]) / size[0]) ** 2)
-    weights = weights * (1e-6 + np.exp(-0.5 * (2.0 * (rows - centre[1]) / size[1]) ** 2))
+    weights = 1e-6 + np.exp(-0.5 * (2.0 * (columns - center[0]) / size[0]) ** 2)
+    weights = weights * (1e-6 + np.exp(-0.5 * (2.0 * (rows - center[1]) / size[1]) ** 2))
     main = 1 + int(np.argmax([weights[labels == label].sum() for label in range(1, count)]))
     outside = (labels != main).astype(np.uint8)
     distances = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_3)
@@ -50,11 +50,11 @@ def test_a_mask_is_cleaned_as_in_the_whole_image(seed: int) -> None:
     top, left = int(rng.integers(0, height // 2)), int(rng.integers(0, width // 2))  # both parities, and the borders
     part = blobs(rng, (height - top, width - left), float(rng.uniform(0.02, 0.5)))
     mask[top:, left:] = part
-    centre = float(rng.uniform(0, width)), float(rng.uniform(0, height))
+    center = float(rng.uniform(0, width)), float(rng.uniform(0, height))
     size = float(rng.uniform(4, width)), float(rng.uniform(4, height))
-    found = clean_mask(mask, centre, size, min_share=0.1, max_gap=0.25)
+    found = clean_mask(mask, center, size, min_share=0.1, max_gap=0.25)
     assert found.dtype == np.bool_ and found.any()
-    assert np.array_equal(found, cleaned_whole(mask, centre, size, 0.1, 0.25))
+    assert np.array_equal(found, cleaned_whole(mask, center, size, 0.1, 0.25))
 
 
 def test_where_it_lies_in_the_image_changes_nothing() -> None:
@@ -66,8 +66,8 @@ def test_where_it_lies_in_the_image_changes_nothing() -> None:
         for left, top in ((0, 1), (1, 0), (13, 8)):
             padded = np.zeros((height + 20, width + 30), np.bool_)
             padded[top : top + height, left : left + width] = mask
-            centre = (width / 2 + left, height / 2 + top)
-            found = clean_mask(padded, centre, (30.0, 20.0), min_share=0.1, max_gap=0.25)
+            center = (width / 2 + left, height / 2 + top)
+            found = clean_mask(padded, center, (30.0, 20.0), min_share=0.1, max_gap=0.25)
             assert np.count_nonzero(found) == np.count_nonzero(alone)
             assert np.array_equal(found[top : top + height, left : left + width], alone)
 

@@ -51,8 +51,8 @@ def test_a_crop_of_scale_one_copies_pixels() -> None:
 
 def test_strong_shrinking_averages_and_stays_in_place() -> None:
     board = (np.indices((1024, 1024)).sum(0) % 2 * 255).astype(np.uint8)
-    grey = Crop((511.5, 511.5), 1000, 64).extract(board)
-    assert np.abs(grey.astype(int) - 127).max() <= 6
+    gray = Crop((511.5, 511.5), 1000, 64).extract(board)
+    assert np.abs(gray.astype(int) - 127).max() <= 6
     step = np.zeros((1200, 1200), np.uint8)
     step[:, 600:] = 255
     shrunk = Crop((599.5, 599.5), 1200, 64).extract(step)

@@ -8,7 +8,7 @@ import pytest
 from tracker.geometry.distance_map import distance_map
 
 
-def test_zero_at_the_centre_and_the_release_value_in_the_corners() -> None:
+def test_zero_at_the_center_and_the_release_value_in_the_corners() -> None:
     values = distance_map(24, (11.5, 11.5), 24)
     assert values.dtype == np.float32 and values.shape == (24, 24)
     assert values[0, 0] == pytest.approx(np.hypot(11.5, 11.5) / 24, rel=1e-6)

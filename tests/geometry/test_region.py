@@ -26,11 +26,11 @@ from tracker.geometry.region import (
 SHAPE = (60, 80)
 
 
-def turned(width: float, height: float, degrees: float, centre: tuple[float, float]) -> np.ndarray:
+def turned(width: float, height: float, degrees: float, center: tuple[float, float]) -> np.ndarray:
     angle = np.radians(degrees)
     corners = np.array([[-width, -height], [width, -height], [width, height], [-width, height]]) / 2
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return corners @ rotation.T + centre
+    return corners @ rotation.T + center
 
 
 @pytest.mark.parametrize("order", [(0, 2, 1, 3), (0, 2, 3, 1), (1, 3, 2, 0), (0, 1, 3, 2), (3, 0, 2, 1)])
@@ -78,7 +78,7 @@ def test_empty_mask_has_the_toolkits_absent_box() -> None:
 
 
 @given(st.floats(5, 40), st.floats(5, 40), st.floats(-80, 80))
-def test_equal_area_keeps_centre_and_area_of_a_rotated_rectangle(width: float, height: float, angle: float) -> None:
+def test_equal_area_keeps_center_and_area_of_a_rotated_rectangle(width: float, height: float, angle: float) -> None:
     x, y, w, h = box_of_equal_area(turned(width, height, angle, (100, 90)))
     assert (x + (w - 1) / 2, y + (h - 1) / 2) == pytest.approx((100, 90))
     assert (w - 1) * (h - 1) == pytest.approx(width * height, rel=1e-6)
@@ -109,13 +109,13 @@ def test_specks_go_and_large_parts_stay() -> None:
 def test_of_two_alike_the_expected_one_stays_and_its_parts_near_it() -> None:
     mask = np.zeros(SHAPE, bool)
     mask[5:15, 5:15] = mask[5:15, 18:28] = mask[40:50, 60:70] = True
-    for centre, kept in (((12, 10), {8, 20}), ((64, 44), {62})):
-        cleaned = clean_mask(mask, centre, (12, 12), min_share=0.1, max_gap=0.4)
+    for center, kept in (((12, 10), {8, 20}), ((64, 44), {62})):
+        cleaned = clean_mask(mask, center, (12, 12), min_share=0.1, max_gap=0.4)
         assert {x for x, y in ((8, 8), (20, 8), (62, 42)) if cleaned[y, x]} == kept
     assert not clean_mask(mask, (12, 10), (12, 12), min_share=0.1, max_gap=0.2)[8, 20]
 
 
-def test_a_fragment_at_the_expected_place_beats_a_larger_neighbour() -> None:
+def test_a_fragment_at_the_expected_place_beats_a_larger_neighbor() -> None:
     mask = np.zeros(SHAPE, bool)
     mask[10:20, 20:28] = True  # what is left of a target 10 wide and 40 high
     mask[10:50, 40:50] = True
@@ -153,7 +153,7 @@ def test_a_speckled_mask_becomes_writable() -> None:
     assert cleaned.any()
 
 
-def test_parse_recognises_the_three_kinds() -> None:
+def test_parse_recognizes_the_three_kinds() -> None:
     box = parse_region((1, 2, 30, 20), SHAPE)
     assert (box.kind, box.box) == ("box", (1, 2, 30, 20))
     assert box.to_mask(SHAPE).sum() == 600

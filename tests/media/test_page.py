@@ -174,7 +174,7 @@ def test_data_hold_every_object_in_the_order_of_frames(tmp_path: Path) -> None:
     assert (first["id"], first["at"], second["id"], second["at"]) == (1, [0, 1, 2], 2, [1, 2])
     assert second["polygon"][0] == [25.0, 7.0, 45.0, 7.0, 45.0, 17.0, 25.0, 17.0]
     assert first["confidence"] == [0.8, 0.7, 0.6]
-    assert first["colour"] != second["colour"]
+    assert first["color"] != second["color"]
     assert [data["reasons"][index] for index in first["reason"]] == ["uncertainty below the average"] * 3
 
 

@@ -32,8 +32,8 @@ def read(source: object, **options: object) -> tuple[list[Frame], list[str]]:
         return list(opened.frames()), warnings
 
 
-def near(pixel: np.ndarray, colour: tuple[int, int, int], tolerance: int = 14) -> bool:
-    return bool(np.abs(pixel.astype(int) - colour).max() <= tolerance)
+def near(pixel: np.ndarray, color: tuple[int, int, int], tolerance: int = 14) -> bool:
+    return bool(np.abs(pixel.astype(int) - color).max() <= tolerance)
 
 
 def test_a_variable_frame_rate_keeps_every_time(tmp_path: Path) -> None:

@@ -28,19 +28,19 @@ def test_every_id_of_an_indexed_file_is_an_object(tmp_path: Path) -> None:
     assert [target.object_id for target in make_targets([Given("mask", path)], SHAPE)] == [2, 5]
     both = make_targets([BOX, Given("mask", path)], SHAPE)
     assert [target.object_id for target in both] == [1, 2, 3] and both[0].region == BOX.value
-    grey = tmp_path / "grey.png"
-    Image.fromarray(ids).save(grey)
-    assert list(read_masks(grey)) == [2, 5]
+    gray = tmp_path / "gray.png"
+    Image.fromarray(ids).save(gray)
+    assert list(read_masks(gray)) == [2, 5]
 
 
-@pytest.mark.parametrize("kind", ["1-bit", "grey", "RGB", "indexed"])
+@pytest.mark.parametrize("kind", ["1-bit", "gray", "RGB", "indexed"])
 def test_one_object_is_one_whatever_its_value(tmp_path: Path, kind: str) -> None:
     path, mask = tmp_path / "mask.png", square(20)
     if kind == "indexed":
         write_ids(path, np.asarray(mask * 3, np.uint8))
     else:
         image = Image.fromarray(mask.astype(np.uint8) * 255)
-        image.convert({"1-bit": "1", "grey": "L", "RGB": "RGB"}[kind]).save(path)
+        image.convert({"1-bit": "1", "gray": "L", "RGB": "RGB"}[kind]).save(path)
     targets = make_targets([Given("mask", path)], SHAPE)
     assert len(targets) == 1 and targets[0].object_id == 1 and np.array_equal(targets[0].region, mask)
 
@@ -51,7 +51,7 @@ def test_one_object_is_one_whatever_its_value(tmp_path: Path, kind: str) -> None
         ("nowhere.png", "the file cannot be read .No such file"),
         ("text.png", "the file is damaged or not an image"),
         ("empty.png", "the mask is empty"),
-        ("colours.png", "holds [0-9]+ colors, soft borders or a picture; save it as an indexed PNG"),
+        ("colors.png", "holds [0-9]+ colors, soft borders or a picture; save it as an indexed PNG"),
         ("soft.png", r"holds values between black and white \(soft borders\?\); save it as an indexed PNG"),
         ("picture.png", r"holds 200 values, too many for objects; save it .* at most 64, or black and white"),
         ("small.png", "the mask has 32 x 24 pixels, the image 64 x 48"),
@@ -61,7 +61,7 @@ def test_an_unusable_mask_file_is_one_sentence(tmp_path: Path, name: str, senten
     (tmp_path / "text.png").write_text("no image")
     Image.fromarray(np.zeros(SHAPE, np.uint8)).save(tmp_path / "empty.png")
     noise = np.random.default_rng(0).integers(0, 255, (*SHAPE, 3)).astype(np.uint8)
-    Image.fromarray(noise).save(tmp_path / "colours.png")
+    Image.fromarray(noise).save(tmp_path / "colors.png")
     large = square(20).repeat(4, 0).repeat(4, 1).astype(np.uint8) * 255
     Image.fromarray(large).resize((63, 47), Image.Resampling.BILINEAR).resize(SIZE).save(tmp_path / "soft.png")
     write_ids(tmp_path / "picture.png", (np.arange(64 * 48).reshape(SHAPE) % 201).astype(np.uint8))
@@ -138,14 +138,14 @@ def test_a_display_is_one_of_x_or_wayland() -> None:
 
 
 @pytest.mark.parametrize("values", [(128, 255), (64, 255), (254, 255), (1, 64)])
-def test_greys_are_soft_borders_and_no_objects_unless_there_is_a_palette(
+def test_grays_are_soft_borders_and_no_objects_unless_there_is_a_palette(
     tmp_path: Path, values: tuple[int, int]
 ) -> None:
     ids = np.zeros(SHAPE, np.uint8)
     ids[square(2, 2, 10)], ids[square(30)] = values
-    Image.fromarray(ids).save(tmp_path / "grey.png")
+    Image.fromarray(ids).save(tmp_path / "gray.png")
     Image.fromarray(ids).convert("RGB").save(tmp_path / "rgb.png")
-    for name in ("grey.png", "rgb.png"):
+    for name in ("gray.png", "rgb.png"):
         with pytest.raises(RegionError, match="soft borders"):
             read_masks(tmp_path / name)
     write_ids(tmp_path / "indexed.png", ids)
@@ -153,6 +153,6 @@ def test_greys_are_soft_borders_and_no_objects_unless_there_is_a_palette(
 
 
 @pytest.mark.parametrize("value", [1, 128, 255])
-def test_a_grey_file_of_one_value_is_one_object(tmp_path: Path, value: int) -> None:
-    Image.fromarray(square(20).astype(np.uint8) * value).save(tmp_path / "grey.png")
-    assert list(read_masks(tmp_path / "grey.png")) == [value]
+def test_a_gray_file_of_one_value_is_one_object(tmp_path: Path, value: int) -> None:
+    Image.fromarray(square(20).astype(np.uint8) * value).save(tmp_path / "gray.png")
+    assert list(read_masks(tmp_path / "gray.png")) == [value]

@@ -106,7 +106,7 @@ def test_files_are_known_by_their_number(tmp_path: Path, name: str) -> None:
         Truth(tmp_path)
 
 
-def test_colours_and_soft_borders_are_no_ids(tmp_path: Path) -> None:
+def test_colors_and_soft_borders_are_no_ids(tmp_path: Path) -> None:
     Image.fromarray(ids_of(id100=HERE, id255=THERE)).save(tmp_path / "00000.png")
     with pytest.raises(SourceError, match=r"00000\.png' holds values between black and white"):
         Truth(tmp_path).check(FIRST, [1])

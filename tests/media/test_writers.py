@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.media.clips import RED, SIZE, answer, scene, square
 from tracker.media.masks import MaskFolder, index_masks
-from tracker.media.overlay import COLOURS, colour_of, overlay, tint
+from tracker.media.overlay import COLORS, color_of, overlay, tint
 from tracker.media.recording import moment
 from tracker.media.report import MAX_THUMBNAILS, Thumbnails
 from tracker.media.tables import Tables
@@ -24,7 +24,7 @@ from tracker.media.video import VideoError, VideoWriter
 
 
 @pytest.mark.parametrize("size", [SIZE, (65, 49)])
-def test_a_video_keeps_colours_and_times(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_a_video_keeps_colors_and_times(tmp_path: Path, size: tuple[int, int]) -> None:
     writer = VideoWriter(tmp_path / "v.webm", size, 25)
     image = np.full((size[1], size[0], 3), RED, np.uint8)
     for seconds in (0.0, 0.04, 0.04, 0.3, 1.5):  # one of them twice
@@ -64,21 +64,21 @@ def test_the_overlay_shows_masks_boxes_and_labels() -> None:
     before = image.copy()
     drawn = overlay(image, {1: answer(square(30))})
     assert np.array_equal(image, before)
-    assert drawn[24, 40].tolist() == pytest.approx(0.55 * 120 + 0.45 * np.array(colour_of(1)), abs=1)
+    assert drawn[24, 40].tolist() == pytest.approx(0.55 * 120 + 0.45 * np.array(color_of(1)), abs=1)
     assert drawn[24, 30].min() > 225  # the box
     assert drawn[2, 3].tolist() == [120, 120, 120]
-    assert (np.abs(drawn[:14].astype(int) - colour_of(1)).max(2) < 4).any()  # the label's patch
+    assert (np.abs(drawn[:14].astype(int) - color_of(1)).max(2) < 4).any()  # the label's patch
     moved = tint(image, {1: answer(square(30), segmented=False)})
     assert moved[24, 40].tolist() == [120, 120, 120]
-    assert np.abs(moved[24, 30].astype(int) - colour_of(1)).max() < 60  # the outline, smoothed into its border
+    assert np.abs(moved[24, 30].astype(int) - color_of(1)).max() < 60  # the outline, smoothed into its border
 
 
 LUMA = np.array((0.299, 0.587, 0.114))
-GROUNDS = [(0, 90, 130), (215, 195, 160), (60, 120, 40), (0, 0, 0), (128, 128, 128), (255, 255, 255), *COLOURS]
+GROUNDS = [(0, 90, 130), (215, 195, 160), (60, 120, 40), (0, 0, 0), (128, 128, 128), (255, 255, 255), *COLORS]
 
 
 @pytest.mark.parametrize("ground", GROUNDS)
-@pytest.mark.parametrize("number", range(1, len(COLOURS) + 1))
+@pytest.mark.parametrize("number", range(1, len(COLORS) + 1))
 def test_outlines_and_boxes_are_seen_on_any_ground(number: int, ground: tuple[int, int, int]) -> None:
     """Sea, sand, grass, black, gray, white, and the colors themselves: some line differs in lightness everywhere."""
     image = np.full((SIZE[1], SIZE[0], 3), ground, np.uint8)
@@ -92,17 +92,17 @@ def test_outlines_and_boxes_are_seen_on_any_ground(number: int, ground: tuple[in
     assert light < 60 or outlined[24, 18:26].max() > 0.8 * light  # a dark border wherever it can be seen
 
 
-def test_the_first_colour_is_none_of_sky_water_grass_and_sand() -> None:
-    ((hue, saturation, _),) = cv2.cvtColor(np.array([[COLOURS[0]]], np.uint8), cv2.COLOR_RGB2HSV)[0]
+def test_the_first_color_is_none_of_sky_water_grass_and_sand() -> None:
+    ((hue, saturation, _),) = cv2.cvtColor(np.array([[COLORS[0]]], np.uint8), cv2.COLOR_RGB2HSV)[0]
     assert saturation > 120 and 140 < hue < 172  # OpenCV's hue, 0 to 180: magenta
-    assert len(set(COLOURS)) == 6 and colour_of(7) == colour_of(1)
+    assert len(set(COLORS)) == 6 and color_of(7) == color_of(1)
 
 
 def test_a_label_stays_in_the_image() -> None:
     whole = np.ones((SIZE[1], SIZE[0]), np.bool_)
     image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
-    labelled = overlay(image, {1: answer(whole)})
-    patch = np.all(labelled == colour_of(1), axis=2)
+    labeled = overlay(image, {1: answer(whole)})
+    patch = np.all(labeled == color_of(1), axis=2)
     assert patch[2:12, 2:40].mean() > 0.4
 
 

@@ -48,29 +48,29 @@ def random(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def pattern(centre: Pair, seed: int = 1, channels: int = CHANNELS, grid: int = GRID) -> Tensor:
-    """C x g x g: in every channel the same five bumps around `centre`, with other heights."""
+def pattern(center: Pair, seed: int = 1, channels: int = CHANNELS, grid: int = GRID) -> Tensor:
+    """C x g x g: in every channel the same five bumps around `center`, with other heights."""
     offsets, heights = 1.5 * random(seed, 5, 2), random(seed + 50, channels, 5)
     cells = torch.arange(grid, dtype=torch.float64)
-    x = torch.exp(-0.5 * ((cells - centre[0] - offsets[:, :1]) / 0.9) ** 2)
-    y = torch.exp(-0.5 * ((cells - centre[1] - offsets[:, 1:]) / 0.9) ** 2)
+    x = torch.exp(-0.5 * ((cells - center[0] - offsets[:, :1]) / 0.9) ** 2)
+    y = torch.exp(-0.5 * ((cells - center[1] - offsets[:, 1:]) / 0.9) ** 2)
     return torch.einsum("cb,by,bx->cyx", heights, y, x)
 
 
 def scene(*targets: Pair, background: int = 7, seed: int = 1) -> Tensor:
     """1 x C x g x g, float32: targets on a background that depends on the seed."""
     features = 0.15 * random(background, CHANNELS, GRID, GRID)
-    for centre in targets:
-        features = features + pattern(centre, seed)
+    for center in targets:
+        features = features + pattern(center, seed)
     return features.float()[None]
 
 
 def start(memory: SpatialMemory, dtype: torch.dtype = torch.float32) -> None:
-    """Initialise on nine samples, shifted by fractions of cells."""
+    """Initialize on nine samples, shifted by fractions of cells."""
     shifts = [(0.0, 0.0)] + [(3.3 * math.cos(a), 2.7 * math.sin(a)) for a in np.arange(8) * math.pi / 4]
-    centres = [(MIDDLE[0] + dx, MIDDLE[1] + dy) for dx, dy in shifts]
-    features = torch.cat([scene(centre, background=i) for i, centre in enumerate(centres)])
-    memory.initialise(features.to(dtype), torch.tensor(centres), SIZE)
+    centers = [(MIDDLE[0] + dx, MIDDLE[1] + dy) for dx, dy in shifts]
+    features = torch.cat([scene(center, background=i) for i, center in enumerate(centers)])
+    memory.initialize(features.to(dtype), torch.tensor(centers), SIZE)
 
 
 @pytest.fixture
@@ -104,11 +104,11 @@ def test_scores_of_an_even_kernel_lie_half_a_cell_off_symmetrically() -> None:
         features = torch.zeros(1, 1, 8, 8, dtype=torch.float64)
         features[0, 0, 3, cell] = 1.0
         columns = Samples(features, 4).correlate(torch.ones(16, 1, dtype=torch.float64))[0].sum(0)
-        centre = float((columns * (torch.arange(9) - score_offset(4))).sum() / columns.sum())
-        assert centre == pytest.approx(cell)
+        center = float((columns * (torch.arange(9) - score_offset(4))).sum() / columns.sum())
+        assert center == pytest.approx(cell)
 
 
-def test_labels_peak_at_the_centre_between_the_scores() -> None:
+def test_labels_peak_at_the_center_between_the_scores() -> None:
     labels = gaussian_labels(torch.tensor([[6.5, 3.0]], dtype=torch.float64), (4.0, 1.0), GRID, CONFIG)
     assert tuple(labels.shape) == (1, GRID + 1, GRID + 1)
     assert labels[0].argmax() // (GRID + 1) in (3, 4)  # row 3.0 lies between scores 3 and 4
@@ -131,7 +131,7 @@ def test_activation_and_its_slope() -> None:
 @pytest.mark.parametrize("joint", [False, True])
 def test_derivatives_are_those_of_the_objective(joint: bool) -> None:
     """Against automatic differentiation of eq. 6, written down once more with a convolution."""
-    config = replace(CONFIG, projection_regularisation=0.3)
+    config = replace(CONFIG, projection_regularization=0.3)
     features, weights = random(5, 3, 7, 6, 6), torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     labels = gaussian_labels(torch.tensor([[2.0, 3.0]] * 3, dtype=torch.float64), (2.0, 2.0), 6, config)
     channels = 4 if joint else 7
@@ -144,8 +144,8 @@ def test_derivatives_are_those_of_the_objective(joint: bool) -> None:
         penalties = (0.1**0.5 * v[0], 0.3**0.5 * v[1]) if joint else (0.1**0.5 * v[0],)
         return (weights.sqrt()[:, None, None] * (phi - labels), *penalties)
 
-    ours = FilterProblem(features, labels, weights, config).linearise(x)
-    reference = AutodiffProblem(residuals).linearise(x)
+    ours = FilterProblem(features, labels, weights, config).linearize(x)
+    reference = AutodiffProblem(residuals).linearize(x)
     change = tuple(random(8 + i, *part.shape) for i, part in enumerate(x))
     cotangent = tuple(random(18 + i, *part.shape) for i, part in enumerate(ours.residuals))
     torch.testing.assert_close(ours.residuals, reference.residuals)
@@ -165,29 +165,29 @@ def test_learning_lowers_the_objective() -> None:
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (1.0, -1.0), (0.37, 0.81), (-0.62, 0.25), (-1.44, -0.5)])
 def test_a_target_is_found_between_the_cells(memory: SpatialMemory, shift: Pair) -> None:
-    centre = (MIDDLE[0] + shift[0], MIDDLE[1] + shift[1])
-    found = memory.localise(scene(centre, background=99))
-    assert found.position == pytest.approx(centre, abs=0.15)
+    center = (MIDDLE[0] + shift[0], MIDDLE[1] + shift[1])
+    found = memory.localize(scene(center, background=99))
+    assert found.position == pytest.approx(center, abs=0.15)
     assert 0.75 < found.peak < 1.1
     assert not found.hard_negative
     assert float(found.score_map.max()) == found.peak
 
 
 def test_a_target_far_out_is_found_and_the_window_pulls_its_peak_inwards(memory: SpatialMemory) -> None:
-    centre = (MIDDLE[0] + 4.0, MIDDLE[1] - 3.0)
-    found = memory.localise(scene(centre, background=99))
-    assert found.position == pytest.approx(centre, abs=0.5)
-    assert MIDDLE[0] < found.position[0] <= centre[0] + 0.1
+    center = (MIDDLE[0] + 4.0, MIDDLE[1] - 3.0)
+    found = memory.localize(scene(center, background=99))
+    assert found.position == pytest.approx(center, abs=0.5)
+    assert MIDDLE[0] < found.position[0] <= center[0] + 0.1
     assert 0.3 < found.peak < 0.9
 
 
 def test_nothing_there_gives_a_low_peak(memory: SpatialMemory) -> None:
-    assert memory.localise(scene(background=99)).peak < 0.3
+    assert memory.localize(scene(background=99)).peak < 0.3
 
 
 def test_upsampling_interpolates_and_windows(memory: SpatialMemory) -> None:
     features = scene((8.2, 6.9), background=99)
-    raw, found = memory.score(features)[0].double(), memory.localise(features)
+    raw, found = memory.score(features)[0].double(), memory.localize(features)
     assert tuple(found.score_map.shape) == (GRID * 16 + 1, GRID * 16 + 1)
     along = torch.hann_window(GRID * 16 + 3, periodic=False, dtype=torch.float64)[1:-1]
     windowed = raw * torch.outer(along, along)[::16, ::16]
@@ -203,46 +203,46 @@ def test_upsampling_interpolates_and_windows(memory: SpatialMemory) -> None:
 @pytest.mark.parametrize("grid", [11, 12])
 def test_even_and_odd_kernels_and_grids_agree_on_where_the_target_is(kernel: int, grid: int) -> None:
     memory = SpatialMemory(replace(CONFIG, kernel=kernel))
-    centres = [(5.5, 5.5), (4.25, 6.0), (6.5, 5.0), (5.0, 4.5)]
-    features = torch.stack([pattern(centre, grid=grid) for centre in centres])
-    memory.initialise(features, torch.tensor(centres), SIZE)
-    found = memory.localise(pattern((5.3, 5.7), grid=grid)[None])
+    centers = [(5.5, 5.5), (4.25, 6.0), (6.5, 5.0), (5.0, 4.5)]
+    features = torch.stack([pattern(center, grid=grid) for center in centers])
+    memory.initialize(features, torch.tensor(centers), SIZE)
+    found = memory.localize(pattern((5.3, 5.7), grid=grid)[None])
     assert found.position == pytest.approx((5.3, 5.7), abs=0.2)
     assert found.score_map.dtype == torch.float64
 
 
 def test_the_scale_of_the_features_does_not_matter(memory: SpatialMemory) -> None:
     features = scene((8.0, 7.0), background=99)
-    one, other = memory.localise(features), memory.localise(7.0 * features)
+    one, other = memory.localize(features), memory.localize(7.0 * features)
     assert one.position == other.position
     assert one.peak == pytest.approx(other.peak, rel=1e-4)
 
 
-def test_a_second_target_outside_the_neighbourhood_is_a_hard_negative(memory: SpatialMemory) -> None:
+def test_a_second_target_outside_the_neighborhood_is_a_hard_negative(memory: SpatialMemory) -> None:
     first, second = (MIDDLE[0], MIDDLE[1] + 1.0), (MIDDLE[0], MIDDLE[1] - 4.5)
-    found = memory.localise(scene(first, second, background=99))
+    found = memory.localize(scene(first, second, background=99))
     assert found.hard_negative
     assert found.position == pytest.approx(first, abs=0.5)
     assert found.second_position == pytest.approx(second, abs=0.7)
     assert 0.3 * found.peak < found.second_peak < found.peak
     # 2.2 * 5.5 / 2 = 6.05 cells up and down now belong to the first target
-    assert not memory.localise(scene(first, second, background=99), (3.6, 5.5)).hard_negative
+    assert not memory.localize(scene(first, second, background=99), (3.6, 5.5)).hard_negative
 
 
-def test_a_neighbourhood_that_covers_everything_leaves_no_second_peak(memory: SpatialMemory) -> None:
-    found = memory.localise(scene(MIDDLE, background=99), (50.0, 50.0))
+def test_a_neighborhood_that_covers_everything_leaves_no_second_peak(memory: SpatialMemory) -> None:
+    found = memory.localize(scene(MIDDLE, background=99), (50.0, 50.0))
     assert (found.second_peak, found.second_position, found.hard_negative) == (0.0, None, False)
 
 
 def test_the_filter_follows_a_changing_target(memory: SpatialMemory) -> None:
-    before = memory.localise(scene(MIDDLE, background=99, seed=2)).peak
+    before = memory.localize(scene(MIDDLE, background=99, seed=2)).peak
     for index in range(1, 11):
         memory.remember(scene(MIDDLE, background=100 + index, seed=2), MIDDLE, SIZE, hard_negative=True)
         memory.maybe_update(index)
-    after = memory.localise(scene(MIDDLE, background=99, seed=2))
+    after = memory.localize(scene(MIDDLE, background=99, seed=2))
     assert after.peak > before + 0.3
     assert after.position == pytest.approx(MIDDLE, abs=0.3)
-    assert memory.localise(scene(MIDDLE, background=99)).peak > 0.5, "the first frame was forgotten"
+    assert memory.localize(scene(MIDDLE, background=99)).peak > 0.5, "the first frame was forgotten"
 
 
 def test_updates_come_when_due(memory: SpatialMemory) -> None:
@@ -253,7 +253,7 @@ def test_updates_come_when_due(memory: SpatialMemory) -> None:
         due = hard_negative or index in (10, 20)
         assert memory.maybe_update(index, hard_negative) is due
         assert torch.equal(memory.filter, before) is not due, index
-    assert torch.equal(memory.projection, projection), "the projection learns at initialisation only"
+    assert torch.equal(memory.projection, projection), "the projection learns at initialization only"
 
 
 def test_remembering_stores_projected_features_and_the_rate(memory: SpatialMemory) -> None:
@@ -265,12 +265,12 @@ def test_remembering_stores_projected_features_and_the_rate(memory: SpatialMemor
     assert int(labels[9].argmax()) in {y * (GRID + 1) + x for y in (8, 9) for x in (7, 8)}
 
 
-def test_any_number_of_initialisations_is_reproducible_and_takes_no_new_memory(memory: SpatialMemory) -> None:
+def test_any_number_of_initializations_is_reproducible_and_takes_no_new_memory(memory: SpatialMemory) -> None:
     def run() -> tuple[Tensor, Tensor]:
         for index in range(1, 31):
             memory.remember(scene(MIDDLE, background=index), MIDDLE, SIZE, hard_negative=index % 7 == 0)
             memory.maybe_update(index)
-        return memory.filter.clone(), memory.localise(scene((8.0, 7.0), background=99)).score_map
+        return memory.filter.clone(), memory.localize(scene((8.0, 7.0), background=99)).score_map
 
     address = memory.samples.stored()[0].data_ptr()
     first = run()
@@ -289,7 +289,7 @@ def test_works_in_float64_and_from_half_precision() -> None:
     start(single)
     start(half, torch.bfloat16)
     features = scene((8.0, 7.0), background=99)
-    found = [memory.localise(features) for memory in (double, single, half)]
+    found = [memory.localize(features) for memory in (double, single, half)]
     assert [memory.filter.dtype for memory in (double, single, half)] == [torch.float64] + [torch.float32] * 2
     assert found[0].peak == pytest.approx(found[1].peak, abs=1e-3)
     assert found[0].peak == pytest.approx(found[2].peak, abs=0.05)
@@ -297,15 +297,15 @@ def test_works_in_float64_and_from_half_precision() -> None:
 
 
 def test_the_subspace_loses_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    centres = [(5.5, 5.5), (4.25, 6.0), (6.5, 5.0), (5.0, 4.5), (6.0, 7.0)]
+    centers = [(5.5, 5.5), (4.25, 6.0), (6.5, 5.0), (5.0, 4.5), (6.0, 7.0)]
     mixing = random(3, 60, CHANNELS) / CHANNELS**0.5
-    clean = torch.stack([pattern(centre, grid=12) for centre in centres])
+    clean = torch.stack([pattern(center, grid=12) for center in centers])
     features = torch.einsum("dc,scyx->sdyx", mixing, clean) + 0.05 * random(4, 5, 60, 12, 12)
     scores = []
     for directions in (60, 24):
         monkeypatch.setattr(spatial, "SUBSPACE", directions)
         memory = SpatialMemory(CONFIG)
-        memory.initialise(features, torch.tensor(centres), SIZE)
+        memory.initialize(features, torch.tensor(centers), SIZE)
         assert tuple(memory.projection.shape) == (6, 60)
         scores.append(memory.score(features))
     torch.testing.assert_close(scores[1], scores[0], atol=0.02, rtol=0)
@@ -349,35 +349,35 @@ def test_sample_weights_sum_to_one_and_protect_the_first_frame(rates: list[float
 
 
 def test_bad_input_is_refused(memory: SpatialMemory) -> None:
-    features, centres = scene(MIDDLE), torch.tensor([MIDDLE])
-    with pytest.raises(ValueError, match="initialised on"):
-        SpatialMemory(CONFIG).localise(features)
-    with pytest.raises(ValueError, match="initialised on"):
-        memory.localise(features[:, :, :8, :8])
+    features, centers = scene(MIDDLE), torch.tensor([MIDDLE])
+    with pytest.raises(ValueError, match="initialized on"):
+        SpatialMemory(CONFIG).localize(features)
+    with pytest.raises(ValueError, match="initialized on"):
+        memory.localize(features[:, :, :8, :8])
     with pytest.raises(ValueError, match="not finite"):
-        memory.localise(features * math.nan)
-    with pytest.raises(ValueError, match="no target can have the centre"):
+        memory.localize(features * math.nan)
+    with pytest.raises(ValueError, match="no target can have the center"):
         memory.remember(features, (math.nan, 1.0), SIZE)
     with pytest.raises(ValueError, match="not finite"):
         memory.remember(features * math.nan, MIDDLE, SIZE)
-    with pytest.raises(ValueError, match="centres that are finite"):
-        memory.initialise(features, centres * math.nan, SIZE)
+    with pytest.raises(ValueError, match="centers that are finite"):
+        memory.initialize(features, centers * math.nan, SIZE)
     with pytest.raises(ValueError, match="no target can have the size"):
         memory.remember(features, MIDDLE, (0.0, 2.0))
-    with pytest.raises(ValueError, match="centres S x 2"):
-        memory.initialise(features, centres[:, :1], SIZE)
+    with pytest.raises(ValueError, match="centers S x 2"):
+        memory.initialize(features, centers[:, :1], SIZE)
     with pytest.raises(ValueError, match="sample_capacity=20"):
-        memory.initialise(features.expand(20, -1, -1, -1), centres.expand(20, 2), SIZE)
+        memory.initialize(features.expand(20, -1, -1, -1), centers.expand(20, 2), SIZE)
     with pytest.raises(ValueError, match="projection_channels=6"):
-        memory.initialise(features[:, :5], centres, SIZE)
+        memory.initialize(features[:, :5], centers, SIZE)
     with pytest.raises(ValueError, match="not finite"):
-        memory.initialise(features * math.inf, centres, SIZE)
+        memory.initialize(features * math.inf, centers, SIZE)
 
 
-def test_what_was_localised_in_is_not_judged_again(memory: SpatialMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_localized_in_is_not_judged_again(memory: SpatialMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a GPU the answer would have to be waited for."""
     features = scene(MIDDLE)
-    memory.localise(features)
+    memory.localize(features)
     monkeypatch.setattr(memory, "_keys", lambda features: torch.full((1, 6, GRID, GRID), math.nan))
     memory.remember(features, MIDDLE, SIZE)
     with pytest.raises(ValueError, match="not finite"):
@@ -389,8 +389,8 @@ def test_low_rank_features_start_a_filter_too() -> None:
     features = torch.ones(27, 256, 8, 8)
     features[:, :128, 3:5, 3:5] = 3.0
     memory = SpatialMemory(FilterConfig())
-    memory.initialise(features, np.full((27, 2), 3.5), (2.0, 2.0))
-    found = memory.localise(features[:1])
+    memory.initialize(features, np.full((27, 2), 3.5), (2.0, 2.0))
+    found = memory.localize(features[:1])
     assert found.position == pytest.approx((3.5, 3.5), abs=0.6)
     assert math.isfinite(found.peak) and found.peak > 0.3
 
@@ -398,7 +398,7 @@ def test_low_rank_features_start_a_filter_too() -> None:
 def test_scores_are_read_at_cells_and_are_nothing_outside() -> None:
     memory = SpatialMemory(CONFIG)
     start(memory)
-    found = memory.localise(scene((6.3, 8.8), background=99))
+    found = memory.localize(scene((6.3, 8.8), background=99))
     x, y = found.position
     sampled = found.sample(np.array([x - 2.0, x, -9.0]), np.array([y, y + 2.0]))
     assert sampled.shape == (2, 3)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def normalise(sample: Array) -> Array:
+def normalize(sample: Array) -> Array:
     """Divide a sample C x g x g by its root mean square."""
     total = sum(float(value) ** 2 for value in sample.flat)
     return sample / math.sqrt(total / sample.size)
@@ -62,14 +62,14 @@ def score_map(sample: Array, taps: Array) -> Array:
 
 
 # y_k of eq. 6, which misses its position: y_k^p.
-def label(centre: tuple[float, float], target: tuple[float, float], grid: int, kernel: int) -> Array:
+def label(center: tuple[float, float], target: tuple[float, float], grid: int, kernel: int) -> Array:
     """A Gaussian of sigma = sqrt(w h) / 4, 1 at the center (x, y); all in cells."""
     sigma = math.sqrt(target[0] * target[1]) / 4.0
     size = scores_per_side(grid, kernel)
     result = np.zeros((size, size))
     for row in range(size):
         for column in range(size):
-            dx, dy = position(column, kernel) - centre[0], position(row, kernel) - centre[1]
+            dx, dy = position(column, kernel) - center[0], position(row, kernel) - center[1]
             result[row, column] = math.exp(-(dx * dx + dy * dy) / (2.0 * sigma * sigma))
     return result
 

@@ -25,7 +25,7 @@ class Query(NamedTuple):
     stride16: Array  # 1024 x h x w
 
 
-def normalise(image: Array) -> Array:
+def normalize(image: Array) -> Array:
     """An RGB image 3 x H x W with values 0..255 as the encoders see it."""
     return np.stack([(image[c] / 255.0 - MEAN[c]) / STD[c] for c in range(3)])
 
@@ -66,7 +66,7 @@ def stages(stem: Array, parameters: Parameters, encoder: str) -> tuple[Array, Ar
 
 # Eq. 1. The text passes each input through "three convolutional layers individually": three inputs, one convolution
 # each, and their sum is normalized.
-def memorise(image: Array, mask: Array, parameters: Parameters) -> tuple[Array, Array]:
+def memorize(image: Array, mask: Array, parameters: Parameters) -> tuple[Array, Array]:
     """K_A and V_A, 128 and 512 x h x w, of a normalized image 3 x H x W and the target's mask 1 x H x W."""
     stem = convolve(image, parameters, "Encoder_M.conv1", stride=2)
     stem = stem + convolve(mask, parameters, "Encoder_M.conv1_m", stride=2)

@@ -39,7 +39,7 @@ PARTS = {  # the decoder's modules by the release's names
 }
 
 
-def randomise(module: nn.Module, seed: int) -> dict[str, Array]:
+def randomize(module: nn.Module, seed: int) -> dict[str, Array]:
     """Draw all parameters and statistics, seeded, so that activations keep their size; returns them by name."""
     rng = np.random.default_rng(seed)
     arrays = {}
@@ -71,7 +71,7 @@ def decoder() -> Decoder:
 
 @pytest.fixture(scope="module")
 def parameters(decoder: Decoder) -> Mapping[str, Array]:
-    return release_names(randomise(decoder, 0))
+    return release_names(randomize(decoder, 0))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_concatenated_map(inputs: dict[str, Array], parameters: Mapping[str, Arr
     decoder = Decoder("concat").double()
     start = {name: tensor.numpy().copy() for name, tensor in decoder.state_dict().items() if "merge" in name}
     readout, stride8, spatial_map = (inputs[name] for name in ("readout", "stride8", "spatial_map"))
-    weights = release_names(randomise(decoder, 8))
+    weights = release_names(randomize(decoder, 8))
     found = decoder.features(batch(readout), batch(stride8), batch(spatial_map))
     assert_close(found[0], network.decode_to_stride8(readout, stride8, spatial_map, weights, position="concat"))
     # before any training it adds
@@ -146,7 +146,7 @@ def test_mask_is_the_second_softmax() -> None:
 def test_window_is_refined_and_the_rest_stays_coarse() -> None:
     """The refinement sees the window alone: zeros, not features, surround it."""
     model = DMBNet(coarse_prediction=True).double().eval()
-    weights = release_names(randomise(model.decoder, 3))
+    weights = release_names(randomize(model.decoder, 3))
     rng = np.random.default_rng(4)
     shapes = {"query": (128, 1), "value": (512, 1), "stride4": (256, 4), "stride8": (512, 2), "stride16": (1024, 1)}
     query = network.Query(*(rng.standard_normal((c, 2 * s, s)) for c, s in shapes.values()))
@@ -169,7 +169,7 @@ def test_window_is_refined_and_the_rest_stays_coarse() -> None:
 @pytest.mark.parametrize(("inputs", "width", "stride"), [(6, 4, 2), (6, 3, 1), (12, 3, 1)])
 def test_bottleneck(stride_on: StrideOn, inputs: int, width: int, stride: int) -> None:
     block = Bottleneck(inputs, width, stride=stride, stride_on=stride_on).double().eval()
-    parameters = {f"block.{name}": values for name, values in randomise(block, inputs).items()}
+    parameters = {f"block.{name}": values for name, values in randomize(block, inputs).items()}
     x = np.random.default_rng(5).standard_normal((inputs, 4, 7))
     expected = network.bottleneck(x, parameters, "block", stride=stride, stride_on=stride_on)
     assert (expected > 0.0).mean() > 0.3
@@ -180,7 +180,7 @@ def test_bottleneck(stride_on: StrideOn, inputs: int, width: int, stride: int) -
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
-def test_upsampling_has_half_pixel_centres(factor: int) -> None:
+def test_upsampling_has_half_pixel_centers(factor: int) -> None:
     x = np.random.default_rng(6).standard_normal((2, 2, 3))
     assert_close(upsample(batch(x), factor)[0], upsample_by_loops(x, factor))
 

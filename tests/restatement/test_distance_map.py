@@ -13,16 +13,16 @@ from tracker.geometry.distance_map import distance_map
 STRIDE = 16
 
 
-def by_pixels(grid: int, centre: tuple[float, float], side: float) -> np.ndarray:
-    """Distances from each cell's middle to `centre` (x, y in pixels) in units of `side` pixels.
+def by_pixels(grid: int, center: tuple[float, float], side: float) -> np.ndarray:
+    """Distances from each cell's middle to `center` (x, y in pixels) in units of `side` pixels.
 
     Pixel u reaches from u - 0.5 to u + 0.5, so that the middle of cell i lies half a pixel before 16 i + 8.
     """
     result = np.zeros((grid, grid))
     for row in range(grid):
         for column in range(grid):
-            dx = STRIDE * column + STRIDE / 2 - 0.5 - centre[0]
-            dy = STRIDE * row + STRIDE / 2 - 0.5 - centre[1]
+            dx = STRIDE * column + STRIDE / 2 - 0.5 - center[0]
+            dy = STRIDE * row + STRIDE / 2 - 0.5 - center[1]
             result[row, column] = math.sqrt(dx * dx + dy * dy) / side
     return result
 

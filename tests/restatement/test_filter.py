@@ -19,7 +19,7 @@ from tracker.memory.spatial import SpatialMemory
 
 GRID, CHANNELS, PROJECTED = 4, 5, 3
 TARGET = (1.3, 2.1)
-CONFIG = FilterConfig(projection_channels=PROJECTED, sample_capacity=8, projection_regularisation=0.03)
+CONFIG = FilterConfig(projection_channels=PROJECTED, sample_capacity=8, projection_regularization=0.03)
 
 
 def flat(taps: Array) -> torch.Tensor:
@@ -49,7 +49,7 @@ def test_objective_and_gradient(kernel: int, joint: bool) -> None:
     """The solver minimizes the sum of squared residuals; half its gradient is the Jacobian's transpose times them."""
     data, taps, projection, module = problem(kernel, joint)
     parameters = (flat(taps), torch.from_numpy(projection)) if projection is not None else (flat(taps),)
-    point = module.linearise(parameters)
+    point = module.linearize(parameters)
     found = sum(float((part**2).sum()) for part in point.residuals)
     assert found == pytest.approx(restated.objective(data, taps, projection), rel=1e-5)
     expected = restated.gradient(data, taps, projection)
@@ -100,7 +100,7 @@ def test_jacobian(kernel: int, joint: bool) -> None:
     change: Vector = (flat(direction),)
     if projection is not None and turn is not None:
         parameters, change = (*parameters, torch.from_numpy(projection)), (*change, torch.from_numpy(turn))
-    found = module.linearise(parameters).jvp(change)
+    found = module.linearize(parameters).jvp(change)
     assert_close(found[0], (errors(1.0) - errors(-1.0)) / (2.0 * step))
     assert_close(found[1], math.sqrt(0.1) * flat(direction))
     if turn is not None:
@@ -125,10 +125,10 @@ def test_activation() -> None:
 @pytest.mark.parametrize("kernel", [4, 3])
 def test_label(kernel: int) -> None:
     """An even kernel's scores lie half a cell before the cells: on the restated ones by what each of them sees."""
-    centres = [(1.2, 2.0), (-0.5, 3.25)]
+    centers = [(1.2, 2.0), (-0.5, 3.25)]
     config = replace(CONFIG, kernel=kernel)
-    found = gaussian_labels(torch.tensor(centres, dtype=torch.float64), TARGET, GRID, config)
-    assert_close(found, np.stack([restated.label(centre, TARGET, GRID, kernel) for centre in centres]))
+    found = gaussian_labels(torch.tensor(centers, dtype=torch.float64), TARGET, GRID, config)
+    assert_close(found, np.stack([restated.label(center, TARGET, GRID, kernel) for center in centers]))
     other = restated.label((1.2 + 0.5, 2.0 + 0.5), TARGET, GRID, kernel)
     assert np.abs(other - found[0].numpy()).max() > 0.1
 
@@ -137,11 +137,11 @@ def trained(grid: int) -> tuple[SpatialMemory, np.random.Generator]:
     """A memory that has learned from three first samples and two frames, and the numbers that follow."""
     rng = np.random.default_rng(grid)
     memory = SpatialMemory(CONFIG)
-    centres = np.array([(1.5, 2.0), (2.25, 1.0), (1.0, 1.75)])
-    memory.initialise(torch.from_numpy(7.0 * rng.standard_normal((3, CHANNELS, grid, grid))), centres, TARGET)
-    for centre in ((2.0, 1.5), (1.25, 2.25)):
+    centers = np.array([(1.5, 2.0), (2.25, 1.0), (1.0, 1.75)])
+    memory.initialize(torch.from_numpy(7.0 * rng.standard_normal((3, CHANNELS, grid, grid))), centers, TARGET)
+    for center in ((2.0, 1.5), (1.25, 2.25)):
         features = torch.from_numpy(0.2 * rng.standard_normal((1, CHANNELS, grid, grid)))
-        memory.remember(features, centre, TARGET, hard_negative=True)
+        memory.remember(features, center, TARGET, hard_negative=True)
     return memory, rng
 
 
@@ -150,7 +150,7 @@ def stored_filter(memory: SpatialMemory) -> Array:
 
 
 @pytest.mark.parametrize("grid", [4, 5])
-def test_localisation(grid: int) -> None:
+def test_localization(grid: int) -> None:
     """From features to the peak: even and odd numbers of scores, of which the spectrum differs."""
     memory, rng = trained(grid)
     projection, taps = memory.projection.numpy(), stored_filter(memory)
@@ -158,12 +158,12 @@ def test_localisation(grid: int) -> None:
     windowed_elsewhere, verdicts = 0, set()
     for _ in range(8):
         features = rng.standard_normal((CHANNELS, grid, grid))
-        raw = restated.score_map(restated.project(projection, restated.normalise(features)), taps)
+        raw = restated.score_map(restated.project(projection, restated.normalize(features)), taps)
         assert_close(memory.score(torch.from_numpy(features)[None])[0], raw)
         fine = restated.upsample(raw, 16)
         assert_close(fine[::16, ::16], raw)
         expected = fine * restated.hann(len(fine))
-        found = memory.localise(torch.from_numpy(features)[None])
+        found = memory.localize(torch.from_numpy(features)[None])
         assert_close(found.score_map, expected)
         peak = restated.find_peak(expected, 4, 16)
         assert peak is not None
@@ -192,7 +192,7 @@ def test_filter_at_its_optimum_reads_a_memory() -> None:
     assert np.abs(slope).max() < 1e-7
     values = restated.dual_coefficients(data, taps)
     features = rng.standard_normal((CHANNELS, GRID, GRID))
-    query = restated.project(memory.projection.numpy(), restated.normalise(features))
+    query = restated.project(memory.projection.numpy(), restated.normalize(features))
     expected = restated.read_spatial_map(query, data.samples, values, CONFIG.kernel)
     assert_close(memory.score(torch.from_numpy(features)[None])[0], expected)
     with_labels = restated.read_spatial_map(query, data.samples, data.labels, CONFIG.kernel)

@@ -57,9 +57,9 @@ def case(state: release.State) -> Case:
     masks = [rng.uniform(0.0, 1.0, (1, HEIGHT, WIDTH)) for _ in range(2)]
     spatial_map = rng.uniform(0.0, 1.0, (1, *GRID))
     parameters = {name: values.astype(np.float64) for name, values in state.items()}
-    pairs = [network.memorise(network.normalise(i), m, parameters) for i, m in zip(images, masks, strict=False)]
+    pairs = [network.memorize(network.normalize(i), m, parameters) for i, m in zip(images, masks, strict=False)]
     keys, values = [key for key, _ in pairs], [value for _, value in pairs]
-    query = network.ask(network.normalise(images[-1]), parameters)
+    query = network.ask(network.normalize(images[-1]), parameters)
     probability = network.segment(query, keys, values, spatial_map, parameters)
     return Case(images, masks, spatial_map, keys, values, query, probability)
 
@@ -68,10 +68,10 @@ def batch(array: Array) -> Tensor:
     return torch.from_numpy(array)[None]
 
 
-def memorise(model: DMBNet, case: Case) -> tuple[Tensor, Tensor]:
+def memorize(model: DMBNet, case: Case) -> tuple[Tensor, Tensor]:
     """The rows of both remembered frames."""
     pairs = [
-        model.encode_memory(model.normalise(batch(image)), batch(mask))
+        model.encode_memory(model.normalize(batch(image)), batch(mask))
         for image, mask in zip(case.images, case.masks, strict=False)
     ]
     return torch.cat([key for key, _ in pairs], 1), torch.cat([value for _, value in pairs], 1)
@@ -85,14 +85,14 @@ def test_the_checkpoint_says_where_its_strides_are_and_what_it_was_not_trained_f
 
 @torch.no_grad()
 def test_query(model: DMBNet, case: Case) -> None:
-    found = model.encode_query(model.normalise(batch(case.images[-1])))
+    found = model.encode_query(model.normalize(batch(case.images[-1])))
     for name, expected in case.query._asdict().items():
         assert_close(getattr(found, name)[0], expected)
 
 
 @torch.no_grad()
 def test_memory(model: DMBNet, case: Case) -> None:
-    for found, frames in zip(memorise(model, case), (case.keys, case.values), strict=True):
+    for found, frames in zip(memorize(model, case), (case.keys, case.values), strict=True):
         rows = [frame[:, row, column] for frame in frames for row in range(GRID[0]) for column in range(GRID[1])]
         assert_close(found[0], np.stack(rows))
 
@@ -101,8 +101,8 @@ def test_memory(model: DMBNet, case: Case) -> None:
 @pytest.mark.parametrize("window", [None, Window(top=1, left=2, height=2, width=3)])
 def test_mask(model: DMBNet, case: Case, window: Window | None) -> None:
     """A window makes no difference: the release cannot predict coarsely, so that everything is refined."""
-    query = model.encode_query(model.normalise(batch(case.images[-1])))
-    logit = model.segment(query, *memorise(model, case), batch(case.spatial_map), window)
+    query = model.encode_query(model.normalize(batch(case.images[-1])))
+    logit = model.segment(query, *memorize(model, case), batch(case.spatial_map), window)
     assert_close(torch.sigmoid(logit)[0, 0], case.probability)
     assert_close(logit[0, 0], np.log(case.probability / (1.0 - case.probability)))
 

@@ -30,7 +30,7 @@ def assert_valid(result: Result, shape: tuple[int, int]) -> None:
     assert all(map(math.isfinite, result.box)) and w >= 1 and h >= 1
     assert x >= 0 and y >= 0 and x + w <= width and y + h <= height
     assert math.isfinite(result.confidence) and 0 <= result.confidence <= 1
-    assert np.isfinite(result.centre).all()
+    assert np.isfinite(result.center).all()
     for kind in KINDS:
         assert_toolkit_takes(write_region(result, kind, shape), kind, shape)
     assert 0 <= float(confidence_text(result)) <= 1

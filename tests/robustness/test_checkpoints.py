@@ -105,7 +105,7 @@ DAMAGED: dict[str, Callable[[Path], bytes]] = {
     "another format": lambda folder: good(format="dmb-99"),
     "unknown stride": lambda folder: good(stride_on="5x5"),
     "unknown position": lambda folder: good(position="multiply"),
-    "unknown spatial map": lambda folder: good(spatial_map="colour"),
+    "unknown spatial map": lambda folder: good(spatial_map="color"),
     "checksum of something else": lambda folder: good(checksum="0" * 64),
     "checksum that is none": lambda folder: good(checksum=""),
     "another network": lambda folder: good(),
@@ -138,7 +138,7 @@ REASONS = {
     "checksum that is none": "checksum differs",
     "unknown stride": "stride convention '5x5'",
     "unknown position": "'multiply', which this version of DMB does not know",
-    "unknown spatial map": "'colour' .*this version of DMB does not know",
+    "unknown spatial map": "'color' .*this version of DMB does not know",
     "another network": "belongs to another network",
 }
 

@@ -22,7 +22,7 @@ REGIONS = {"box": TARGET, "mask": None}
 
 def add(digest: hashlib._Hash, result: Result) -> None:
     """All numbers of an answer."""
-    numbers = [*result.box, *result.centre, result.confidence, float(result.segmented)]
+    numbers = [*result.box, *result.center, result.confidence, float(result.segmented)]
     for array in (result.mask, result.polygon, np.array(numbers, np.float64)):
         digest.update(np.ascontiguousarray(array).tobytes())
 

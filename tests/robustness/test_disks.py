@@ -203,10 +203,10 @@ class TestEvaluation:
             assert "No space left on device" in output and "error: " in output
             ballast.unlink()
             assert before and before.items() <= results(workspace).items()
-            computed = workspace.initialisations()
+            computed = workspace.initializations()
             workspace.evaluate()
             assert len(workspace.times()) == 6 and before.items() <= results(workspace).items()
-            assert workspace.initialisations() - computed <= 5, "what was finished is not computed twice"
+            assert workspace.initializations() - computed <= 5, "what was finished is not computed twice"
             assert not list(workspace.folder.rglob(".*"))
 
 

@@ -207,7 +207,7 @@ class CrowdedNet(torch.nn.Module):
         self.net, self.fails, self.error = net, fails, error
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("normalise", "query_encoder", "encode_query", "encode_memory", "segment"):
+        if name in ("normalize", "query_encoder", "encode_query", "encode_memory", "segment"):
             method = getattr(super().__getattr__("net"), name)
 
             def call(*arguments: Any) -> Any:
@@ -244,7 +244,7 @@ def follow(engine: Engine) -> None:
         dmb.track(frame(index))
 
 
-@pytest.mark.parametrize("name", ["normalise", "query_encoder", "encode_query", "encode_memory", "segment"])
+@pytest.mark.parametrize("name", ["normalize", "query_encoder", "encode_query", "encode_memory", "segment"])
 class TestFullGPU:
     @pytest.mark.parametrize("call", [0, 1, 4])
     def test_a_full_memory_is_one_sentence(self, name: str, call: int) -> None:

@@ -56,12 +56,12 @@ def test_a_point_goes_to_the_crop_and_back(crop: Crop, point: tuple[float, float
 
 
 @given(crops)
-def test_pixel_centres_lie_half_a_pixel_inside_the_window(crop: Crop) -> None:
+def test_pixel_centers_lie_half_a_pixel_inside_the_window(crop: Crop) -> None:
     first, last = crop.to_image(np.array([[0.0, 0.0], [crop.size - 1.0, crop.size - 1.0]]))
     half = 0.5 / crop.scale
-    assert np.allclose(first - half, np.array(crop.centre) - crop.side / 2)
-    assert np.allclose(last + half, np.array(crop.centre) + crop.side / 2)
-    assert np.allclose(crop.to_image(np.array([[(crop.size - 1) / 2] * 2])), [crop.centre])
+    assert np.allclose(first - half, np.array(crop.center) - crop.side / 2)
+    assert np.allclose(last + half, np.array(crop.center) + crop.side / 2)
+    assert np.allclose(crop.to_image(np.array([[(crop.size - 1) / 2] * 2])), [crop.center])
 
 
 @given(st.integers(8, 40), st.integers(8, 30), st.sampled_from([16, 32]))
@@ -133,7 +133,7 @@ def _covered(start: float, length: float, limit: int) -> float:
 
 
 @given(rotated)
-def test_a_rotated_box_keeps_centre_and_area_as_a_box(polygon: NDArray[np.float64]) -> None:
+def test_a_rotated_box_keeps_center_and_area_as_a_box(polygon: NDArray[np.float64]) -> None:
     x, y, width, height = box_of_equal_area(polygon)
     assert (x + (width - 1) / 2, y + (height - 1) / 2) == pytest.approx(tuple(polygon.mean(0)), abs=1e-6)
     assert (width - 1) * (height - 1) == pytest.approx(polygon_area(polygon), rel=1e-6)
@@ -178,11 +178,11 @@ def test_a_fitted_box_is_a_rectangle_with_an_area_near_the_mask(mask: NDArray[np
 
 @given(masks, st.tuples(st.floats(-50, 100), st.floats(-50, 100)), st.floats(0.0, 1.0), st.floats(0.0, 5.0))
 def test_cleaning_removes_pixels_and_never_all(
-    mask: NDArray[np.bool_], centre: tuple[float, float], share: float, gap: float
+    mask: NDArray[np.bool_], center: tuple[float, float], share: float, gap: float
 ) -> None:
-    cleaned = clean_mask(mask, centre, (10.0, 8.0), min_share=share, max_gap=gap)
+    cleaned = clean_mask(mask, center, (10.0, 8.0), min_share=share, max_gap=gap)
     assert cleaned.any() and not (cleaned & ~mask).any()
-    again = clean_mask(cleaned, centre, (10.0, 8.0), min_share=share, max_gap=gap)
+    again = clean_mask(cleaned, center, (10.0, 8.0), min_share=share, max_gap=gap)
     assert np.array_equal(again, cleaned)
 
 
@@ -196,9 +196,9 @@ def test_the_largest_gap_keeps_all_parts(mask: NDArray[np.bool_]) -> None:
     masks, st.tuples(st.floats(0, 80), st.floats(0, 80)), st.sampled_from([(1, 1), (1, 30), (2, 2), (40, 60), (90, 20)])
 )
 def test_a_moved_shape_is_seen_wherever_it_goes(
-    mask: NDArray[np.bool_], centre: tuple[float, float], shape: tuple[int, int]
+    mask: NDArray[np.bool_], center: tuple[float, float], shape: tuple[int, int]
 ) -> None:
-    inside = (min(centre[0], shape[1] - 1), min(centre[1], shape[0] - 1))
+    inside = (min(center[0], shape[1] - 1), min(center[1], shape[0] - 1))
     moved = Shape(mask, polygon_from_box(box_from_mask(mask))).moved_to(inside, shape)
     assert moved.mask.shape == shape and moved.mask.any()
-    assert moved.centre == pytest.approx(inside, abs=1e-6)
+    assert moved.center == pytest.approx(inside, abs=1e-6)

@@ -152,11 +152,11 @@ def test_the_filter_stays_finite_and_its_peak_is_in_the_region(
     seed: int, first: float, later: float, count: int, hard: list[bool]
 ) -> None:
     memory = SpatialMemory(FILTER)
-    centres = np.full((count, 2), (GRID - 1) / 2)
-    memory.initialise(drawn(seed, first, count), centres, (2.0, 2.0))
+    centers = np.full((count, 2), (GRID - 1) / 2)
+    memory.initialize(drawn(seed, first, count), centers, (2.0, 2.0))
     for number, negative in enumerate([False, *hard]):
         sample = drawn(seed + number, later, 1)
-        where = memory.localise(sample)
+        where = memory.localize(sample)
         assert math.isfinite(where.peak) and math.isfinite(where.second_peak)
         assert torch.isfinite(where.score_map).all()
         assert all(-1 <= cell <= GRID for cell in where.position)
@@ -167,17 +167,17 @@ def test_the_filter_stays_finite_and_its_peak_is_in_the_region(
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("when", ["initialise", "localise", "remember"])
+@pytest.mark.parametrize("when", ["initialize", "localize", "remember"])
 def test_features_that_are_not_finite_are_refused(bad: float, when: str) -> None:
     memory, good = SpatialMemory(FILTER), drawn(0, 1.0, 1)
     spoilt = good.clone()
     spoilt[0, 0, 0, 0] = bad
     calls: dict[str, Callable[[], object]] = {
-        "initialise": lambda: memory.initialise(spoilt, np.full((1, 2), 2.5), (2.0, 2.0)),
-        "localise": lambda: memory.localise(spoilt),
+        "initialize": lambda: memory.initialize(spoilt, np.full((1, 2), 2.5), (2.0, 2.0)),
+        "localize": lambda: memory.localize(spoilt),
         "remember": lambda: memory.remember(spoilt, (2.5, 2.5), (2.0, 2.0)),
     }
-    memory.initialise(good, np.full((1, 2), 2.5), (2.0, 2.0))
+    memory.initialize(good, np.full((1, 2), 2.5), (2.0, 2.0))
     with pytest.raises(ValueError, match="not finite; run the network in float32"):
         calls[when]()
 

@@ -246,7 +246,7 @@ def test_a_usable_region_is_answered_now_and_later(engine: Engine, kind: str, ma
 @pytest.mark.parametrize("kind", ["the target's box", "rotated rectangle", "mask of noise", "box of one pixel"])
 @pytest.mark.parametrize(
     "change",
-    [{"crop": {"recentre": False}}, {"filter": {"enabled": False}}, {"gate": {"rule": "relative"}},
+    [{"crop": {"recenter": False}}, {"filter": {"enabled": False}}, {"gate": {"rule": "relative"}},
      {"gate": {"rule": "off"}}, {"box2seg": {"enabled": False}}, {"appearance": {"sampling_interval": 0}},
      {"appearance": {"max_frames": 1}}],
     ids=str,

@@ -44,13 +44,13 @@ def curve(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) ->
 def assert_bounded(dmb: DMB) -> None:
     """Both memories hold no more than they may."""
     assert len(dmb.appearance.frames) <= dmb.config.appearance.max_frames
-    assert len(dmb.localiser.memory.samples.stored()[0]) <= dmb.config.filter.sample_capacity
+    assert len(dmb.localizer.memory.samples.stored()[0]) <= dmb.config.filter.sample_capacity
 
 
 class TestLongRuns:
     pytestmark = long
 
-    def test_ten_thousand_frames_and_two_hundred_initialisations(self, curve: Curve) -> None:
+    def test_ten_thousand_frames_and_two_hundred_initializations(self, curve: Curve) -> None:
         curve.warm_up = 1050  # 21 initializations
         dmb = DMB(tiny_engine(), CONFIG)
         starts = (TARGET, target_mask(), [(40, 30), (69, 30), (69, 53), (40, 53)])

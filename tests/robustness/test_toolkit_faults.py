@@ -54,7 +54,7 @@ def test_what_was_finished_stays_and_the_same_command_goes_on(
     if fault == "late":
         hurry(workspace)
     process = evaluate(workspace)
-    wait_until(lambda: workspace.initialisations() == 2)  # the first of two repetitions is done, the second hangs
+    wait_until(lambda: workspace.initializations() == 2)  # the first of two repetitions is done, the second hangs
     (before,) = workspace.times()
     if fault == "killed":
         (tracker,) = workspace.processes()
@@ -64,7 +64,7 @@ def test_what_was_finished_stays_and_the_same_command_goes_on(
     assert (f"did not reply in {TIMEOUT} seconds" in output) == (fault == "late"), output
     kept = workspace.results()
     assert before in workspace.times() and kept.items() <= undisturbed.items()
-    started = workspace.initialisations()
+    started = workspace.initializations()
     stamp = workspace.times()[before]
 
     workspace.hold.unlink()
@@ -73,7 +73,7 @@ def test_what_was_finished_stays_and_the_same_command_goes_on(
     assert workspace.results() == undisturbed
     assert workspace.times()[before] == stamp  # not computed twice
     finished = sum(name.endswith("_time.value") for name in workspace.times())
-    assert workspace.initialisations() == started + finished - 1
+    assert workspace.initializations() == started + finished - 1
 
 
 def test_a_start_may_take_longer_than_the_timeout(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:

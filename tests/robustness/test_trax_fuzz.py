@@ -261,7 +261,7 @@ class TestThroughTheClient:
             assert_toolkit_takes(answer, kinds[expected], SHAPE)
             assert 0 <= float(properties["confidence"]) <= 1
 
-    def test_hundreds_of_initialisations_in_any_order(self, path: str) -> None:
+    def test_hundreds_of_initializations_in_any_order(self, path: str) -> None:
         server = Server()
         try:
             client = server.connect()

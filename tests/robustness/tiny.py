@@ -45,30 +45,30 @@ class TinyNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        self.colours = nn.Parameter(torch.randn(CHANNELS, 3, generator=generator), requires_grad=False)
+        self.colors = nn.Parameter(torch.randn(CHANNELS, 3, generator=generator), requires_grad=False)
         self.register_buffer("image_mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1))
         self.register_buffer("image_std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1))
 
-    def normalise(self, image: Tensor) -> Tensor:
+    def normalize(self, image: Tensor) -> Tensor:
         """RGB N x 3 x S x S, 0 to 255, to the network's input."""
         return (image / 255.0 - self.image_mean) / self.image_std  # type: ignore[operator]
 
     def query_encoder(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features at "strides" 4, 8 and 16; only the last are used."""
         cells = functional.avg_pool2d(image, STRIDE)
-        features = torch.relu(torch.einsum("kc,nchw->nkhw", self.colours, cells))
+        features = torch.relu(torch.einsum("kc,nchw->nkhw", self.colors, cells))
         return features, features, features
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
         """Queries and values on a grid of stride 4, and what the filter sees at stride 16."""
-        colour = functional.avg_pool2d(image, FINE)
-        query = torch.cat([2.0 * SHARPNESS * colour, torch.ones_like(colour[:, :1])], dim=1)
-        return QueryFeatures(query, colour, colour, colour, self.query_encoder(image)[2])
+        color = functional.avg_pool2d(image, FINE)
+        query = torch.cat([2.0 * SHARPNESS * color, torch.ones_like(color[:, :1])], dim=1)
+        return QueryFeatures(query, color, color, color, self.query_encoder(image)[2])
 
     def encode_memory(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Keys, of which a query's product is highest for its own color, and the share of target as values."""
-        colour, share = functional.avg_pool2d(image, FINE), functional.avg_pool2d(mask, FINE)
-        key = torch.cat([colour, -SHARPNESS * (colour**2).sum(1, keepdim=True)], dim=1)
+        color, share = functional.avg_pool2d(image, FINE), functional.avg_pool2d(mask, FINE)
+        key = torch.cat([color, -SHARPNESS * (color**2).sum(1, keepdim=True)], dim=1)
         return to_rows(key), to_rows(share.expand(-1, 3, -1, -1))
 
     def segment(self, features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: Tensor) -> Tensor:

@@ -20,32 +20,32 @@ def image() -> Image:
     return cv2.resize(noise, (320, 240), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
 
 
-def dot(centre: tuple[float, float]) -> Image:
-    """A soft bright spot at `centre` (x, y) on black."""
+def dot(center: tuple[float, float]) -> Image:
+    """A soft bright spot at `center` (x, y) on black."""
     y, x = np.mgrid[:240, :320]
-    spot = 255 * np.exp(-0.5 * ((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / 4.0**2)
+    spot = 255 * np.exp(-0.5 * ((x - center[0]) ** 2 + (y - center[1]) ** 2) / 4.0**2)
     return np.repeat(spot[:, :, None], 3, 2).astype(np.uint8)
 
 
-def test_every_sample_has_the_target_at_its_centre() -> None:
-    crop = Crop(centre=(150.3, 120.8), side=60.0, size=96)
-    samples, centres = augment_initial(dot(crop.centre), crop)
+def test_every_sample_has_the_target_at_its_center() -> None:
+    crop = Crop(center=(150.3, 120.8), side=60.0, size=96)
+    samples, centers = augment_initial(dot(crop.center), crop)
     assert samples.shape == (SAMPLES, 96, 96, 3) and SAMPLES == 27
-    assert samples.dtype == np.uint8 and centres.shape == (SAMPLES, 2)
+    assert samples.dtype == np.uint8 and centers.shape == (SAMPLES, 2)
     y, x = np.mgrid[:96, :96]
-    for index, (sample, centre) in enumerate(zip(samples, centres, strict=True)):
+    for index, (sample, center) in enumerate(zip(samples, centers, strict=True)):
         weight = sample[:, :, 0].astype(float)
         found = (x * weight).sum() / weight.sum(), (y * weight).sum() / weight.sum()
-        assert found == pytest.approx(tuple(centre), abs=0.2), index
+        assert found == pytest.approx(tuple(center), abs=0.2), index
 
 
 def test_identity_comes_first_then_shifts_in_all_directions_and_the_mirror_image(image: Image) -> None:
-    crop = Crop(centre=(160.0, 120.0), side=64.0, size=64)
-    samples, centres = augment_initial(image, crop)
+    crop = Crop(center=(160.0, 120.0), side=64.0, size=64)
+    samples, centers = augment_initial(image, crop)
     plain = crop.extract(image)
     np.testing.assert_array_equal(samples[0], plain)
     np.testing.assert_array_equal(samples[9], plain[:, ::-1])
-    moves = centres[1:9] - centres[0]
+    moves = centers[1:9] - centers[0]
     assert {tuple(np.sign(move)) for move in moves} == {
         (x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)
     }
@@ -56,7 +56,7 @@ def test_identity_comes_first_then_shifts_in_all_directions_and_the_mirror_image
 
 
 def test_blurs_smooth_and_rotations_turn_without_padding(image: Image) -> None:
-    crop = Crop(centre=(160.0, 120.0), side=64.0, size=64)
+    crop = Crop(center=(160.0, 120.0), side=64.0, size=64)
     samples, _ = augment_initial(image, crop)
 
     def roughness(sample: Image, axis: int) -> float:
@@ -72,7 +72,7 @@ def test_blurs_smooth_and_rotations_turn_without_padding(image: Image) -> None:
 
 
 def test_nothing_is_random(image: Image) -> None:
-    crop = Crop(centre=(20.0, 230.0), side=100.0, size=48)
+    crop = Crop(center=(20.0, 230.0), side=100.0, size=48)
     first, second = augment_initial(image, crop), augment_initial(image, crop)
     np.testing.assert_array_equal(first[0], second[0])
     np.testing.assert_array_equal(first[1], second[1])

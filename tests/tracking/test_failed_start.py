@@ -24,7 +24,7 @@ def test_a_start_that_fails_half_way_is_no_start(before: bool, monkeypatch: pyte
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(dmb.localiser, "start", fails)
+        patch.setattr(dmb.localizer, "start", fails)
         with pytest.raises(RuntimeError, match="out of memory"):
             dmb.initialize(frame(), TARGET)
     with pytest.raises(StateError, match="before initialize"):

@@ -11,24 +11,24 @@ import torch
 from tracker.config import FilterConfig, PositionConfig, TrackerConfig
 from tracker.engine.engine import Engine
 from tracker.geometry.crop import Crop, search_crop
-from tracker.memory.spatial import Localisation, score_offset
+from tracker.memory.spatial import FilterResponse, score_offset
 from tracker.network import DMBNet
-from tracker.tracking.localization import Localiser, Located, from_cells, in_cells, to_cells
+from tracker.tracking.localization import Localizer, SearchResult, from_cells, in_cells, to_cells
 from tracker.tracking.spatial_map import SpatialMaps
 
 SEARCH = search_crop((100.0, 80.0), (40.0, 30.0), 4.5, 256)
 CLOSER = search_crop((110.0, 70.0), (40.0, 30.0), 3.0, 128)
 
 
-def located(column: int, row: int, upsampling: int = 16) -> Located:
+def located(column: int, row: int, upsampling: int = 16) -> SearchResult:
     """A response that is a Gaussian bump around one entry of the score map."""
     offset = score_offset(FilterConfig.kernel)
     axis = torch.arange(256, dtype=torch.float32)
     scores = torch.exp(-0.5 * ((axis[None] - column) ** 2 + (axis[:, None] - row) ** 2) / 20.0**2)
     position = (column / upsampling - offset, row / upsampling - offset)
-    where = Localisation(position, 1.0, scores, 0.0, None, False, upsampling, offset)
+    where = FilterResponse(position, 1.0, scores, 0.0, None, False, upsampling, offset)
     nothing = torch.empty(0)
-    return Located(SEARCH, nothing, None, nothing, where, from_cells(SEARCH, position))
+    return SearchResult(SEARCH, nothing, None, nothing, where, from_cells(SEARCH, position))
 
 
 def test_cells_and_pixels_are_inverse() -> None:
@@ -36,7 +36,7 @@ def test_cells_and_pixels_are_inverse() -> None:
         for cell in ((0.0, 0.0), (3.7, 6.1), (-2.0, 20.0)):
             assert to_cells(crop, from_cells(crop, cell)) == pytest.approx(cell, abs=1e-6)
         middle = (crop.size // 16 - 1) / 2
-        assert from_cells(crop, (middle, middle)) == pytest.approx(crop.centre, abs=1e-6)
+        assert from_cells(crop, (middle, middle)) == pytest.approx(crop.center, abs=1e-6)
         one, next_one = from_cells(crop, (2.0, 2.0)), from_cells(crop, (3.0, 2.0))
         assert in_cells(crop, (next_one[0] - one[0], 0.0))[0] == pytest.approx(1.0)
 
@@ -57,7 +57,7 @@ def test_the_response_lies_on_the_same_image_pixels_in_another_crop(column: int,
 
 def test_there_is_no_response_without_a_filter() -> None:
     nothing = torch.empty(0)
-    without = Located(SEARCH, nothing, None, None, None, (0.0, 0.0))
+    without = SearchResult(SEARCH, nothing, None, None, None, (0.0, 0.0))
     with pytest.raises(ValueError, match="without a filter"):
         without.response(CLOSER)
 
@@ -65,31 +65,31 @@ def test_there_is_no_response_without_a_filter() -> None:
 def test_maps_are_of_the_kind_that_the_weights_want() -> None:
     with torch.device("meta"):
         distance, response = DMBNet(), DMBNet(spatial_map="response")
-    centre, size = (104.0, 73.0), (40.0, 30.0)
-    cell = to_cells(CLOSER, centre)
+    center, size = (104.0, 73.0), (40.0, 30.0)
+    cell = to_cells(CLOSER, center)
 
-    far = SpatialMaps(distance, TrackerConfig()).make(CLOSER, centre, size)
+    far = SpatialMaps(distance, TrackerConfig()).make(CLOSER, center, size)
     assert far[0, 0] == pytest.approx(np.hypot(*cell) / (4.5 * in_cells(CLOSER, (np.sqrt(1200.0), 0.0))[0]), rel=1e-4)
 
-    label = SpatialMaps(response, TrackerConfig()).make(CLOSER, centre, size)
+    label = SpatialMaps(response, TrackerConfig()).make(CLOSER, center, size)
     sigma = 0.25 * in_cells(CLOSER, (np.sqrt(1200.0), 0.0))[0]
     assert label[0, 0] == pytest.approx(np.exp(-0.5 * np.hypot(*cell) ** 2 / sigma**2), abs=1e-4)
     seen = located(120, 120)
     assert np.array_equal(
-        SpatialMaps(response, TrackerConfig()).make(CLOSER, centre, size, seen), seen.response(CLOSER)
+        SpatialMaps(response, TrackerConfig()).make(CLOSER, center, size, seen), seen.response(CLOSER)
     )
 
     none = TrackerConfig(position=PositionConfig(encoding="none"))
-    assert not SpatialMaps(response, none).make(CLOSER, centre, size, seen).any()
+    assert not SpatialMaps(response, none).make(CLOSER, center, size, seen).any()
 
 
 class Red:
     """In place of engine and filter: the peak is the share of red in the middle half of the region."""
 
-    def __init__(self, localiser: Localiser) -> None:
+    def __init__(self, localizer: Localizer) -> None:
         self.searched = 0
-        localiser.engine = self  # type: ignore[assignment]
-        localiser.memory = self  # type: ignore[assignment]
+        localizer.engine = self  # type: ignore[assignment]
+        localizer.memory = self  # type: ignore[assignment]
 
     def pixels(self, image: np.ndarray, crop: Crop) -> torch.Tensor:
         return torch.from_numpy(crop.extract(image)[None]).float()
@@ -98,41 +98,41 @@ class Red:
         quarter = pixels.shape[1] // 4
         return (pixels[:, quarter:-quarter, quarter:-quarter, 0] > 200).float().mean((1, 2))
 
-    def localise(self, features: torch.Tensor) -> Localisation:
+    def localize(self, features: torch.Tensor) -> FilterResponse:
         self.searched += 1
         middle = (7.5, 7.5)
-        return Localisation(middle, min(1.0, 8.0 * float(features)), torch.zeros(1, 1), 0.0, None, False, 16, 0.5)
+        return FilterResponse(middle, min(1.0, 8.0 * float(features)), torch.zeros(1, 1), 0.0, None, False, 16, 0.5)
 
 
 @pytest.mark.parametrize(("patience", "found"), [(3, True), (0, False)])
 def test_a_target_that_comes_back_elsewhere_is_found_after_some_lost_frames(patience: int, found: bool) -> None:
     config = TrackerConfig()
-    localiser = Localiser(
+    localizer = Localizer(
         Engine(DMBNet(), precision="float32"), replace(config, crop=replace(config.crop, search_around_after=patience))
     )
-    red = Red(localiser)
-    centre, size = (100.0, 100.0), (30.0, 30.0)
+    red = Red(localizer)
+    center, size = (100.0, 100.0), (30.0, 30.0)
     image = np.zeros((240, 320, 3), np.uint8)
-    assert localiser.lost_frames == 0
+    assert localizer.lost_frames == 0
     for index in range(4):  # nothing anywhere
         red.searched = 0
-        located = localiser.locate(image, centre, size)
-        assert located.peak == pytest.approx(centre, abs=1.0) and localiser.lost_frames == index + 1
+        located = localizer.locate(image, center, size)
+        assert located.peak == pytest.approx(center, abs=1.0) and localizer.lost_frames == index + 1
         # its neighbors to the left and above have their centers inside the image too
         assert red.searched == (9 if patience and index >= patience else 1)
     image[85:115, 175:205] = (255, 0, 0)  # 90 pixels to the right: in the neighbor's middle, at the border of its own
-    located = localiser.locate(image, centre, size)
+    located = localizer.locate(image, center, size)
     assert (located.peak[0] == pytest.approx(100 + 0.6 * 4.5 * 30, abs=1.0)) == found
-    assert (localiser.lost_frames == 0) == found
+    assert (localizer.lost_frames == 0) == found
     assert located.score is not None and (1.0 / max(located.score, 1e-9) < 4.0) == found
 
 
 def test_a_target_that_is_seen_is_sought_nowhere_else() -> None:
-    localiser = Localiser(Engine(DMBNet(), precision="float32"), TrackerConfig())
-    red = Red(localiser)
+    localizer = Localizer(Engine(DMBNet(), precision="float32"), TrackerConfig())
+    red = Red(localizer)
     image = np.zeros((240, 320, 3), np.uint8)
     image[85:115, 85:115] = (255, 0, 0)
     for _ in range(5):
         red.searched = 0
-        localiser.locate(image, (100.0, 100.0), (30.0, 30.0))
-        assert red.searched == 1 and localiser.lost_frames == 0
+        localizer.locate(image, (100.0, 100.0), (30.0, 30.0))
+        assert red.searched == 1 and localizer.lost_frames == 0

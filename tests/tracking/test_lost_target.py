@@ -28,7 +28,7 @@ def test_a_target_that_was_hidden_for_long_comes_back_outside_the_search_region(
     for x in range(61, 66):
         assert overlap(dmb.track(picture(x)[0]).mask, picture(x)[1]) > 0.5  # the tiny network is coarse
     hidden = [dmb.track(picture(None)[0]) for _ in range(30)]
-    assert max(abs(result.centre[0] - 81.5) for result in hidden) < 34, "nothing to jump to"
+    assert max(abs(result.center[0] - 81.5) for result in hidden) < 34, "nothing to jump to"
     assert all(result.confidence < 0.3 for result in hidden[3:])
     distance = 115
     assert distance > config.crop.factor * 34 / 2 + 34 / 2, "all of it is outside of the region around the last place"

@@ -31,18 +31,18 @@ def test_a_move_shifts_mask_and_polygon_alike() -> None:
 
 @given(st.floats(0, 200), st.floats(0, 200), st.integers(2, 90), st.integers(2, 90))
 def test_never_empty_in_an_image_of_any_size(x: float, y: float, height: int, width: int) -> None:
-    centre = (min(x, width - 1.0), min(y, height - 1.0))
-    moved = box_shape().moved_to(centre, (height, width))
+    center = (min(x, width - 1.0), min(y, height - 1.0))
+    moved = box_shape().moved_to(center, (height, width))
     assert moved.mask.shape == (height, width)
     assert visible(moved.mask)
     assert np.isfinite(moved.polygon).all()
-    assert moved.centre == pytest.approx(centre)
+    assert moved.center == pytest.approx(center)
 
 
 def test_moves_from_one_shape_do_not_add_up() -> None:
     start = box_shape()
-    x, y = start.centre
+    x, y = start.center
     for step in range(1, 11):
         moved = start.moved_to((x + 0.4 * step, y), (50, 60))
-        assert abs(np.flatnonzero(moved.mask.any(0)).mean() - moved.centre[0]) <= 0.5
+        assert abs(np.flatnonzero(moved.mask.any(0)).mean() - moved.center[0]) <= 0.5
     assert np.array_equal(start.moved_to((x, y), (50, 60)).mask, start.mask)

@@ -69,7 +69,7 @@ def started(model: DMBNet, config: TrackerConfig = CONFIG) -> DMB:
 def assert_equal(now: list[Result], before: list[Result]) -> None:
     for one, other in zip(now, before, strict=True):
         assert np.array_equal(one.mask, other.mask) and np.array_equal(one.polygon, other.polygon)
-        assert (one.box, one.confidence, one.centre) == (other.box, other.confidence, other.centre)
+        assert (one.box, one.confidence, one.center) == (other.box, other.confidence, other.center)
         assert (one.frame_index, one.remembered, one.decision) == (other.frame_index, other.remembered, other.decision)
 
 
@@ -81,7 +81,7 @@ def go_on(path: Path) -> None:
         path.with_suffix(".npz"),
         masks=[result.mask for result in results],
         polygons=[result.polygon for result in results],
-        numbers=[(*result.box, result.confidence, *result.centre, result.remembered) for result in results],
+        numbers=[(*result.box, result.confidence, *result.center, result.remembered) for result in results],
     )
 
 
@@ -95,13 +95,13 @@ def test_tracking_goes_on_in_a_new_process_bit_by_bit(model: DMBNet, tmp_path: P
         results = follow(dmb, range(BEFORE, BEFORE + AFTER))
     finally:
         torch.set_num_threads(threads)
-    assert len(dmb.localiser.memory.samples.stored()[0]) == CONFIG.filter.sample_capacity, "slots are reused"
+    assert len(dmb.localizer.memory.samples.stored()[0]) == CONFIG.filter.sample_capacity, "slots are reused"
     code = f"from pathlib import Path; from tests.tracking.test_state import go_on; go_on(Path({str(path)!r}))"
     subprocess.run([sys.executable, "-c", code], env=clean_environment(), cwd=CHECKOUT, check=True)
     found = np.load(path.with_suffix(".npz"))
     assert np.array_equal(found["masks"], [result.mask for result in results])
     assert np.array_equal(found["polygons"], [result.polygon for result in results])
-    numbers = [(*result.box, result.confidence, *result.centre, result.remembered) for result in results]
+    numbers = [(*result.box, result.confidence, *result.center, result.remembered) for result in results]
     assert np.array_equal(found["numbers"], numbers)
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".npz"] == ["kite.safetensors"]
 
@@ -120,14 +120,14 @@ def test_every_kind_of_tracker_goes_on(model: DMBNet, tmp_path: Path, kind: str)
     last = 1 if kind == "first frame" else 3
     follow(dmb, range(1, last))
     if kind == "lost":
-        assert dmb.localiser.lost_frames == last - 1
+        assert dmb.localizer.lost_frames == last - 1
     dmb.save(tmp_path / "state")
     twin = DMB.load(tmp_path / "state", dmb.engine)
     twin.save(tmp_path / "again")
     one, other = _read(tmp_path / "again"), _read(tmp_path / "state")
     assert one.facts == other.facts and one.tensors.keys() == other.tensors.keys()
     assert all(torch.equal(tensor, other.tensors[name]) for name, tensor in one.tensors.items())
-    assert twin.localiser.lost_frames == dmb.localiser.lost_frames and twin.appearance.frames == dmb.appearance.frames
+    assert twin.localizer.lost_frames == dmb.localizer.lost_frames and twin.appearance.frames == dmb.appearance.frames
     probability, same = dmb.probability(), twin.probability()
     assert (probability is None) == (same is None) and (same is None or np.array_equal(probability, same))
     assert_equal(follow(twin, range(last, last + 3)), follow(dmb, range(last, last + 3)))
@@ -158,13 +158,13 @@ def test_another_precision_may_go_on(tmp_path: Path) -> None:
 
 
 def test_all_attributes_of_a_tracker_are_known(model: DMBNet) -> None:
-    saved = {"frame_index", "from_mask", "masks", "centre", "size", "angle", "max_gap", "shape", "trusted_shape"}
+    saved = {"frame_index", "from_mask", "masks", "center", "size", "angle", "max_gap", "shape", "trusted_shape"}
     saved |= {"blind", "steady", "initial_area", "initial_size", "framing", "view", "levels"}
-    saved |= {"appearance", "localiser", "gate"}
+    saved |= {"appearance", "localizer", "gate"}
     made = {"config", "engine", "maps"}
     dmb = started(model)
     assert set(vars(dmb)) == saved | made, "a new attribute: save it in tracker/tracking/state.py, or name it here"
-    assert set(vars(dmb.localiser)) == {"engine", "config", "memory", "lost_frames"}
+    assert set(vars(dmb.localizer)) == {"engine", "config", "memory", "lost_frames"}
     assert set(vars(dmb.gate)) == {"config", "_queue", "_judged"}
     assert set(vars(dmb.appearance)) == {"config", "_keys", "_values", "_frames", "_kept"}
 
@@ -235,7 +235,7 @@ def test_damaged_and_foreign_files_get_one_sentence(model: DMBNet, tmp_path: Pat
 
 def test_other_weights_are_refused(model: DMBNet, tmp_path: Path) -> None:
     path, other = tmp_path / "state", network()
-    other.colours.data[0, 0] += 0.1
+    other.colors.data[0, 0] += 0.1
     started(model).save(path)
     with pytest.raises(StateFileError, match=r"saved with other weights .* load the weights that it was saved with"):
         DMB.load(path, other)

@@ -32,7 +32,7 @@ from tracker.tracking.tracker import FAILED_CONFIDENCE, StateError
 CONFIG = TrackerConfig(crop=CropConfig(size=128, segment_size=128, box_size=128), gate=GateConfig(rule="relative"))
 
 
-class ColourEngine(Engine):
+class ColorEngine(Engine):
     """Segments by color: the target is red."""
 
     sees = True
@@ -54,8 +54,8 @@ def model() -> DMBNet:
 
 
 @pytest.fixture
-def engine(model: DMBNet) -> ColourEngine:
-    return ColourEngine(model, precision="float32")
+def engine(model: DMBNet) -> ColorEngine:
+    return ColorEngine(model, precision="float32")
 
 
 def scene(x: float, y: float, angle: float = 20.0, width: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +79,7 @@ def follow(dmb: DMB, region: object = None, *, masks: bool = True) -> list[Resul
 
 
 @pytest.mark.parametrize("kind", ["mask", "box", "polygon"])
-def test_follows_a_moving_target(engine: ColourEngine, kind: str) -> None:
+def test_follows_a_moving_target(engine: ColorEngine, kind: str) -> None:
     region: object = None
     if kind == "box":
         region = (58.0, 50.0, 45.0, 40.0)
@@ -90,7 +90,7 @@ def test_follows_a_moving_target(engine: ColourEngine, kind: str) -> None:
         _, label = scene(*place)
         assert result.segmented and overlap(result.mask, label) > 0.8
         assert result.polygon.mean(0) == pytest.approx(place[:2], abs=3)
-        assert np.hypot(result.centre[0] - place[0], result.centre[1] - place[1]) < 12
+        assert np.hypot(result.center[0] - place[0], result.center[1] - place[1]) < 12
         assert 0.3 < result.confidence <= 1
     assert [result.frame_index for result in results] == list(range(8))
 
@@ -99,7 +99,7 @@ POLYGON = cv2.boxPoints(((80, 70), (40, 24), 20))
 
 
 @pytest.mark.parametrize("masks", [True, False])
-def test_every_frame_is_segmented_and_eq_11_decides_only_what_is_remembered(engine: ColourEngine, masks: bool) -> None:
+def test_every_frame_is_segmented_and_eq_11_decides_only_what_is_remembered(engine: ColorEngine, masks: bool) -> None:
     dmb = DMB(engine, replace(CONFIG, gate=GateConfig(rule="paper", lost_above=100.0)))
     stored = []
     image = scene(*PATH[0])[0]
@@ -107,7 +107,7 @@ def test_every_frame_is_segmented_and_eq_11_decides_only_what_is_remembered(engi
     results = []
     for place in PATH[1:]:
         results.append(dmb.track(scene(*place)[0]))
-        stored.append(len(dmb.localiser.memory.samples.stored()[0]))
+        stored.append(len(dmb.localizer.memory.samples.stored()[0]))
     assert all(result.segmented for result in results)
     decisions = [result.decision for result in results if result.decision is not None]
     assert not all(decision.remember for decision in decisions) and all(decision.found for decision in decisions)
@@ -117,7 +117,7 @@ def test_every_frame_is_segmented_and_eq_11_decides_only_what_is_remembered(engi
 
 
 def test_a_lost_frame_moves_the_target_and_nothing_is_learned_from_it(
-    engine: ColourEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    engine: ColorEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     uncertainties = iter([1.0, 6.0, 0.9, 0.9])  # found, lost, found
     judge = QualityGate.judge
@@ -128,22 +128,22 @@ def test_a_lost_frame_moves_the_target_and_nothing_is_learned_from_it(
     dmb.track(image)
 
     def known() -> tuple[object, ...]:
-        return dmb.size, dmb.angle, dmb.appearance.frames, len(dmb.localiser.memory.samples.stored()[0])
+        return dmb.size, dmb.angle, dmb.appearance.frames, len(dmb.localizer.memory.samples.stored()[0])
 
     before, trusted = known(), dmb.trusted_shape
     lost = dmb.track(scene(PATH[0][0] + 6, *PATH[0][1:])[0])
     assert lost.segmented and lost.confidence < 0.25 and lost.decision is not None and not lost.decision.found
     assert known() == before and dmb.trusted_shape is trusted
-    assert dmb.centre[0] > PATH[0][0] + 2
+    assert dmb.center[0] > PATH[0][0] + 2
     dmb.save(tmp_path / "state.safetensors")
     for follower in (DMB.load(tmp_path / "state.safetensors", engine), dmb):
         assert overlap(follower.track(image).mask, scene(*PATH[0])[1]) > 0.8
-        assert len(follower.localiser.memory.samples.stored()[0]) == before[3] + 1  # type: ignore[operator]
+        assert len(follower.localizer.memory.samples.stored()[0]) == before[3] + 1  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(("width", "believed"), [(40, True), (17, False)])
 def test_a_mask_is_believed_only_where_it_is_about_as_the_target_was(
-    engine: ColourEngine, width: int, believed: bool
+    engine: ColorEngine, width: int, believed: bool
 ) -> None:
     """A target of which only a fragment is to be seen, from one frame to the next."""
     dmb = DMB(engine, CONFIG)
@@ -157,7 +157,7 @@ def test_a_mask_is_believed_only_where_it_is_about_as_the_target_was(
         assert dmb.appearance.frames == [0], "and the other one is not remembered"
 
 
-def test_a_mask_beside_the_peak_is_not_believed(engine: ColourEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mask_beside_the_peak_is_not_believed(engine: ColorEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     image, _ = scene(100, 90)
     for away, believed in ((8.0, True), (24.0, False)):
         dmb = DMB(engine, replace(CONFIG, trust=TrustConfig(look_back=9.0)))
@@ -165,11 +165,11 @@ def test_a_mask_beside_the_peak_is_not_believed(engine: ColourEngine, monkeypatc
         monkeypatch.setattr(localization, "from_cells", lambda crop, cell, away=away: (100.0 + away, 90.0))
         result = dmb.track(image)
         assert result.segmented == believed, away
-        assert dmb.centre[0] == pytest.approx(100 + (0.5 if believed else 1.0) * away, abs=1.5)
+        assert dmb.center[0] == pytest.approx(100 + (0.5 if believed else 1.0) * away, abs=1.5)
 
 
 def test_a_target_that_crept_out_of_sight_comes_back_whole(
-    engine: ColourEngine, monkeypatch: pytest.MonkeyPatch
+    engine: ColorEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dmb = DMB(engine, CONFIG)
     first = dmb.initialize(*scene(*PATH[0]))
@@ -183,7 +183,7 @@ def test_a_target_that_crept_out_of_sight_comes_back_whole(
     assert overlap(results[4].mask, first.mask) > 0.9
 
 
-def test_the_aspect_ratio_stays_at_the_smallest_size(engine: ColourEngine) -> None:
+def test_the_aspect_ratio_stays_at_the_smallest_size(engine: ColorEngine) -> None:
     dmb = DMB(engine, CONFIG)
     result = dmb.initialize(*scene(*PATH[0]))
     dmb.size = (4.2, 16.8)
@@ -193,7 +193,7 @@ def test_the_aspect_ratio_stays_at_the_smallest_size(engine: ColourEngine) -> No
     assert dmb.size == pytest.approx((4.0, 16.0))
 
 
-def test_a_second_crop_puts_the_target_in_the_middle(engine: ColourEngine) -> None:
+def test_a_second_crop_puts_the_target_in_the_middle(engine: ColorEngine) -> None:
     seen: list[tuple[float, np.ndarray]] = []
     segment = engine.segment
 
@@ -205,9 +205,9 @@ def test_a_second_crop_puts_the_target_in_the_middle(engine: ColourEngine) -> No
 
     engine.segment = spy  # type: ignore[method-assign]
     distances = []
-    for recentre in (False, True):
+    for recenter in (False, True):
         seen.clear()
-        crop = replace(CONFIG.crop, recentre=recentre, segment_factor=CONFIG.crop.factor)
+        crop = replace(CONFIG.crop, recenter=recenter, segment_factor=CONFIG.crop.factor)
         for place, result in zip(PATH, follow(DMB(engine, replace(CONFIG, crop=crop))), strict=True):
             assert overlap(result.mask, scene(*place)[1]) > 0.8
         distances.append(np.mean([distance for distance, _ in seen]))
@@ -216,21 +216,21 @@ def test_a_second_crop_puts_the_target_in_the_middle(engine: ColourEngine) -> No
         assert set(np.unravel_index(spatial_map.argmin(), spatial_map.shape)) <= {3, 4}
 
 
-def test_the_second_crop_is_closer_and_its_map_keeps_the_unit(engine: ColourEngine) -> None:
+def test_the_second_crop_is_closer_and_its_map_keeps_the_unit(engine: ColorEngine) -> None:
     dmb = DMB(engine, CONFIG)
     dmb.initialize(*scene(*PATH[0]))
-    search, closer = dmb.localiser.region(dmb.centre, dmb.size), dmb._segment_crop(dmb.centre)
+    search, closer = dmb.localizer.region(dmb.center, dmb.size), dmb._segment_crop(dmb.center)
     assert search.side / closer.side == pytest.approx(CONFIG.crop.factor / CONFIG.crop.segment_factor)
     target = np.sqrt(np.prod(dmb.size))
     for crop in (search, closer):
-        spatial_map = dmb.maps.make(crop, dmb.centre, dmb.size)
+        spatial_map = dmb.maps.make(crop, dmb.center, dmb.size)
         edge = 0.5 * crop.side - 0.5 * crop.side / (crop.size // 16)  # of the outermost cell's center, image pixels
         assert spatial_map[0, 0] == pytest.approx(np.sqrt(2) * edge / (CONFIG.crop.factor * target), rel=1e-4)
 
 
 @pytest.mark.parametrize(("width", "stays"), [(17, True), (40, False)])
 def test_a_peak_that_jumps_to_something_else_does_not_take_the_target_along(
-    engine: ColourEngine, monkeypatch: pytest.MonkeyPatch, width: int, stays: bool
+    engine: ColorEngine, monkeypatch: pytest.MonkeyPatch, width: int, stays: bool
 ) -> None:
     """The filter jumps to another red object: a smaller one is not believed, one like the target is."""
     image, mask = scene(60, 90)
@@ -241,11 +241,11 @@ def test_a_peak_that_jumps_to_something_else_does_not_take_the_target_along(
     monkeypatch.setattr(localization, "from_cells", lambda crop, cell: (130.0, 90.0))
     result = dmb.track(image)
     assert result.segmented and overlap(result.mask, mask if stays else other_mask) > 0.8
-    assert dmb.centre[0] == pytest.approx(60 if stays else 130, abs=2)
+    assert dmb.center[0] == pytest.approx(60 if stays else 130, abs=2)
 
 
 @pytest.mark.parametrize("region", [(59.0, 57.0, 46.0, 28.0), cv2.boxPoints(((82, 71), (45, 28), 0))])
-def test_answers_are_framed_as_the_first_region_was(engine: ColourEngine, region: object) -> None:
+def test_answers_are_framed_as_the_first_region_was(engine: ColorEngine, region: object) -> None:
     """The given region is larger than the target and off to one side, and so are all answers."""
     dmb = DMB(engine, CONFIG)
     image = scene(80, 70, 0)[0]
@@ -262,7 +262,7 @@ def test_answers_are_framed_as_the_first_region_was(engine: ColourEngine, region
             assert result.polygon.mean(0) == pytest.approx(given.mean(0) + np.array(shift), abs=2.5)
 
 
-def test_the_filter_alone_moves_the_given_region_and_looks_at_no_mask(engine: ColourEngine) -> None:
+def test_the_filter_alone_moves_the_given_region_and_looks_at_no_mask(engine: ColorEngine) -> None:
     engine.segment = None  # type: ignore[assignment,method-assign]
     dmb = DMB(engine, replace(CONFIG, mask=replace(CONFIG.mask, enabled=False)))
     results = follow(dmb, POLYGON, masks=False)
@@ -273,7 +273,7 @@ def test_the_filter_alone_moves_the_given_region_and_looks_at_no_mask(engine: Co
         assert result.polygon - result.polygon.mean(0) == pytest.approx(POLYGON - POLYGON.mean(0), abs=1e-4)
 
 
-def test_repetitions_are_identical_to_the_bit(engine: ColourEngine) -> None:
+def test_repetitions_are_identical_to_the_bit(engine: ColorEngine) -> None:
     dmb = DMB(engine, CONFIG)
     first, second = follow(dmb), follow(dmb)
     third = follow(DMB(engine, CONFIG))
@@ -283,25 +283,25 @@ def test_repetitions_are_identical_to_the_bit(engine: ColourEngine) -> None:
         assert one.confidence == two.confidence == three.confidence
 
 
-def test_where_segmentation_fails_the_last_shape_moves_to_the_peak(engine: ColourEngine) -> None:
+def test_where_segmentation_fails_the_last_shape_moves_to_the_peak(engine: ColorEngine) -> None:
     dmb = DMB(engine, CONFIG)
     seen = follow(dmb)[-1]
     engine.sees = False
     lost = dmb.track(scene(120, 95, 34)[0])
     assert not lost.segmented
     assert lost.confidence <= 0.2 < seen.confidence
-    assert lost.polygon.mean(0) == pytest.approx(lost.centre, abs=1e-6)
+    assert lost.polygon.mean(0) == pytest.approx(lost.center, abs=1e-6)
     assert np.allclose(lost.polygon - lost.polygon.mean(0), seen.polygon - seen.polygon.mean(0))
     assert lost.mask.sum() == pytest.approx(seen.mask.sum(), rel=0.02)
     frames = dmb.appearance.frames
     assert max(frames) == seen.frame_index  # what was not segmented is not remembered
 
 
-def test_an_object_beside_the_peak_is_neither_answered_nor_remembered(engine: ColourEngine) -> None:
+def test_an_object_beside_the_peak_is_neither_answered_nor_remembered(engine: ColorEngine) -> None:
     segment = engine.segment
     remembered: list[np.ndarray] = []
 
-    def with_neighbour(features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: np.ndarray) -> np.ndarray:
+    def with_neighbor(features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: np.ndarray) -> np.ndarray:
         probability = segment(features, keys, values, spatial_map)
         probability[:30, :30] = 0.95
         return probability
@@ -312,7 +312,7 @@ def test_an_object_beside_the_peak_is_neither_answered_nor_remembered(engine: Co
         remembered.append(mask)
         return encode(image, mask)
 
-    engine.segment, engine.encode_memory = with_neighbour, spy  # type: ignore[method-assign]
+    engine.segment, engine.encode_memory = with_neighbor, spy  # type: ignore[method-assign]
     for place, result in zip(PATH, follow(DMB(engine, CONFIG)), strict=True):
         assert result.segmented and overlap(result.mask, scene(*place)[1]) > 0.8
     assert len(remembered) == len(PATH)
@@ -336,7 +336,7 @@ def test_an_object_beside_the_peak_is_neither_answered_nor_remembered(engine: Co
     ],
 )
 def test_a_frame_is_encoded_for_the_memory_only_where_it_will_be_read(
-    engine: ColourEngine, memory: AppearanceConfig, encoded: list[int]
+    engine: ColorEngine, memory: AppearanceConfig, encoded: list[int]
 ) -> None:
     encode, calls = engine.encode_memory, list[int]()
     dmb = DMB(engine, replace(CONFIG, appearance=memory))
@@ -357,7 +357,7 @@ def test_a_frame_is_encoded_for_the_memory_only_where_it_will_be_read(
     assert calls == encoded, "what was not segmented is not encoded"
 
 
-def test_never_empty_never_infinite_on_black_and_resized_frames(engine: ColourEngine) -> None:
+def test_never_empty_never_infinite_on_black_and_resized_frames(engine: ColorEngine) -> None:
     dmb = DMB(engine, CONFIG)
     follow(dmb)
     for shape in ((180, 240, 3), (90, 120, 3), (7, 5, 3), (180, 240)):
@@ -367,7 +367,7 @@ def test_never_empty_never_infinite_on_black_and_resized_frames(engine: ColourEn
         assert result.box[2] >= 2 and result.box[3] >= 2
 
 
-def test_the_size_follows_the_target_by_a_bounded_factor(engine: ColourEngine) -> None:
+def test_the_size_follows_the_target_by_a_bounded_factor(engine: ColorEngine) -> None:
     dmb = DMB(engine, CONFIG)
     image, mask = scene(100, 90)
     dmb.initialize(image, mask)
@@ -383,7 +383,7 @@ def test_the_size_follows_the_target_by_a_bounded_factor(engine: ColourEngine) -
 
 @pytest.mark.parametrize(("width", "grows"), [(100, False), (46, True)])
 def test_a_mask_that_leaks_into_a_larger_thing_neither_grows_nor_is_remembered(
-    engine: ColourEngine, width: int, grows: bool
+    engine: ColorEngine, width: int, grows: bool
 ) -> None:
     dmb = DMB(engine, CONFIG)
     image, _ = scene(100, 90, 0, width)
@@ -395,30 +395,30 @@ def test_a_mask_that_leaks_into_a_larger_thing_neither_grows_nor_is_remembered(
     assert (max(dmb.appearance.frames) > 0) == grows
 
 
-def test_the_gate_keeps_bad_frames_out_of_both_memories(engine: ColourEngine) -> None:
+def test_the_gate_keeps_bad_frames_out_of_both_memories(engine: ColorEngine) -> None:
     strict = replace(CONFIG, gate=GateConfig(rule="relative", trusted_frames=0, found_below=1e-9))
     dmb = DMB(engine, strict)
     dmb.initialize(*scene(*PATH[0]))
-    stored = len(dmb.localiser.memory.samples.stored()[0])
+    stored = len(dmb.localizer.memory.samples.stored()[0])
     dmb.track(scene(*PATH[1])[0])  # nothing accepted yet: counts as certain
-    assert len(dmb.localiser.memory.samples.stored()[0]) == stored + 1
+    assert len(dmb.localizer.memory.samples.stored()[0]) == stored + 1
     second = dmb.track(scene(*PATH[2])[0])
     assert second.decision is not None and not second.decision.found
-    assert len(dmb.localiser.memory.samples.stored()[0]) == stored + 1
+    assert len(dmb.localizer.memory.samples.stored()[0]) == stored + 1
 
 
-def test_without_a_filter_the_target_is_sought_where_it_was(engine: ColourEngine) -> None:
+def test_without_a_filter_the_target_is_sought_where_it_was(engine: ColorEngine) -> None:
     dmb = DMB(engine, replace(CONFIG, filter=replace(CONFIG.filter, enabled=False)))
     results = follow(dmb)
     for before, now, place in zip(results, results[1:], PATH[1:], strict=False):
         assert now.decision is not None and now.decision.reason == "no filter"
-        assert now.centre == pytest.approx(before.polygon.mean(0), abs=1.0)
+        assert now.center == pytest.approx(before.polygon.mean(0), abs=1.0)
         assert overlap(now.mask, scene(*place)[1]) > 0.8
-    assert len(dmb.localiser.memory.filter) == 0, "no filter is learned"
+    assert len(dmb.localizer.memory.filter) == 0, "no filter is learned"
 
 
-def test_the_masks_centre_corrects_the_position_only_if_it_may(
-    engine: ColourEngine, monkeypatch: pytest.MonkeyPatch
+def test_the_masks_center_corrects_the_position_only_if_it_may(
+    engine: ColorEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, _ = scene(*PATH[0])
     x, y = PATH[0][:2]
@@ -427,10 +427,10 @@ def test_the_masks_centre_corrects_the_position_only_if_it_may(
         dmb = DMB(engine, replace(CONFIG, trust=TrustConfig(correct_center=corrects)))
         dmb.initialize(image, POLYGON, masks=False)
         assert dmb.track(image).segmented
-        assert dmb.centre[0] == pytest.approx(x + (3.0 if corrects else 6.0), abs=1.0)
+        assert dmb.center[0] == pytest.approx(x + (3.0 if corrects else 6.0), abs=1.0)
 
 
-def test_without_positional_encoding_the_decoder_sees_zeros(engine: ColourEngine) -> None:
+def test_without_positional_encoding_the_decoder_sees_zeros(engine: ColorEngine) -> None:
     seen = []
     segment = engine.segment
     engine.segment = lambda *arguments: seen.append(arguments[3]) or segment(*arguments)  # type: ignore
@@ -443,7 +443,7 @@ def test_without_positional_encoding_the_decoder_sees_zeros(engine: ColourEngine
     [(PositionConfig(encoding="concat"), "DMB_POSITION"), (PositionConfig(spatial_map="response"), "DMB_SPATIAL_MAP")],
 )
 def test_a_map_that_the_weights_do_not_know_is_refused(
-    engine: ColourEngine, position: PositionConfig, named: str
+    engine: ColorEngine, position: PositionConfig, named: str
 ) -> None:
     with pytest.raises(WeightsError, match=f"{named} is .* trained with"):
         DMB(engine, replace(CONFIG, position=position))
@@ -451,14 +451,14 @@ def test_a_map_that_the_weights_do_not_know_is_refused(
 
 def test_weights_of_the_response_see_the_filters_scores_where_the_peak_is() -> None:
     torch.manual_seed(0)
-    engine = ColourEngine(DMBNet(spatial_map="response").eval().requires_grad_(False), precision="float32")
+    engine = ColorEngine(DMBNet(spatial_map="response").eval().requires_grad_(False), precision="float32")
     seen: list[np.ndarray] = []
     segment = engine.segment
     engine.segment = lambda *arguments: seen.append(arguments[3]) or segment(*arguments)  # type: ignore
     dmb = DMB(engine, CONFIG)
     dmb.initialize(scene(*PATH[0])[0], POLYGON)
     for place in PATH[1:]:
-        located = dmb.localiser.locate(scene(*place)[0], dmb.centre, dmb.size)
+        located = dmb.localizer.locate(scene(*place)[0], dmb.center, dmb.size)
         assert located.where is not None
         seen.clear()
         dmb.track(scene(*place)[0])
@@ -468,7 +468,7 @@ def test_weights_of_the_response_see_the_filters_scores_where_the_peak_is() -> N
         assert 0.5 * located.where.peak < seen[0].max() <= located.where.peak + 1e-5
 
 
-def test_order_and_images_are_checked(engine: ColourEngine) -> None:
+def test_order_and_images_are_checked(engine: ColorEngine) -> None:
     dmb = DMB(engine, CONFIG)
     image, mask = scene(*PATH[0])
     with pytest.raises(StateError, match="initialize"):
@@ -484,7 +484,7 @@ def test_order_and_images_are_checked(engine: ColourEngine) -> None:
             dmb.initialize(bad, mask)  # type: ignore[arg-type]
 
 
-def test_a_failed_initialisation_leaves_the_old_target_alone(engine: ColourEngine) -> None:
+def test_a_failed_initialization_leaves_the_old_target_alone(engine: ColorEngine) -> None:
     dmb = DMB(engine, CONFIG)
     follow(dmb)
     with pytest.raises(RegionError):

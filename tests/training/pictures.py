@@ -27,11 +27,11 @@ def labels(*ids: int) -> np.ndarray:
 
 def image(suffix: str = ".jpg", seed: int = 0) -> bytes:
     """An image file."""
-    colours = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
-    return cv2.imencode(suffix, cv2.resize(colours, SIZE[::-1]))[1].tobytes()
+    colors = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    return cv2.imencode(suffix, cv2.resize(colors, SIZE[::-1]))[1].tobytes()
 
 
-def grey_png(mask: np.ndarray) -> bytes:
+def gray_png(mask: np.ndarray) -> bytes:
     """A mask as an 8-bit gray PNG file."""
     return cv2.imencode(".png", mask)[1].tobytes()
 

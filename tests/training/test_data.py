@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.pictures import SIZE, grey_png, image, labels, palette_png, write
+from tests.training.pictures import SIZE, gray_png, image, labels, palette_png, write
 from tracker.training.data import DataError, Frame, TrainingData
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
-def test_palette_masks_are_read_as_indices_and_not_as_colours(bits: int) -> None:
+def test_palette_masks_are_read_as_indices_and_not_as_colors(bits: int) -> None:
     data = palette_png(labels(1, 2, 3), bits)
     assert (data[24], data[25]) == (bits, 3)
     assert not np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE), labels(1, 2, 3))
     assert np.array_equal(Frame("a", image(), data).ids(), labels(1, 2, 3))
 
 
-def test_grey_masks_keep_their_ids() -> None:
-    assert np.array_equal(Frame("a", image(), grey_png(labels(1, 7, 255))).ids(), labels(1, 7, 255))
+def test_gray_masks_keep_their_ids() -> None:
+    assert np.array_equal(Frame("a", image(), gray_png(labels(1, 7, 255))).ids(), labels(1, 7, 255))
 
 
 def test_the_object_of_a_one_bit_mask_is_1_and_not_void() -> None:
@@ -34,19 +34,19 @@ def test_the_object_of_a_one_bit_mask_is_1_and_not_void() -> None:
     assert np.array_equal(Frame("a", image(), stream.getvalue()).ids(), labels(1))
 
 
-def test_colour_images_are_no_ids() -> None:
+def test_color_images_are_no_ids() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (*labels(1, 2).shape, 3)).astype(np.uint8)
-    colours = cv2.imencode(".png", np.where(labels(1, 2)[:, :, None] > 0, noise, 0))[1].tobytes()
+    colors = cv2.imencode(".png", np.where(labels(1, 2)[:, :, None] > 0, noise, 0))[1].tobytes()
     with pytest.raises(DataError, match=r"'s/3'.*does not decode to object ids"):
-        Frame("s/3", image(), colours).decode()
-    assert np.array_equal(Frame("s/3", image(), colours, 0.0).ids(), labels(1, 1))
+        Frame("s/3", image(), colors).decode()
+    assert np.array_equal(Frame("s/3", image(), colors, 0.0).ids(), labels(1, 1))
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, (1, 1)), (0.5, (0, 1))])
 def test_black_and_white_masks_are_cut_at_a_share_of_their_brightest_pixel(
     share: float, expected: tuple[int, int]
 ) -> None:
-    frame = Frame("a", image(), grey_png(labels(40, 200)), share)
+    frame = Frame("a", image(), gray_png(labels(40, 200)), share)
     assert np.array_equal(frame.decode()[1], labels(*expected))
 
 
@@ -56,7 +56,7 @@ def test_images_come_as_rgb_whatever_orientation_is_noted() -> None:
     exif[0x0112] = 6  # a quarter turn
     stream = io.BytesIO()
     picture.save(stream, "JPEG", exif=exif)
-    found, _ = Frame("a", stream.getvalue(), grey_png(labels(1))).decode()
+    found, _ = Frame("a", stream.getvalue(), gray_png(labels(1))).decode()
     assert found.shape == (*SIZE, 3)
     assert (found[..., 0] > 200).all() and (found[..., 2] < 60).all()
 
@@ -75,13 +75,13 @@ def test_frames_on_disk_hold_paths_and_read_when_they_decode(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("picture", "mask"),
     [
-        (b"", grey_png(labels(1))),
-        (b"no image", grey_png(labels(1))),
+        (b"", gray_png(labels(1))),
+        (b"no image", gray_png(labels(1))),
         (image(), b""),
         (image(), b"no mask"),
         (image(), palette_png(labels(1))[:-40]),
-        (image(), grey_png(labels(1))[:30]),
-        (image(), grey_png(labels(1)[:-1])),
+        (image(), gray_png(labels(1))[:30]),
+        (image(), gray_png(labels(1)[:-1])),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, picture: bytes, mask: bytes) -> None:

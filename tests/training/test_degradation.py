@@ -27,7 +27,7 @@ __all__ = ["drawer"]  # the fixture
 
 CONFIG = SynthesisConfig(size=128, frames=3, factor=(1.5, 2.0), box_mask_share=0.0)
 NAMES = [field.name for field in fields(Families)]
-CENTRE = np.array([40.0, 24.0], np.float32)
+CENTER = np.array([40.0, 24.0], np.float32)
 
 
 def noise(count: int = 1, size: int = 64) -> torch.Tensor:
@@ -99,8 +99,8 @@ def test_a_moving_point_becomes_a_line_along_its_path() -> None:
     rows, columns = np.nonzero(kernel > 1e-3)
     assert np.ptp(columns) in (12, 13) and np.ptp(rows) == 0
     assert (line_kernel(np.array([0.0, 12.0])) == kernel.T).all()
-    centre = (np.arange(len(kernel)) * kernel.sum(0)).sum()
-    assert centre == pytest.approx(len(kernel) // 2, abs=0.01)
+    center = (np.arange(len(kernel)) * kernel.sum(0)).sum()
+    assert center == pytest.approx(len(kernel) // 2, abs=0.01)
 
 
 def test_motion_blurs_the_target_or_everything() -> None:
@@ -123,14 +123,14 @@ def test_light_changes_strongly_and_differs_from_frame_to_frame() -> None:
 
 def test_wrong_memories_have_a_piece_too_much_or_too_little() -> None:
     rng = np.random.default_rng(2)
-    errors = [mask_error(64, CENTRE, 20.0, rng) for _ in range(30)]
+    errors = [mask_error(64, CENTER, 20.0, rng) for _ in range(30)]
     signs = {float(error.sum().sign()) for error in errors}
     assert signs == {1.0, -1.0}
     for error in errors:
         assert error.abs().max() == 1.0 and error.shape == (64, 64)
         if error.sum() > 0:
             rows, columns = np.nonzero(error.numpy() > 0.5)
-            away = np.hypot(columns.mean() - CENTRE[0], rows.mean() - CENTRE[1])
+            away = np.hypot(columns.mean() - CENTER[0], rows.mean() - CENTER[1])
             assert 8 <= away <= 20 and len(rows) < 600, "beside the target, and no larger"
 
 

@@ -10,8 +10,8 @@ from tracker.training.step import cut, draw_windows
 
 def test_windows_stay_inside_and_near_their_targets() -> None:
     rng = np.random.default_rng(0)
-    centres = rng.uniform(0, 127, (50, 2))
-    for (x, y), window in zip(centres, draw_windows(centres, 16, 0.6, rng), strict=True):
+    centers = rng.uniform(0, 127, (50, 2))
+    for (x, y), window in zip(centers, draw_windows(centers, 16, 0.6, rng), strict=True):
         assert 0 <= window.top <= 16 - window.height and 0 <= window.left <= 16 - window.width
         assert window.left * 8 <= x <= (window.left + window.width) * 8
         assert window.top * 8 <= y <= (window.top + window.height) * 8

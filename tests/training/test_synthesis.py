@@ -13,7 +13,7 @@ from tracker.data.masks import VOID
 from tracker.training.data import Frame
 from tracker.training.drawer import MaterialDrawer
 from tracker.training.sources import Files
-from tracker.training.synthesis import IGNORE, Batch, SynthesisConfig, Synthesiser
+from tracker.training.synthesis import IGNORE, Batch, SynthesisConfig, Synthesizer
 
 CPU = torch.device("cpu")
 
@@ -46,7 +46,7 @@ def drawer() -> MaterialDrawer:
 def compose(drawer: MaterialDrawer, config: SynthesisConfig, count: int, seed: int = 0) -> Batch:
     rng = np.random.default_rng(seed)
     packed = drawer.pictures.pack([drawer.draw(config.frames, rng, video_share=0.4) for _ in range(count)])
-    return Synthesiser(config, device=CPU).compose(packed, [seed])
+    return Synthesizer(config, device=CPU).compose(packed, [seed])
 
 
 def test_holders_are_large_and_leave_the_label_alone(drawer: MaterialDrawer) -> None:
@@ -72,7 +72,7 @@ def test_batch_has_the_promised_shapes_and_values(drawer: MaterialDrawer) -> Non
     assert set(batch.labels.unique().tolist()) <= {IGNORE, 0.0, 1.0}
     assert 0 <= batch.padding < 0.35
     # the first frame is centered on its target
-    assert np.abs(batch.centres[:, 0] - 31.5).max() < 8
+    assert np.abs(batch.centers[:, 0] - 31.5).max() < 8
     share = (batch.labels[:, 0] > 0).float().mean((1, 2, 3))
     assert ((share > 0.03) & (share < 0.7)).all()
 
@@ -89,8 +89,8 @@ def test_box_masks_are_the_boxes_of_the_first_labels(drawer: MaterialDrawer) -> 
 def test_the_map_is_near_zero_at_the_target(drawer: MaterialDrawer) -> None:
     config = SynthesisConfig(size=128, frames=3, factor=(2.0, 3.0), map_jitter=0.0, map_miss=0.0)
     batch = compose(drawer, config, 4)
-    for maps, centres in zip(batch.maps[:, :, 0].numpy(), batch.centres, strict=True):
-        for values, (x, y) in zip(maps, centres, strict=True):
+    for maps, centers in zip(batch.maps[:, :, 0].numpy(), batch.centers, strict=True):
+        for values, (x, y) in zip(maps, centers, strict=True):
             row, column = np.unravel_index(values.argmin(), values.shape)
             assert abs(column * 16 + 7.5 - x) <= 8.5 and abs(row * 16 + 7.5 - y) <= 8.5
 
@@ -101,8 +101,8 @@ def test_the_response_is_highest_at_the_target(drawer: MaterialDrawer) -> None:
     )
     batch = compose(drawer, config, 6)
     heights = []
-    for maps, centres in zip(batch.maps[:, :, 0].numpy(), batch.centres, strict=True):
-        for values, (x, y) in zip(maps, centres, strict=True):
+    for maps, centers in zip(batch.maps[:, :, 0].numpy(), batch.centers, strict=True):
+        for values, (x, y) in zip(maps, centers, strict=True):
             row, column = np.unravel_index(values.argmax(), values.shape)
             # noise may lift a neighbor of the cell that the center lies in
             assert abs(column * 16 + 7.5 - x) <= 24 and abs(row * 16 + 7.5 - y) <= 24
@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_batch(drawer: MaterialDrawer) -> None:
     def batch(seed: int) -> torch.Tensor:
         rng = np.random.default_rng(3)
         packed = drawer.pictures.pack([drawer.draw(2, rng, video_share=0.4) for _ in range(3)])
-        return Synthesiser(SynthesisConfig(size=64, frames=2), device=CPU).compose(packed, [seed, 1]).images
+        return Synthesizer(SynthesisConfig(size=64, frames=2), device=CPU).compose(packed, [seed, 1]).images
 
     assert torch.equal(batch(5), batch(5))
     assert not torch.equal(batch(5), batch(6))

@@ -26,11 +26,11 @@ def test_a_part_is_one_side_of_a_line() -> None:
         assert overlap.min() < 1.0
 
 
-def disc(size: tuple[int, int], centre: tuple[int, int], radius: int, colour: int) -> tuple[np.ndarray, np.ndarray]:
+def disc(size: tuple[int, int], center: tuple[int, int], radius: int, color: int) -> tuple[np.ndarray, np.ndarray]:
     """A disc of one gray on black, and its mask."""
     mask = np.zeros(size, np.uint8)
-    cv2.circle(mask, centre, radius, 1, -1)
-    return np.repeat(mask[..., None] * np.uint8(colour), 3, axis=2), mask
+    cv2.circle(mask, center, radius, 1, -1)
+    return np.repeat(mask[..., None] * np.uint8(color), 3, axis=2), mask
 
 
 def test_a_pair_shows_the_second_object_under_the_first() -> None:

@@ -17,8 +17,8 @@ CPU = torch.device("cpu")
 def test_view_shows_the_source_where_it_should() -> None:
     image, mask = picture(0)
     source = cut_source(image, mask, 1.0, (0, 0))
-    assert source.centre == pytest.approx((150, 100), abs=1)
-    grid = view_grid([View(np.array(source.centre), 144.0, 0.0, False)], 72, CPU)
+    assert source.center == pytest.approx((150, 100), abs=1)
+    grid = view_grid([View(np.array(source.center), 144.0, 0.0, False)], 72, CPU)
     pixels = torch.from_numpy(source.image).permute(2, 0, 1)[None].float()
     view = sample(pixels, torch.tensor([[288.0, 200.0]]), grid, mirror=False)
     assert view.shape == (1, 3, 72, 72)
@@ -40,10 +40,10 @@ def test_beyond_the_extent_the_border_repeats_or_the_image_is_mirrored() -> None
     assert mirrored == pytest.approx([2, 1, *ramp_up, 8, 7], abs=1e-4)
 
 
-def test_a_turned_and_flipped_view_keeps_its_centre_and_turns_its_axes() -> None:
-    centre = np.array([100.0, 60.0])
+def test_a_turned_and_flipped_view_keeps_its_center_and_turns_its_axes() -> None:
+    center = np.array([100.0, 60.0])
     straight, turned, flipped = view_grid(
-        [View(centre, 64.0, 0.0, False), View(centre, 64.0, np.pi / 2, False), View(centre, 64.0, 0.0, True)], 64, CPU
+        [View(center, 64.0, 0.0, False), View(center, 64.0, np.pi / 2, False), View(center, 64.0, 0.0, True)], 64, CPU
     )
     for grid in (straight, turned, flipped):
         assert grid.mean((0, 1)).tolist() == pytest.approx([100.0, 60.0], abs=1e-3)

@@ -57,11 +57,11 @@ def test_an_image_in_memory_is_rgb() -> None:
     assert np.array_equal(read_image(trax.MemoryImage.create(picture())), picture())
 
 
-def test_grey_alpha_palette_and_16_bit_files_become_rgb() -> None:
-    grey = picture()[..., 0]
-    expected = np.repeat(grey[..., None], 3, axis=2)
-    assert np.array_equal(read_image(trax.BufferImage.create(encode(grey, "png"))), expected)
-    deep = grey.astype(np.uint16) * 20  # stays in its depth, which the session's `Levels` make 8 bit
+def test_gray_alpha_palette_and_16_bit_files_become_rgb() -> None:
+    gray = picture()[..., 0]
+    expected = np.repeat(gray[..., None], 3, axis=2)
+    assert np.array_equal(read_image(trax.BufferImage.create(encode(gray, "png"))), expected)
+    deep = gray.astype(np.uint16) * 20  # stays in its depth, which the session's `Levels` make 8 bit
     assert np.array_equal(read_image(trax.BufferImage.create(encode(deep, "png"))), expected.astype(np.uint16) * 20)
     alpha = np.dstack([picture(), np.full((24, 32), 9, np.uint8)])
     assert np.array_equal(read_image(trax.BufferImage.create(encode(alpha, "png"))), picture())
@@ -71,11 +71,11 @@ def test_grey_alpha_palette_and_16_bit_files_become_rgb() -> None:
     assert np.abs(palette.astype(int) - picture() // 100 * 100).max() < 8
 
 
-def test_grey_images_in_memory_become_rgb() -> None:
-    grey = picture()[..., 0]
-    expected = np.repeat(grey[..., None], 3, axis=2)
-    assert np.array_equal(read_image(trax.MemoryImage.create(grey)), expected)
-    deep = read_image(trax.MemoryImage.create(grey.astype(np.uint16) * 20))
+def test_gray_images_in_memory_become_rgb() -> None:
+    gray = picture()[..., 0]
+    expected = np.repeat(gray[..., None], 3, axis=2)
+    assert np.array_equal(read_image(trax.MemoryImage.create(gray)), expected)
+    deep = read_image(trax.MemoryImage.create(gray.astype(np.uint16) * 20))
     assert np.array_equal(deep, expected.astype(np.uint16) * 20)
 
 

@@ -24,11 +24,11 @@ from tracker.trax_server import ABOUT, main
 Start = Callable[..., TraxClient]
 
 HEIGHT, WIDTH = 40, 60
-COLOUR = (200, 90, 30)  # red, green, blue
+COLOR = (200, 90, 30)  # red, green, blue
 
 
-def solid(*colour: int) -> NDArray[np.uint8]:
-    return np.full((HEIGHT, WIDTH, len(colour)), colour, np.uint8)
+def solid(*color: int) -> NDArray[np.uint8]:
+    return np.full((HEIGHT, WIDTH, len(color)), color, np.uint8)
 
 
 def encode(pixels: NDArray, kind: str) -> bytes:
@@ -40,7 +40,7 @@ def encode(pixels: NDArray, kind: str) -> bytes:
 @pytest.fixture(scope="module")
 def frame(tmp_path_factory: pytest.TempPathFactory) -> trax.Image:
     path = tmp_path_factory.mktemp("frames") / "00000001.png"
-    path.write_bytes(encode(solid(*COLOUR), "png"))
+    path.write_bytes(encode(solid(*COLOR), "png"))
     return trax.FileImage.create(str(path))
 
 
@@ -98,7 +98,7 @@ class TestAnswers:
         expected[5:17, 10:30] = 1
         assert np.array_equal(region.array(), expected)
 
-    def test_an_argument_of_the_initialisation_wins_over_the_setting(
+    def test_an_argument_of_the_initialization_wins_over_the_setting(
         self, start_trax: Start, frame: trax.Image
     ) -> None:
         trax_client = start_trax(DMB_ANSWER="mask")
@@ -115,7 +115,7 @@ class TestAnswers:
 @pytest.fixture(scope="module")
 def painter() -> Iterator[TraxClient]:
     """One process for all images; it answers the color it sees."""
-    trax_client = TraxClient(DOUBLE="colour")
+    trax_client = TraxClient(DOUBLE="color")
     yield trax_client
     assert trax_client.end() == 0
 
@@ -124,7 +124,7 @@ class TestImages:
     @pytest.mark.parametrize("kind", ["png", "jpeg"])
     @pytest.mark.parametrize("way", ["path", "buffer"])
     def test_encoded_images_arrive_as_rgb(self, painter: TraxClient, tmp_path: Path, way: str, kind: str) -> None:
-        content = encode(solid(*COLOUR), kind)
+        content = encode(solid(*COLOR), kind)
         path = tmp_path / f"frame.{kind}"
         path.write_bytes(content)
         image = trax.FileImage.create(str(path)) if way == "path" else trax.BufferImage.create(content)
@@ -132,10 +132,10 @@ class TestImages:
         assert region.bounds() == pytest.approx((200, 90, 31, HEIGHT), abs=0 if kind == "png" else 3)
 
     def test_images_in_memory_arrive_as_rgb(self, painter: TraxClient) -> None:
-        ((region, _),) = painter.initialize(trax.MemoryImage.create(solid(*COLOUR)), rectangle())
+        ((region, _),) = painter.initialize(trax.MemoryImage.create(solid(*COLOR)), rectangle())
         assert region.bounds() == (200, 90, 31, HEIGHT)
 
-    def test_grey_images_in_memory_arrive_as_rgb(self, painter: TraxClient) -> None:
+    def test_gray_images_in_memory_arrive_as_rgb(self, painter: TraxClient) -> None:
         ((region, _),) = painter.initialize(trax.MemoryImage.create(solid(70)[:, :, 0]), rectangle())
         assert region.bounds() == (70, 70, 71, HEIGHT)
 
@@ -152,13 +152,13 @@ class TestImages:
     def test_a_path_need_not_be_ascii(self, painter: TraxClient, tmp_path: Path) -> None:
         path = tmp_path / 'Bücher "neu" \\ alt' / "1.png"
         path.parent.mkdir()
-        path.write_bytes(encode(solid(*COLOUR), "png"))
+        path.write_bytes(encode(solid(*COLOR), "png"))
         ((region, _),) = painter.initialize(trax.FileImage.create(str(path)), rectangle())
         assert region.bounds() == (200, 90, 31, HEIGHT)
 
 
 class TestSessions:
-    def test_one_process_serves_any_number_of_initialisations(
+    def test_one_process_serves_any_number_of_initializations(
         self, start_trax: Start, frame: trax.Image, tmp_path: Path
     ) -> None:
         log = tmp_path / "dmb.log"
@@ -234,7 +234,7 @@ class TestErrors:
         trax_client = start_trax()
         trax_client.initialize(frame, rectangle())
         damaged = tmp_path / "damaged frame.jpg"
-        damaged.write_bytes(encode(solid(*COLOUR), "jpeg")[:-100])
+        damaged.write_bytes(encode(solid(*COLOR), "jpeg")[:-100])
         sentence = r"frame '.*damaged frame\.jpg' is damaged or not an image \(\d+ bytes\); restore it"
         with pytest.raises(trax.TraxException, match=sentence):
             trax_client.frame(trax.FileImage.create(str(damaged)))

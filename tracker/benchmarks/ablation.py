@@ -70,7 +70,7 @@ ROWS: tuple[Row, ...] = (
         paper=_paper(0.620, 0.227, 0.402, 63.6)),
     Row("position_none", "no positional encoding", {"DMB_POSITION": "none"}),
     Row("response", "filter's response as spatial map", {"DMB_SPATIAL_MAP": "response"}, weights="response"),
-    Row("correct_centre_off", "mask does not correct the filter's center", {"DMB_CORRECT_CENTRE": "off"}),
+    Row("correct_center_off", "mask does not correct the filter's center", {"DMB_CORRECT_CENTER": "off"}),
     Row("filter_off", "no filter and no gate: appearance memory alone", {"DMB_FILTER": "off"}),
     Row("search_off", "lost target not searched around", {"DMB_SEARCH_AROUND_AFTER": "0"}),
     Row("segment_off", "the filter alone, no masks", {"DMB_SEGMENT": "off"}),
@@ -202,7 +202,7 @@ def plot(rows: Sequence[Row], scores: Scores, path: str) -> bool:
         axes = figure.add_subplot(1, 3, number)
         axes.plot(*curve(rows, scores, column), "o-", label="ours")
         points = PAPER_CURVE[paper]
-        axes.plot(list(points), list(points.values()), "x", color="grey", label="paper, VOT2018")
+        axes.plot(list(points), list(points.values()), "x", color="gray", label="paper, VOT2018")
         axes.set(title=column, xlabel="sampling interval, frames", ylim=(0, None))
         axes.grid(alpha=0.3)
     figure.axes[0].legend()

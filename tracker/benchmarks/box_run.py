@@ -26,7 +26,7 @@ from vot_workspace.dataset import FACTS, TRUTH
 from vot_workspace.evaluation import Job, Tracked, check_folder, track_sequences
 from vot_workspace.toolkit import EvaluationError
 
-COLOUR = "color"  # folder of the images, below a sequence
+COLOR = "color"  # folder of the images, below a sequence
 STAGED = "%08d"  # names of links to images that are not numbered as the toolkit wants
 UNKNOWN = "0"  # the toolkit's code for a frame without truth
 STACK = "unsupervised.yaml"
@@ -104,7 +104,7 @@ def stage(dataset: BoxDataset, directory: Path) -> None:
         folder = directory / sequence.name
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _link_images(sequence.images, folder / COLOUR)
+            _link_images(sequence.images, folder / COLOR)
             for name, text in _texts(sequence, dataset).items():
                 replace_file(folder / name, text)
         except OSError as error:
@@ -116,7 +116,7 @@ def stage(dataset: BoxDataset, directory: Path) -> None:
 
 def _texts(sequence: BoxSequence, dataset: BoxDataset) -> dict[str, str]:
     """Files of a staged sequence by their names; the one that makes it a sequence comes last."""
-    facts = {f"channels.{COLOUR}": f"{COLOUR}/{_pattern(sequence.images)}", "format": "default", "fps": dataset.fps}
+    facts = {f"channels.{COLOR}": f"{COLOR}/{_pattern(sequence.images)}", "format": "default", "fps": dataset.fps}
     facts |= {"name": sequence.name, "length": len(sequence.images)}
     truth = "".join(f"{line}\n" for line in _truth_lines(sequence, dataset.origin))
     return {FACTS: "".join(f"{key}={value}\n" for key, value in facts.items()), TRUTH: truth}
@@ -144,17 +144,17 @@ def _pattern(images: Sequence[Path]) -> str:
     return _counted(images) or STAGED + images[0].suffix
 
 
-def _link_images(images: Sequence[Path], colour: Path) -> None:
-    """Make the folder `colour`, a single link where the images count from 1."""
+def _link_images(images: Sequence[Path], color: Path) -> None:
+    """Make the folder `color`, a single link where the images count from 1."""
     if _counted(images):
-        _link(colour, images[0].parent)
+        _link(color, images[0].parent)
         return
-    if colour.is_symlink():
-        colour.unlink()
-    colour.mkdir(exist_ok=True)
+    if color.is_symlink():
+        color.unlink()
+    color.mkdir(exist_ok=True)
     pattern = _pattern(images)
     for index, image in enumerate(images):
-        _link(colour / (pattern % (index + 1)), image)
+        _link(color / (pattern % (index + 1)), image)
 
 
 def _link(path: Path, target: Path) -> None:

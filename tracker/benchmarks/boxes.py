@@ -122,10 +122,10 @@ def overlaps(first: Boxes, second: Boxes) -> NDArray[np.float64]:
     return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
 
 
-def centre_errors(boxes: Boxes, truth: Boxes, *, normalised: bool = False) -> NDArray[np.float64]:
+def center_errors(boxes: Boxes, truth: Boxes, *, normalized: bool = False) -> NDArray[np.float64]:
     """Distances of the centers of boxes N x 4, pixels or, normalized, in units of the true width and height."""
     offsets = boxes[:, :2] + boxes[:, 2:] / 2 - truth[:, :2] - truth[:, 2:] / 2
-    return np.asarray(np.linalg.norm(offsets / truth[:, 2:] if normalised else offsets, axis=1))
+    return np.asarray(np.linalg.norm(offsets / truth[:, 2:] if normalized else offsets, axis=1))
 
 
 def bounded(boxes: Boxes, size: tuple[int, int]) -> Boxes:
@@ -161,9 +161,9 @@ def got10k(tracked: Sequence[TrackedBoxes]) -> Scores:
 
 
 def trackingnet(tracked: Sequence[TrackedBoxes]) -> Scores:
-    """Success, Precision and NormalisedPrecision.
+    """Success, Precision and NormalizedPrecision.
 
-    Success is the area under the curve of the share of frames with at least some overlap; NormalisedPrecision that of
+    Success is the area under the curve of the share of frames with at least some overlap; NormalizedPrecision that of
     the share whose center is off by at most some part of the true size, up to 0.5. Precision is the share at 20 pixels;
     PrecisionArea, the area under its curve up to 50 pixels, is what the devkit calls precision.
     """
@@ -172,16 +172,16 @@ def trackingnet(tracked: Sequence[TrackedBoxes]) -> Scores:
         counts = one.annotated & (np.round(one.truth[:, 2:]) > 0).all(1)
         boxes, truth = np.round(one.boxes[counts]), np.round(one.truth[counts])
         common = overlaps(boxes, truth)
-        errors, normalised = centre_errors(boxes, truth), centre_errors(boxes, truth, normalised=True)
+        errors, normalized = center_errors(boxes, truth), center_errors(boxes, truth, normalized=True)
         reached.append(common[:, None] >= THRESHOLDS)
         rows[one.name] = {
             "Success": _area(reached[-1]),
             "Precision": _share(errors <= PIXELS),
-            "NormalisedPrecision": _area(normalised[:, None] <= FAR_NORMALISED),
+            "NormalizedPrecision": _area(normalized[:, None] <= FAR_NORMALISED),
             "PrecisionArea": _area(errors[:, None] <= FAR),
         }
     curve = _curve(reached, THRESHOLDS)
-    return _scores(tracked, rows, _means(rows), ("Success", "Precision", "NormalisedPrecision"), curve)
+    return _scores(tracked, rows, _means(rows), ("Success", "Precision", "NormalizedPrecision"), curve)
 
 
 def otb(tracked: Sequence[TrackedBoxes]) -> Scores:
@@ -192,7 +192,7 @@ def otb(tracked: Sequence[TrackedBoxes]) -> Scores:
         reached.append(overlaps(boxes, truth)[:, None] > THRESHOLDS)
         rows[one.name] = {
             "Success": _share(reached[-1]),
-            "Precision": _share(centre_errors(boxes, truth) <= PIXELS),
+            "Precision": _share(center_errors(boxes, truth) <= PIXELS),
         }
     return _scores(tracked, rows, _means(rows), ("Success", "Precision"), _curve(reached, THRESHOLDS))
 

@@ -22,7 +22,7 @@ from tracker.metrics.masks import boundary_similarity, overlap
 if TYPE_CHECKING:
     from tracker.tracking.tracker import DMB
 
-COLOUR = (255, 64, 32)  # of the drawn mask, RGB
+COLOR = (255, 64, 32)  # of the drawn mask, RGB
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Score:
 def draw(image: NDArray[np.uint8], mask: NDArray[np.bool_], polygon: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Draw mask and rotated box over an image, RGB."""
     drawn = image.copy()
-    drawn[mask] = (0.5 * drawn[mask] + 0.5 * np.array(COLOUR)).astype(np.uint8)
+    drawn[mask] = (0.5 * drawn[mask] + 0.5 * np.array(COLOR)).astype(np.uint8)
     cv2.polylines(drawn, [np.round(polygon).astype(np.int32)], True, (255, 255, 0), 2)
     return drawn
 

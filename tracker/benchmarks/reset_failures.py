@@ -104,7 +104,7 @@ def classify(
         return LEFT
     if math.dist(before.mean(0), center) > MOVED * size:
         return FAST
-    if math.dist(result.centre, center) > BESIDE * size:
+    if math.dist(result.center, center) > BESIDE * size:
         return HIDDEN if result.decision is not None and result.decision.uncertainty > LOST else PEAK
     factor = _size(np.asarray(result.polygon)) ** 2 / size**2
     if not 1.0 / DRIFTED <= factor <= DRIFTED:
@@ -121,7 +121,7 @@ def _draw(image: NDArray[np.uint8], truth: NDArray[np.float64], result: Result, 
     part = cv2.warpAffine(drawn, matrix, (SIDE, SIDE))
     outline = (truth * scale + matrix[:, 2]).round().astype(np.int32)
     cv2.polylines(part, [outline], True, TRUTH, 1, cv2.LINE_AA)
-    x, y = np.clip(np.array(result.centre) * scale + matrix[:, 2], -SIDE, 2 * SIDE).round().astype(int).tolist()
+    x, y = np.clip(np.array(result.center) * scale + matrix[:, 2], -SIDE, 2 * SIDE).round().astype(int).tolist()
     cv2.drawMarker(part, (x, y), (255, 255, 0), cv2.MARKER_CROSS, 12, 1)
     caption = np.full((CAPTION, SIDE, 3), 255, np.uint8)
     cv2.putText(caption, words, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)

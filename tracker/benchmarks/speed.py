@@ -54,9 +54,9 @@ class PlainEngine(Engine):
         return self.model
 
     @torch.inference_mode()
-    def normalise(self, crops: NDArray[np.uint8]) -> Tensor:
-        """As `Engine.normalise`, N x 3 x S x S in the usual layout."""
-        return super().normalise(crops).contiguous(memory_format=torch.contiguous_format)
+    def normalize(self, crops: NDArray[np.uint8]) -> Tensor:
+        """As `Engine.normalize`, N x 3 x S x S in the usual layout."""
+        return super().normalize(crops).contiguous(memory_format=torch.contiguous_format)
 
     @torch.inference_mode()
     def segment(
@@ -111,7 +111,7 @@ class Clip:
 class Stopwatch:
     """Sums time by stage; a stage that is entered within another one stops the other."""
 
-    synchronise: Callable[[], None] = lambda: None
+    synchronize: Callable[[], None] = lambda: None
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     _running: list[str] = field(default_factory=list)
     _since: float = 0.0
@@ -128,7 +128,7 @@ class Stopwatch:
             self._running.pop()
 
     def _switch(self) -> None:
-        self.synchronise()
+        self.synchronize()
         now = time.perf_counter()
         if self._running:
             self.seconds[self._running[-1]] += now - self._since
@@ -160,10 +160,10 @@ def staged(dmb: DMB, watch: Stopwatch) -> Iterator[None]:
     """Time the stages of a tracker while it tracks."""
     places: Sequence[tuple[object, str, str]] = (
         *((Crop, name, "crop") for name in ("extract", "mask_to_crop", "mask_to_image")),
-        *((dmb.engine, name, "crop") for name in ("begin", "pixels", "normalise")),
+        *((dmb.engine, name, "crop") for name in ("begin", "pixels", "normalize")),
         (dmb.engine, "encode_query", "query encoder"),
         (dmb.engine, "filter_features", "query encoder"),
-        *((dmb.localiser.memory, name, "filter") for name in ("initialise", "localise", "remember", "maybe_update")),
+        *((dmb.localizer.memory, name, "filter") for name in ("initialize", "localize", "remember", "maybe_update")),
         (tracker.network.model, "read_memory", "memory read"),
         (dmb.engine, "_read", "memory read"),  # with graphs
         (dmb.engine, "segment", "decoder"),
@@ -180,7 +180,7 @@ def staged(dmb: DMB, watch: Stopwatch) -> Iterator[None]:
 class Times:
     """Of one variant, in milliseconds: the initialization, and every measured frame (decoding not included)."""
 
-    initialise: float
+    initialize: float
     frames: list[float]
 
     @property
@@ -193,7 +193,7 @@ class Times:
         low, high = np.percentile(self.frames, (10, 90))
         spread = f"10% to 90%: {low:.1f} to {high:.1f} ms"
         return f"track {self.median:.1f} ms per frame ({spread}), {1000 / self.median:.2f} fps; " + (
-            f"initialize {self.initialise:.0f} ms"
+            f"initialize {self.initialize:.0f} ms"
         )
 
 
@@ -224,7 +224,7 @@ def measure(trackers: Mapping[str, DMB], clip: Clip, *, first: int, from_box: bo
 class Stages:
     """Milliseconds by stage: of the initialization, and of every frame that was measured."""
 
-    initialise: dict[str, float]
+    initialize: dict[str, float]
     frames: dict[str, list[float]]
 
     def lines(self) -> list[str]:
@@ -235,7 +235,7 @@ class Stages:
             low, middle, high = np.percentile(values, (10, 50, 90))
             lines.append(
                 f"  {stage:14s} {middle:8.1f} ms  {100 * middle / total:4.0f}%  ({low:.1f} to {high:.1f})"
-                f"  {self.initialise[stage]:8.1f} ms"
+                f"  {self.initialize[stage]:8.1f} ms"
             )
         return lines
 
@@ -246,8 +246,8 @@ def breakdown(dmb: DMB, clip: Clip, *, first: int, from_box: bool) -> Stages:
     So their sum is more than a frame takes otherwise: there the host works ahead of the GPU.
     """
     device = dmb.engine.device
-    synchronise = (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else (lambda: None)
-    watch = Stopwatch(synchronise)
+    synchronize = (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else (lambda: None)
+    watch = Stopwatch(synchronize)
     last = min(len(clip.frames), first + BREAKDOWN_FRAMES)
     spent = []
     with staged(dmb, watch):

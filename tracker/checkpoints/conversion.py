@@ -101,7 +101,7 @@ def convert(source: Path, target: Path) -> dict[str, str]:
         remedy = "use it as it is" if not found.complaint else "name a file written by torch.save"
         raise WeightsError(f"'{source}' is a safetensors file already ({found.kind}); {remedy}")
     state, facts = _state_of(_read_checkpoint(source), source)
-    kind = _recognise(state, source)
+    kind = _recognize(state, source)
     if complaint := _foreign_complaint(kind, state, source):
         raise WeightsError(complaint)
     facts |= {"stage": "converted", "source": source.name, "origin": kind.value}
@@ -123,7 +123,7 @@ def describe(path: Path) -> Description:
     """
     if not _is_safetensors(path):
         state, facts = _state_of(_read_checkpoint(path), path)
-        kind = _recognise(state, path)
+        kind = _recognize(state, path)
         return _description(kind, state, path, facts, FOREIGN_STRIDE, _foreign_complaint(kind, state, path))
     tensors, metadata = read_tensors(path)
     named = {FORMAT: Kind.DMB, TRUNK_FORMAT: Kind.TRUNK}
@@ -206,7 +206,7 @@ def _state_of(checkpoint: Any, path: Path) -> tuple[dict[str, Tensor], dict[str,
     return dict(state), {"epoch": str(epoch)} if isinstance(epoch, int) else {}
 
 
-def _recognise(state: Iterable[str], path: Path) -> Kind:
+def _recognize(state: Iterable[str], path: Path) -> Kind:
     """Tell by its names what a state_dict belongs to."""
     names = set(state)
     if any(name.partition(".")[0] in RELEASE_PARTS for name in names):

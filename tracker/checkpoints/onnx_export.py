@@ -41,7 +41,7 @@ class QueryPart(nn.Module):
         self.model = model
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model.encode_query(self.model.normalise(image)))
+        return tuple(self.model.encode_query(self.model.normalize(image)))
 
 
 class MemoryPart(nn.Module):
@@ -52,7 +52,7 @@ class MemoryPart(nn.Module):
         self.model = model
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        return self.model.encode_memory(self.model.normalise(image), mask)
+        return self.model.encode_memory(self.model.normalize(image), mask)
 
 
 class DecoderPart(nn.Module):
@@ -96,7 +96,7 @@ def example_inputs(model: DMBNet, size: int, frames: int, seed: int = 0) -> dict
     generator = torch.Generator().manual_seed(seed)
     cells = size // STRIDE
     image = 255.0 * torch.rand(1, 3, size, size, generator=generator)
-    features = model.encode_query(model.normalise(image))
+    features = model.encode_query(model.normalize(image))
     rows = frames * cells * cells
     return {
         "image": image,

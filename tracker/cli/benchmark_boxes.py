@@ -78,7 +78,7 @@ BENCHMARKS = {
         "trackingnet",
         "TrackingNet",
         "the folder with 'TEST' and 'TRAIN_0' to 'TRAIN_11', and in them anno/SEQUENCE.txt and frames/SEQUENCE/0.jpg.",
-        "Success, Precision (20 pixels) and NormalisedPrecision; TEST's are computed by its server.",
+        "Success, Precision (20 pixels) and NormalizedPrecision; TEST's are computed by its server.",
         ("TEST", *(f"TRAIN_{part}" for part in range(12))),
         "TEST",
     ),

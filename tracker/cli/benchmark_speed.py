@@ -142,10 +142,10 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str], load: Callable
                 "init": options.init,
                 "sequence": clip.name,
             },
-            "initialise_ms": {name: times.initialise for name, times in measured.items()},
+            "initialize_ms": {name: times.initialize for name, times in measured.items()},
             "track_ms": {name: times.frames for name, times in measured.items()},
             "stages_ms": stages.frames,
-            "initialise_stages_ms": stages.initialise,
+            "initialize_stages_ms": stages.initialize,
             "peak_memory_mb": memory,
             "cuda_graphs": graphs,
             "records": [

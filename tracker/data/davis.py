@@ -197,8 +197,8 @@ def open_davis(source: Source) -> Iterator[list[DavisSequence]]:
                 chosen = choose(found, names, source.root)
                 yield [DavisSequence(each, each, source.year, source.limit) for each in chosen]
             return
-        with open_sequences(images / RESOLUTION) as found, open_sequences(labels / RESOLUTION) as labelled:
-            pairs = zip(choose(found, names, images), choose(labelled, names or list(found), labels), strict=True)
+        with open_sequences(images / RESOLUTION) as found, open_sequences(labels / RESOLUTION) as labeled:
+            pairs = zip(choose(found, names, images), choose(labeled, names or list(found), labels), strict=True)
             yield [DavisSequence(image, label, source.year, source.limit) for image, label in pairs]
     except SequenceError as error:
         raise DavisError(str(error)) from error

@@ -235,16 +235,16 @@ class Engine:
                 answer = self._resampled(image, crop)
                 if not self._first("crop"):
                     return answer
-                error = float((answer - self.normalise(crop.extract(image)[None])).abs().max())
+                error = float((answer - self.normalize(crop.extract(image)[None])).abs().max())
                 if error <= MOST_CROP:
                     return answer
                 self._give_up(f"a normalized crop differs by {error:.3f}")
-            return self.normalise(crop.extract(image)[None])
+            return self.normalize(crop.extract(image)[None])
 
     def _resampled(self, image: NDArray[np.uint8], crop: Crop) -> Tensor:
         def cut(frame: Tensor, columns: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
-            normalised = self.model.normalise(resample(frame, columns, rows, crop.size))
-            return (normalised.contiguous(memory_format=torch.channels_last),)
+            normalized = self.model.normalize(resample(frame, columns, rows, crop.size))
+            return (normalized.contiguous(memory_format=torch.channels_last),)
 
         begun = self._frame
         frame = begun[1] if begun is not None and begun[0] is image else self._upload(image)
@@ -252,11 +252,11 @@ class Engine:
         return self._call(f"crop of {crop.size}", cut, frame, columns, rows)[0]
 
     @torch.inference_mode()
-    def normalise(self, crops: NDArray[np.uint8]) -> Tensor:
+    def normalize(self, crops: NDArray[np.uint8]) -> Tensor:
         """Upload crops N x S x S x 3 (RGB) and normalize them to N x 3 x S x S."""
         with self._memory():
             tensor = self._upload(crops).permute(0, 3, 1, 2).float()
-            return self.model.normalise(tensor).contiguous(memory_format=torch.channels_last)
+            return self.model.normalize(tensor).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def encode_query(self, images: Tensor) -> QueryFeatures:

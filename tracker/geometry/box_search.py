@@ -76,7 +76,7 @@ class MaskTurner:
         diagonal = math.hypot(width, height)
         self.factor = max(1, math.ceil(diagonal / side))
         self.side = math.ceil(diagonal / self.factor) + 2
-        self.centre = np.array([(width - 1) / 2, (height - 1) / 2])
+        self.center = np.array([(width - 1) / 2, (height - 1) / 2])
         self.small = mask.astype(np.float32)
         if self.factor > 1:  # the mean of the pixels that become one: sampling would lose thin parts
             rows, columns = (math.ceil(length / self.factor) for length in mask.shape)
@@ -89,7 +89,7 @@ class MaskTurner:
         sine, cosine = math.sin(math.radians(angle)), math.cos(math.radians(angle))
         back = np.zeros((2, 3))
         back[:, :2] = self.factor * np.array([[cosine, -sine], [sine, cosine]])
-        back[:, 2] = self.centre - back[:, :2].sum(1) * (self.side - 1) / 2
+        back[:, 2] = self.center - back[:, :2].sum(1) * (self.side - 1) / 2
         sample = back / self.factor  # from canvas pixels to those of the reduced mask
         sample[:, 2] -= (self.factor - 1) / 2 / self.factor
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -33,12 +33,12 @@ class Crop:
     """A square window of an image.
 
     Attributes:
-        centre: x, y in image pixels.
+        center: x, y in image pixels.
         side: side of the window, image pixels.
         size: side of the resampled window, crop pixels.
     """
 
-    centre: tuple[float, float]
+    center: tuple[float, float]
     side: float
     size: int
 
@@ -51,7 +51,7 @@ class Crop:
     def _corner(self) -> tuple[float, float]:
         """Image coordinates of crop pixel (0, 0)."""
         first = (0.5 - self.size / 2) / self.scale
-        return self.centre[0] + first, self.centre[1] + first
+        return self.center[0] + first, self.center[1] + first
 
     def to_crop(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Map image points n x 2 to crop points n x 2."""
@@ -113,13 +113,13 @@ class Crop:
         return cv2.warpAffine(image, matrix, (self.size, self.size), flags=flags, borderMode=border)
 
 
-def search_crop(centre: tuple[float, float], size: tuple[float, float], factor: float, pixels: int) -> Crop:
+def search_crop(center: tuple[float, float], size: tuple[float, float], factor: float, pixels: int) -> Crop:
     """The search region: a square of side factor * sqrt(w * h) around a target.
 
     Args:
-        centre: of the target, image pixels.
+        center: of the target, image pixels.
         size: width and height of the target, image pixels.
         factor: see `CropConfig.factor`.
         pixels: side of the resampled region.
     """
-    return Crop(centre, factor * math.sqrt(size[0] * size[1]), pixels)
+    return Crop(center, factor * math.sqrt(size[0] * size[1]), pixels)

@@ -6,31 +6,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def distance_map(size: int, centre: tuple[float, float], unit: float) -> NDArray[np.float32]:
-    """Euclidean distance from `centre` (x, y in cells; cell i is centered at i), divided by `unit` (cells).
+def distance_map(size: int, center: tuple[float, float], unit: float) -> NDArray[np.float32]:
+    """Euclidean distance from `center` (x, y in cells; cell i is centered at i), divided by `unit` (cells).
 
     Args:
         size: cells per side.
-        centre: the target's center.
+        center: the target's center.
         unit: cells per unit; the tracker uses the side of the search region.
 
     Returns:
         size x size, float32.
     """
     axis = np.arange(size, dtype=np.float32)
-    return np.hypot(axis[None, :] - centre[0], axis[:, None] - centre[1]).astype(np.float32) / np.float32(unit)
+    return np.hypot(axis[None, :] - center[0], axis[:, None] - center[1]).astype(np.float32) / np.float32(unit)
 
 
-def gaussian_map(size: int, centre: tuple[float, float], sigma: float) -> NDArray[np.float32]:
-    """A Gaussian, 1 at `centre` (x, y in cells; cell i is centered at i): what a trained filter answers on its target.
+def gaussian_map(size: int, center: tuple[float, float], sigma: float) -> NDArray[np.float32]:
+    """A Gaussian, 1 at `center` (x, y in cells; cell i is centered at i): what a trained filter answers on its target.
 
     Args:
         size: cells per side.
-        centre: the target's center.
+        center: the target's center.
         sigma: standard deviation, cells.
 
     Returns:
         size x size, float32.
     """
-    distances = distance_map(size, centre, sigma)
+    distances = distance_map(size, center, sigma)
     return np.exp(-0.5 * distances**2).astype(np.float32)  # type: ignore[no-any-return]

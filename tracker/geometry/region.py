@@ -169,16 +169,16 @@ def _crossings(polygon: Polygon, height: int) -> float:
 
 def order_polygon(points: Polygon) -> Polygon:
     """Order the corners of a quadrilateral 4 x 2 clockwise on the screen, starting at the top-left one."""
-    centre = points.mean(0)
-    angles = np.arctan2(points[:, 1] - centre[1], points[:, 0] - centre[0])  # y points down: growing is clockwise
+    center = points.mean(0)
+    angles = np.arctan2(points[:, 1] - center[1], points[:, 0] - center[0])  # y points down: growing is clockwise
     ordered = points[np.argsort(angles, kind="stable")]
     return np.roll(ordered, -int(np.argmin(ordered.sum(1))), axis=0)
 
 
-def box_window(centre: tuple[float, float], size: tuple[float, float], reach: float, shape: tuple[int, int]) -> Mask:
-    """A mask H x W of the box w, h around `centre`, widened on each side by `reach` times sqrt(w*h)."""
+def box_window(center: tuple[float, float], size: tuple[float, float], reach: float, shape: tuple[int, int]) -> Mask:
+    """A mask H x W of the box w, h around `center`, widened on each side by `reach` times sqrt(w*h)."""
     margin = reach * math.sqrt(size[0] * size[1])
-    x, y = (np.abs(np.arange(shape[1 - axis]) - centre[axis]) <= 0.5 * size[axis] + margin for axis in (0, 1))
+    x, y = (np.abs(np.arange(shape[1 - axis]) - center[axis]) <= 0.5 * size[axis] + margin for axis in (0, 1))
     return y[:, None] & x[None, :]
 
 
@@ -200,7 +200,7 @@ def largest_gap(mask: Mask) -> float:
 
 
 def clean_mask(
-    mask: Mask, centre: tuple[float, float], size: tuple[float, float], *, min_share: float, max_gap: float
+    mask: Mask, center: tuple[float, float], size: tuple[float, float], *, min_share: float, max_gap: float
 ) -> Mask:
     """Keep one target: the main component, and others only if they are large enough and near to it.
 
@@ -213,7 +213,7 @@ def clean_mask(
 
     Args:
         mask: H x W.
-        centre: x, y where the target is expected, pixels.
+        center: x, y where the target is expected, pixels.
         size: w, h of the target, pixels; sqrt(w*h) is the unit of `max_gap`.
         min_share: components below this share of the main one's area are removed.
         max_gap: components further from the main one than this are removed.
@@ -228,7 +228,7 @@ def clean_mask(
     if count > 2:
         # the floor lets area decide among components that are all far off
         first = (left, top)
-        away = (2.0 * (first[i] + np.arange(part.shape[1 - i]) - centre[i]) / size[i] for i in (0, 1))
+        away = (2.0 * (first[i] + np.arange(part.shape[1 - i]) - center[i]) / size[i] for i in (0, 1))
         x, y = (1e-6 + np.exp(-0.5 * distance**2) for distance in away)
         main = 1 + int(np.bincount(labels.ravel(), np.outer(y, x).ravel(), minlength=count)[1:].argmax())
         areas = stats[:, cv2.CC_STAT_AREA]

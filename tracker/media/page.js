@@ -166,7 +166,7 @@ drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
 objects.forEach((object) => {
   const group = drawing.appendChild(shape("g", "outline"));
   group.setAttribute("transform", "translate(0.5 0.5)"); // corners are pixel centers, the drawing starts at a pixel's edge
-  group.style.setProperty("--object", object.colour);
+  group.style.setProperty("--object", object.color);
   const polygons = [group.appendChild(shape("polygon", "halo")), group.appendChild(shape("polygon", "edge"))];
   const label = group.appendChild(shape("text"));
   label.setAttribute("font-size", Math.max(width, height) / 32);
@@ -189,7 +189,7 @@ byId("outline").addEventListener("change", (event) => { drawing.style.display = 
 objects.forEach((object) => {
   const box = byId("readout-template").content.cloneNode(true).firstElementChild;
   const [symbol, words] = box.querySelector(".decision").children;
-  box.style.setProperty("--object", object.colour);
+  box.style.setProperty("--object", object.color);
   box.querySelector("h3").textContent = nameOf(object);
   const facts = ["Confidence", "IoU", "Uncertainty", "Average before", "Box x, y, w, h"].map((term) => {
     const pair = box.querySelector("dl").appendChild(element("div"));

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tracker.files import replacing
-from tracker.media.overlay import colour_of
+from tracker.media.overlay import color_of
 from tracker.media.recording import Moment
 
 MEDIA_TYPES = {".webm": "video/webm", ".mp4": "video/mp4"}
@@ -94,7 +94,7 @@ def page_data(moments: Sequence[Moment], size: tuple[int, int], frame_rate: floa
         "states": list(STATES),
         "reasons": list(reasons),
         "objects": [
-            {"id": number, "colour": _colour(number), "at": [position[moment.frame] for moment in track]}
+            {"id": number, "color": _color(number), "at": [position[moment.frame] for moment in track]}
             | _columns(track, reasons)
             | {"summary": _summary(track)}
             for number, track in objects.items()
@@ -153,9 +153,9 @@ def _columns(track: Sequence[Moment], reasons: Mapping[str, int]) -> dict[str, l
     }
 
 
-def _colour(object_id: int) -> str:
+def _color(object_id: int) -> str:
     """As the video shows the object, for CSS."""
-    return "#{:02x}{:02x}{:02x}".format(*colour_of(object_id))
+    return "#{:02x}{:02x}{:02x}".format(*color_of(object_id))
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

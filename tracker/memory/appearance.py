@@ -19,7 +19,7 @@ class AppearanceMemory:
     """Holds the first frame for ever, one frame in every `sampling_interval`, and the latest one; at 0 the first only.
 
     The latest frame takes the place of the one before, unless that is to stay. When all `max_frames` places
-    are taken, the oldest frame but the first makes room. One instance serves any number of initialisations.
+    are taken, the oldest frame but the first makes room. One instance serves any number of initializations.
 
     Args:
         config: interval, bound, and whether the latest frame is held.

@@ -26,7 +26,7 @@ MAX_HALVINGS = 8  # a Gauss-Newton step is halved at most so often; then it is g
 
 
 @dataclass(frozen=True)
-class Linearisation:
+class Linearization:
     """Residuals r(x) at one point x, and the products with their Jacobian J there.
 
     Attributes:
@@ -43,7 +43,7 @@ class Linearisation:
 class LeastSquaresProblem(Protocol):
     """Minimize the sum of the squared residuals. Regularizers are residuals too, e.g. sqrt(lambda) * x."""
 
-    def linearise(self, x: Vector) -> Linearisation:
+    def linearize(self, x: Vector) -> Linearization:
         """The residuals at `x`, computed at once, and the products with their Jacobian."""
 
 
@@ -57,10 +57,10 @@ class AutodiffProblem:
     def __init__(self, function: Callable[[Vector], Vector]) -> None:
         self._function = function
 
-    def linearise(self, x: Vector) -> Linearisation:
+    def linearize(self, x: Vector) -> Linearization:
         """The residuals at `x` and the products with their Jacobian."""
         residuals, pull_back, *_ = vjp(self._function, x)
-        return Linearisation(
+        return Linearization(
             residuals=residuals,
             jvp=lambda change: cast(Vector, jvp(self._function, (x,), (change,))[1]),
             vjp=lambda cotangent: cast(Vector, pull_back(cotangent)[0]),
@@ -175,12 +175,12 @@ def gauss_newton(
     Args:
         problem: what to minimize.
         x0: where to start; left unchanged.
-        gn_iterations: Gauss-Newton steps, each with a new linearisation.
+        gn_iterations: Gauss-Newton steps, each with a new linearization.
         cg_iterations: conjugate-gradient iterations inside each step.
         direction: see `conjugate_gradient`.
     """
     x = x0
-    point = problem.linearise(x)
+    point = problem.linearize(x)
     objectives = [inner(point.residuals, point.residuals)]
     for _ in range(gn_iterations):
         downhill = tuple(-g for g in point.vjp(point.residuals))
@@ -188,7 +188,7 @@ def gauss_newton(
         change = conjugate_gradient(normal, downhill, iterations=cg_iterations, direction=direction).x
         for halvings in range(MAX_HALVINGS + 1):
             candidate = add_scaled(x, 0.5**halvings, change)
-            candidate_point = problem.linearise(candidate)
+            candidate_point = problem.linearize(candidate)
             objective = inner(candidate_point.residuals, candidate_point.residuals)
             if objective <= objectives[-1]:  # false for NaN
                 break
@@ -199,6 +199,6 @@ def gauss_newton(
     return GaussNewtonResult(x, tuple(objectives))
 
 
-def _normal_product(point: Linearisation) -> Callable[[Vector], Vector]:
+def _normal_product(point: Linearization) -> Callable[[Vector], Vector]:
     """The map d -> J^T J d at one point."""
     return lambda change: point.vjp(point.jvp(change))

@@ -1,6 +1,6 @@
 """What the correlation filter learns from: samples with labels, weighted, and eq. 6 over them.
 
-Coordinates as in `tracker.memory.spatial`: the centre of cell i of a feature map is i.
+Coordinates as in `tracker.memory.spatial`: the center of cell i of a feature map is i.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tracker.config import FilterConfig
-from tracker.memory.least_squares import Linearisation, Vector
+from tracker.memory.least_squares import Linearization, Vector
 from tracker.memory.snapshot import Snapshot
 
 Pair = tuple[float, float]
@@ -22,7 +22,7 @@ NEGATIVE_FLOOR = 0.05  # scores count as at least minus this in the objective (r
 
 
 def score_offset(kernel: int) -> float:
-    """Score i lies at cell i minus this: an even kernel has its centre between two cells."""
+    """Score i lies at cell i minus this: an even kernel has its center between two cells."""
     return 0.0 if kernel % 2 else 0.5
 
 
@@ -31,11 +31,11 @@ def score_cells(grid: int, kernel: int) -> int:
     return grid + 1 - kernel % 2
 
 
-def gaussian_labels(centres: Tensor, target_size: Pair, grid: int, config: FilterConfig) -> Tensor:
-    """What the filter should answer: a Gaussian, 1 at the target's centre.
+def gaussian_labels(centers: Tensor, target_size: Pair, grid: int, config: FilterConfig) -> Tensor:
+    """What the filter should answer: a Gaussian, 1 at the target's center.
 
     Args:
-        centres: S x 2 (x, y) in cells.
+        centers: S x 2 (x, y) in cells.
         target_size: (w, h) in cells; the standard deviation is `label_sigma` * sqrt(w * h).
         grid: cells per side.
         config: for kernel and `label_sigma`.
@@ -43,8 +43,8 @@ def gaussian_labels(centres: Tensor, target_size: Pair, grid: int, config: Filte
     Returns: S x m x m.
     """
     sigma = config.label_sigma * math.sqrt(target_size[0] * target_size[1])
-    cells = torch.arange(score_cells(grid, config.kernel)).to(centres) - score_offset(config.kernel)
-    x, y = (torch.exp(-0.5 * ((cells - centres[:, i : i + 1]) / sigma) ** 2) for i in (0, 1))
+    cells = torch.arange(score_cells(grid, config.kernel)).to(centers) - score_offset(config.kernel)
+    x, y = (torch.exp(-0.5 * ((cells - centers[:, i : i + 1]) / sigma) ** 2) for i in (0, 1))
     return y[:, :, None] * x[:, None, :]
 
 
@@ -97,7 +97,7 @@ class Samples:
 
 
 class FilterProblem:
-    """Eq. 6 for the least-squares solver: weighted squared errors of the scores, and regularisers.
+    """Eq. 6 for the least-squares solver: weighted squared errors of the scores, and regularizers.
 
     The parameters are (filter,), K x k^2, over samples of K channels; or (filter, projection), the projection
     K x C, over samples of C channels (S x C x g x g, labels S x m x m). The scores are bilinear in the two,
@@ -108,9 +108,9 @@ class FilterProblem:
         self._samples = Samples(samples, config.kernel)
         self._labels = labels
         self._root_weights = weights.sqrt()[:, None, None]
-        self._roots = (math.sqrt(config.filter_regularisation), math.sqrt(config.projection_regularisation))
+        self._roots = (math.sqrt(config.filter_regularization), math.sqrt(config.projection_regularization))
 
-    def linearise(self, x: Vector) -> Linearisation:
+    def linearize(self, x: Vector) -> Linearization:
         """The residuals at `x`, errors of the scores first, and the products with their Jacobian."""
         joint, roots = len(x) == 2, self._roots[: len(x)]
         scores, slope = activation(self._samples.correlate(x[0].T @ x[1] if joint else x[0].T))
@@ -127,7 +127,7 @@ class FilterProblem:
             parts = (x[1] @ taps.T, x[0] @ taps) if joint else (taps.T,)
             return tuple(p + root * r for p, root, r in zip(parts, roots, residuals[1:], strict=True))
 
-        return Linearisation((errors, *(root * part for root, part in zip(roots, x, strict=True))), jvp, vjp)
+        return Linearization((errors, *(root * part for root, part in zip(roots, x, strict=True))), jvp, vjp)
 
 
 class SampleMemory:

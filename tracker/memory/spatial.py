@@ -5,7 +5,7 @@ was (eqs. 7-8); the filter is both of them in closed form, ready to be read by o
 trained weights. The first frame's samples teach it a projection of the features to few channels and a filter,
 jointly; afterwards the projection stays and only the filter learns.
 
-Coordinates: the centre of cell i of a feature map is i; a crop pixel u lies at (u + 0.5) / stride - 0.5. The
+Coordinates: the center of cell i of a feature map is i; a crop pixel u lies at (u + 0.5) / stride - 0.5. The
 scores of an even kernel live half a cell away from the cells (`score_offset`). Labels and peaks account for
 it exactly, and nobody outside this module and `tracker.memory.samples` meets it.
 """
@@ -48,7 +48,7 @@ class FeaturesError(UserError):
 
 
 @dataclass(frozen=True)
-class Localisation:
+class FilterResponse:
     """Where the filter finds the target.
 
     Attributes:
@@ -56,7 +56,7 @@ class Localisation:
         peak: the windowed score there; 1 is what the filter was trained to answer on the target.
         score_map: windowed scores M x M, M = (m - 1) * upsampling + 1 for m x m raw scores; entry i lies at
             cell i / upsampling - offset.
-        second_peak: the largest windowed score outside the first's neighbourhood; 0 if that covers all.
+        second_peak: the largest windowed score outside the first's neighborhood; 0 if that covers all.
         second_position: where that is, or None.
         hard_negative: the second peak is high enough to be a distractor.
         upsampling: entries of the score map per cell.
@@ -84,7 +84,7 @@ class Localisation:
 class SpatialMemory:
     """Learns a filter from the first frame, finds the target with it, and keeps it up to date.
 
-    One instance serves any number of initialisations; each forgets everything before it. Computes in float32
+    One instance serves any number of initializations; each forgets everything before it. Computes in float32
     (float64 if the initial features are) on the features' device. Call it outside `torch.autocast`. The grid
     is that of the initial features. Features of another shape later are a ValueError, and those that are not
     finite a FeaturesError.
@@ -101,12 +101,12 @@ class SpatialMemory:
         self._finite: Tensor | None = None  # features that were found to be finite
 
     @torch.inference_mode()
-    def initialise(self, features: Tensor, centres: Tensor | NDArray[np.float64], target_size: Pair) -> None:
+    def initialize(self, features: Tensor, centers: Tensor | NDArray[np.float64], target_size: Pair) -> None:
         """Learn projection and filter from the augmented first frame.
 
         Args:
             features: S x C x g x g, stride-16 features of the S samples; fewer than the memory holds.
-            centres: S x 2 (x, y), the target's centre in each, in cells.
+            centers: S x 2 (x, y), the target's center in each, in cells.
             target_size: (w, h) in cells.
 
         Raises:
@@ -114,20 +114,20 @@ class SpatialMemory:
             FeaturesError: features that are not finite.
         """
         config, count = self.config, len(features)
-        if features.ndim != 4 or features.shape[2] != features.shape[3] or tuple(centres.shape) != (count, 2):
-            shapes = f"{tuple(features.shape)} and {tuple(centres.shape)}"
-            raise ValueError(f"the filter needs samples S x C x g x g and centres S x 2, got {shapes}")
+        if features.ndim != 4 or features.shape[2] != features.shape[3] or tuple(centers.shape) != (count, 2):
+            shapes = f"{tuple(features.shape)} and {tuple(centers.shape)}"
+            raise ValueError(f"the filter needs samples S x C x g x g and centers S x 2, got {shapes}")
         if not 0 < count < config.sample_capacity or features.shape[1] < config.projection_channels:
             limits = f"projection_channels={config.projection_channels}, sample_capacity={config.sample_capacity}"
             raise ValueError(f"{count} samples of {features.shape[1]} channels do not fit {limits}")
-        features = _normalise(features)
+        features = _normalize(features)
         if not torch.isfinite(features).all():
             raise FeaturesError(NOT_FINITE)
         self._grid = features.shape[3]
         self._prepare_upsampling(features)
-        if not torch.isfinite(torch.as_tensor(centres)).all():
-            raise ValueError("the filter needs centres that are finite")
-        labels = self._labels(torch.as_tensor(centres).to(features), target_size)
+        if not torch.isfinite(torch.as_tensor(centers)).all():
+            raise ValueError("the filter needs centers that are finite")
+        labels = self._labels(torch.as_tensor(centers).to(features), target_size)
         subspace, start = _principal_subspace(features, config.projection_channels)
         inside = features if subspace is None else _project(subspace, features)
         problem = FilterProblem(inside, labels, features.new_full((count,), 1.0 / count), config)
@@ -146,7 +146,7 @@ class SpatialMemory:
         return Samples(self._keys(features), self.config.kernel).correlate(self.filter.T)
 
     @torch.inference_mode()
-    def localise(self, features: Tensor, target_size: Pair | None = None) -> Localisation:
+    def localize(self, features: Tensor, target_size: Pair | None = None) -> FilterResponse:
         """Find the target.
 
         Args:
@@ -171,7 +171,7 @@ class SpatialMemory:
         second_row, second_column = divmod(int(others.argmax()), others.shape[1])
         second = float(others[second_row, second_column])
         exists = second > -math.inf
-        return Localisation(
+        return FilterResponse(
             position=self._cell(column, row),
             peak=peak,
             score_map=scores,
@@ -183,22 +183,22 @@ class SpatialMemory:
         )
 
     @torch.inference_mode()
-    def remember(self, features: Tensor, centre: Pair, target_size: Pair, hard_negative: bool = False) -> None:
+    def remember(self, features: Tensor, center: Pair, target_size: Pair, hard_negative: bool = False) -> None:
         """Store a frame; the filter learns from it at the next update.
 
         Args:
             features: 1 x C x g x g, of the search region.
-            centre: (x, y) of the target in it, in cells.
+            center: (x, y) of the target in it, in cells.
             target_size: (w, h) in cells.
             hard_negative: the frame shows a distractor and weighs more.
         """
         config, keys = self.config, self._keys(features)
-        # what was localised in is known, and need not be waited for on a GPU
+        # what was localized in is known, and need not be waited for on a GPU
         if features is not self._finite and not torch.isfinite(keys).all():
             raise FeaturesError(NOT_FINITE)
-        if not all(map(math.isfinite, centre)):
-            raise ValueError(f"no target can have the centre {centre}")
-        label = self._labels(torch.tensor([centre], dtype=keys.dtype), target_size)
+        if not all(map(math.isfinite, center)):
+            raise ValueError(f"no target can have the center {center}")
+        label = self._labels(torch.tensor([center], dtype=keys.dtype), target_size)
         if keys.is_cuda:  # unpinned, the copy would wait for all that the GPU was given before
             label = label.pin_memory().to(keys.device, non_blocking=True)
         rate = config.hard_negative_learning_rate if hard_negative else config.learning_rate
@@ -219,7 +219,7 @@ class SpatialMemory:
         return due
 
     def state(self) -> Snapshot:
-        """Everything that was learned; no tensors before `initialise`."""
+        """Everything that was learned; no tensors before `initialize`."""
         if not self._grid:
             return Snapshot({}, {})
         samples = self.samples.state()
@@ -245,18 +245,18 @@ class SpatialMemory:
         self._target_size, self._grid = (width, height), snapshot.facts["grid"]
         self._prepare_upsampling(self.filter)
 
-    def _labels(self, centres: Tensor, target_size: Pair) -> Tensor:
+    def _labels(self, centers: Tensor, target_size: Pair) -> Tensor:
         if not (min(target_size) > 0.0 and max(target_size) < math.inf):
             raise ValueError(f"no target can have the size {target_size}")
         self._target_size = target_size
-        return gaussian_labels(centres, target_size, self._grid, self.config)
+        return gaussian_labels(centers, target_size, self._grid, self.config)
 
     def _keys(self, features: Tensor) -> Tensor:
         """Features S x C x g x g as the filter sees them, S x K x g x g."""
         expected = (self.projection.shape[-1], self._grid, self._grid)
         if not self._grid or tuple(features.shape[1:]) != expected:
-            raise ValueError(f"the filter was initialised on {expected}, got {tuple(features.shape[1:])}")
-        return _project(self.projection, _normalise(features).to(self.projection))
+            raise ValueError(f"the filter was initialized on {expected}, got {tuple(features.shape[1:])}")
+        return _project(self.projection, _normalize(features).to(self.projection))
 
     def _cell(self, column: int, row: int) -> Pair:
         offset, factor = score_offset(self.config.kernel), self.config.upsampling
@@ -275,7 +275,7 @@ class SpatialMemory:
         self._upsampling, self._window = matrix.to(like), torch.outer(hann, hann).to(like)
 
 
-def _normalise(features: Tensor) -> Tensor:
+def _normalize(features: Tensor) -> Tensor:
     """Divide every sample by its root mean square over C x H x W, in float32 or float64.
 
     Of a sample with an infinite number or one that is none, all become such: whoever looks at any of them knows.
@@ -295,7 +295,7 @@ def _principal_subspace(features: Tensor, channels: int) -> tuple[Tensor | None,
     """Where the projection starts (principal components), and the subspace in which it is sought.
 
     Every other row and column is enough for the statistics. The subspace is that of the `SUBSPACE` strongest
-    directions; its basis is orthonormal, so that the projection's regulariser keeps its value.
+    directions; its basis is orthonormal, so that the projection's regularizer keeps its value.
 
     Returns:
         The basis D x C, or None if there are no more channels than that; the start K x (D or C).

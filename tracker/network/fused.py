@@ -167,7 +167,7 @@ def _fold_stem(trunk: Trunk) -> None:
 def fuse(model: Network, dtype: torch.dtype) -> Network:
     """Copy a network for inference in one precision, on the device where it is.
 
-    The copy takes and gives tensors of `dtype`, except for `normalise`; it has no gradients, and does not see what
+    The copy takes and gives tensors of `dtype`, except for `normalize`; it has no gradients, and does not see what
     becomes of the original's parameters later.
 
     Args:

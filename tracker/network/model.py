@@ -95,7 +95,7 @@ class DMBNet(nn.Module):
         self.register_buffer("image_mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=False)
 
-    def normalise(self, image: Tensor) -> Tensor:
+    def normalize(self, image: Tensor) -> Tensor:
         """Turn an RGB image N x 3 x H x W with values 0..255 into the encoders' input."""
         return (image / 255.0 - self.image_mean) / self.image_std  # type: ignore[operator]
 

@@ -30,10 +30,10 @@ def augment_initial(image: NDArray[np.uint8], crop: Crop) -> tuple[NDArray[np.ui
 
     Args:
         image: H x W x 3 RGB.
-        crop: the search crop, centred on the target.
+        crop: the search crop, centerd on the target.
 
     Returns: The samples S x size x size x 3 (S = 27, `size` the crop's), identity first, and the target's
-        centre in each, S x 2 (x, y) in crop pixels. Shifts are by whole crop pixels, so that these centres
+        center in each, S x 2 (x, y) in crop pixels. Shifts are by whole crop pixels, so that these centers
         are exact and nothing is resampled twice.
     """
     size = crop.size
@@ -65,6 +65,6 @@ def augment_initial(image: NDArray[np.uint8], crop: Crop) -> tuple[NDArray[np.ui
         )
         samples.append(cut(np.asarray(turned, dtype=np.uint8)))
 
-    centres = np.full((len(samples), 2), (size - 1) / 2)
-    centres[1 : 1 + len(shifts)] += np.array(shifts)
-    return np.stack(samples), centres
+    centers = np.full((len(samples), 2), (size - 1) / 2)
+    centers[1 : 1 + len(shifts)] += np.array(shifts)
+    return np.stack(samples), centers

@@ -11,7 +11,7 @@ from torch import Tensor
 from tracker.config import TrackerConfig
 from tracker.engine.engine import Engine
 from tracker.geometry.crop import Crop, search_crop
-from tracker.memory.spatial import Localisation, SpatialMemory
+from tracker.memory.spatial import FilterResponse, SpatialMemory
 from tracker.network import QueryFeatures
 from tracker.network.model import STRIDE
 from tracker.tracking.augmentation import augment_initial
@@ -37,12 +37,12 @@ def in_cells(crop: Crop, size: Point) -> Point:
 
 
 @dataclass(frozen=True)
-class Located:
+class SearchResult:
     """What one search region showed.
 
     Attributes:
         crop: the search region.
-        pixels: its pixels, normalised, 1 x 3 x S x S.
+        pixels: its pixels, normalized, 1 x 3 x S x S.
         query: its query features, where the region itself is segmented; otherwise None.
         features: what the filter saw, 1 x 1024 x S/16 x S/16; None without a filter.
         where: what the filter answered; None without a filter.
@@ -53,7 +53,7 @@ class Located:
     pixels: Tensor
     query: QueryFeatures | None
     features: Tensor | None
-    where: Localisation | None
+    where: FilterResponse | None
     peak: Point
 
     @property
@@ -74,7 +74,7 @@ class Located:
         return self.where.sample(corner[0] + step * cells, corner[1] + step * cells)
 
 
-class Localiser:
+class Localizer:
     """Searches for the target around where it was, and learns from where it is found.
 
     Args:
@@ -87,69 +87,69 @@ class Localiser:
         self.memory = SpatialMemory(config.filter)
         self.lost_frames = 0  # in a row
 
-    def region(self, centre: Point, size: Point) -> Crop:
-        """The search region around a target of `size` (width, height) at `centre`, image pixels."""
-        return search_crop(centre, size, self.config.crop.factor, self.config.crop.size)
+    def region(self, center: Point, size: Point) -> Crop:
+        """The search region around a target of `size` (width, height) at `center`, image pixels."""
+        return search_crop(center, size, self.config.crop.factor, self.config.crop.size)
 
-    def start(self, image: NDArray[np.uint8], centre: Point, size: Point) -> None:
+    def start(self, image: NDArray[np.uint8], center: Point, size: Point) -> None:
         """Forget everything and learn a filter from the first frame.
 
         Args:
             image: H x W x 3.
-            centre: x, y of the target.
+            center: x, y of the target.
             size: its width and height.
         """
         self.lost_frames = 0
         if not self.config.filter.enabled:
             return
-        crop = self.region(centre, size)
-        crops, centres = augment_initial(image, crop)
-        features = self.engine.filter_features(self.engine.normalise(crops))
-        self.memory.initialise(features, (np.asarray(centres) + 0.5) / STRIDE - 0.5, in_cells(crop, size))
+        crop = self.region(center, size)
+        crops, centers = augment_initial(image, crop)
+        features = self.engine.filter_features(self.engine.normalize(crops))
+        self.memory.initialize(features, (np.asarray(centers) + 0.5) / STRIDE - 0.5, in_cells(crop, size))
 
-    def locate(self, image: NDArray[np.uint8], centre: Point, size: Point) -> Located:
-        """Find the target of `size` that was last at `centre`; the gate judges what is found.
+    def locate(self, image: NDArray[np.uint8], center: Point, size: Point) -> SearchResult:
+        """Find the target of `size` that was last at `center`; the gate judges what is found.
 
-        After some lost frames the regions around are searched too, where a second crop is segmented (`recentre`): a
+        After some lost frames the regions around are searched too, where a second crop is segmented (`recenter`): a
         target that was hidden, or outside the picture, comes back elsewhere.
         """
-        crop = self.region(centre, size)
+        crop = self.region(center, size)
         pixels = self.engine.pixels(image, crop)
-        query = None if self.config.crop.recentre else self.engine.encode_query(pixels)
+        query = None if self.config.crop.recenter else self.engine.encode_query(pixels)
         if not self.config.filter.enabled:
-            return Located(crop, pixels, query, None, None, centre)
+            return SearchResult(crop, pixels, query, None, None, center)
         features = self.engine.filter_features(pixels) if query is None else query.stride16.float()
-        where = self.memory.localise(features)
+        where = self.memory.localize(features)
         patience = self.config.crop.search_around_after
         if query is None and patience and self.lost_frames >= patience and self._lost(where):
             for other in self._regions_around(crop, size, image.shape[:2]):
                 other_pixels = self.engine.pixels(image, other)
                 other_features = self.engine.filter_features(other_pixels)
-                found = self.memory.localise(other_features)
+                found = self.memory.localize(other_features)
                 if found.peak > where.peak and not self._lost(found):
                     crop, pixels, features, where = other, other_pixels, other_features, found
         self.lost_frames = self.lost_frames + 1 if self._lost(where) else 0
         # a peak that is none says nothing of the place
-        peak = from_cells(crop, where.position) if where.peak > 0.0 else centre
-        return Located(crop, pixels, query, features, where, peak)
+        peak = from_cells(crop, where.position) if where.peak > 0.0 else center
+        return SearchResult(crop, pixels, query, features, where, peak)
 
-    def _lost(self, where: Localisation) -> bool:
+    def _lost(self, where: FilterResponse) -> bool:
         return not where.peak * self.config.gate.lost_above >= 1.0  # a peak that is not a number is lost too
 
     def _regions_around(self, crop: Crop, size: Point, image_shape: tuple[int, ...]) -> list[Crop]:
-        """The up to eight neighbours of a search region whose centres are inside the image."""
+        """The up to eight neighbors of a search region whose centers are inside the image."""
         step = self.config.crop.search_around_step * crop.side
         steps = (-step, 0.0, step)
-        centres = [(crop.centre[0] + dx, crop.centre[1] + dy) for dx in steps for dy in steps if dx or dy]
+        centers = [(crop.center[0] + dx, crop.center[1] + dy) for dx in steps for dy in steps if dx or dy]
         height, width = image_shape
-        return [self.region((x, y), size) for x, y in centres if 0 <= x < width and 0 <= y < height]
+        return [self.region((x, y), size) for x, y in centers if 0 <= x < width and 0 <= y < height]
 
-    def learn(self, located: Located, centre: Point, size: Point, frame_index: int, *, found: bool) -> None:
+    def learn(self, located: SearchResult, center: Point, size: Point, frame_index: int, *, found: bool) -> None:
         """Let the filter learn from a frame.
 
         Args:
             located: what its search region showed.
-            centre: x, y of the target.
+            center: x, y of the target.
             size: its width and height.
             frame_index: of the frame.
             found: the target was found, so that the frame is remembered; otherwise the filter at most learns from the
@@ -159,6 +159,6 @@ class Localiser:
             return
         hard_negative = located.where.hard_negative
         if found:
-            cells = to_cells(located.crop, centre)
+            cells = to_cells(located.crop, center)
             self.memory.remember(located.features, cells, in_cells(located.crop, size), hard_negative=hard_negative)
         self.memory.maybe_update(frame_index, hard_negative)

@@ -32,19 +32,19 @@ class Shape:
         return Shape(np.zeros((0, 0), np.bool_), np.zeros((4, 2)))
 
     @property
-    def centre(self) -> tuple[float, float]:
+    def center(self) -> tuple[float, float]:
         """Center of the rotated box, pixels."""
         x, y = self.polygon.mean(0)
         return float(x), float(y)
 
-    def moved_to(self, centre: tuple[float, float], image_shape: tuple[int, int]) -> Shape:
-        """The same shape with its box's center at `centre` in an image H x W; never empty.
+    def moved_to(self, center: tuple[float, float], image_shape: tuple[int, int]) -> Shape:
+        """The same shape with its box's center at `center` in an image H x W; never empty.
 
         Args:
-            centre: x, y inside the image.
+            center: x, y inside the image.
             image_shape: height and width; may differ from the last frame's.
         """
-        shift = np.asarray(centre) - self.centre
+        shift = np.asarray(center) - self.center
         polygon = self.polygon + shift
         matrix = np.array([[1.0, 0.0, round(shift[0])], [0.0, 1.0, round(shift[1])]])
         size = (image_shape[1], image_shape[0])
@@ -53,8 +53,8 @@ class Shape:
             mask = polygon_to_mask(polygon, image_shape)
         if not visible(mask):
             mask = np.zeros(image_shape, np.bool_)
-            left = int(np.clip(centre[0], 0, max(0, image_shape[1] - MIN_SIDE)))
-            top = int(np.clip(centre[1], 0, max(0, image_shape[0] - MIN_SIDE)))
+            left = int(np.clip(center[0], 0, max(0, image_shape[1] - MIN_SIDE)))
+            top = int(np.clip(center[1], 0, max(0, image_shape[0] - MIN_SIDE)))
             mask[top : top + MIN_SIDE, left : left + MIN_SIDE] = True
         return Shape(mask, polygon)
 

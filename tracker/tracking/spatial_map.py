@@ -11,7 +11,7 @@ from tracker.geometry.crop import Crop
 from tracker.geometry.distance_map import distance_map, gaussian_map
 from tracker.network import DMBNet
 from tracker.network.model import STRIDE
-from tracker.tracking.localization import Located, Point, to_cells
+from tracker.tracking.localization import Point, SearchResult, to_cells
 
 
 class SpatialMaps:
@@ -35,7 +35,7 @@ class SpatialMaps:
             raise _untrained("spatial_map", self.kind, model.spatial_map)
 
     def make(
-        self, crop: Crop, centre: Point, size: tuple[float, float], located: Located | None = None
+        self, crop: Crop, center: Point, size: tuple[float, float], located: SearchResult | None = None
     ) -> NDArray[np.float32]:
         """The spatial map S/16 x S/16 of a crop: zeros without positional encoding.
 
@@ -44,11 +44,11 @@ class SpatialMaps:
 
         Args:
             crop: the crop.
-            centre: x, y where the target is expected, image pixels.
+            center: x, y where the target is expected, image pixels.
             size: its width and height.
             located: what the search region of this frame showed; None in the first frame.
         """
-        cells, at = crop.size // STRIDE, to_cells(crop, centre)
+        cells, at = crop.size // STRIDE, to_cells(crop, center)
         target = float(np.sqrt(np.prod(size))) * crop.scale / STRIDE
         if self.encoding == "none":
             return np.zeros((cells, cells), np.float32)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FORMAT = "dmb-state-1"
 NUMBERS = ("frame_index", "from_mask", "masks", "blind", "angle", "max_gap", "initial_area")  # attributes of DMB
-POINTS = ("centre", "size", "initial_size")  # likewise, two numbers each
+POINTS = ("center", "size", "initial_size")  # likewise, two numbers each
 
 Tracker = TypeVar("Tracker", bound=DMB)
 
@@ -74,7 +74,7 @@ def save_state(dmb: DMB, path: str | os.PathLike[str]) -> None:
         raise StateError("there is no state to save before initialize; call initialize(image, region) first")
     parts = {
         "appearance": dmb.appearance.state(),
-        "filter": dmb.localiser.memory.state(),
+        "filter": dmb.localizer.memory.state(),
         "gate": dmb.gate.state(),
         "target": _target(dmb),
     }
@@ -131,7 +131,7 @@ def _target(dmb: DMB) -> Snapshot:
     """What the tracker itself knows, beside its memories."""
     facts: dict[str, Any] = {name: getattr(dmb, name) for name in NUMBERS}
     facts |= {name: list(getattr(dmb, name)) for name in POINTS}
-    facts |= {"lost_frames": dmb.localiser.lost_frames, "framing": asdict(dmb.framing), "view": None}
+    facts |= {"lost_frames": dmb.localizer.lost_frames, "framing": asdict(dmb.framing), "view": None}
     facts |= {"value_range": dmb.levels.limits}
     tensors: dict[str, Tensor] = {}
     if dmb.steady is not None:
@@ -141,7 +141,7 @@ def _target(dmb: DMB) -> Snapshot:
     if dmb.view is not None:
         view, crop = dmb.view, dmb.view.crop
         facts["view"] = {"expected": list(view.expected), "leaks": view.leaks,
-                         "crop": {"centre": list(crop.centre), "side": crop.side, "size": crop.size}}  # fmt: skip
+                         "crop": {"center": list(crop.center), "side": crop.side, "size": crop.size}}  # fmt: skip
         tensors["view.probability"] = _tensor(view.probability)
     return Snapshot(tensors, facts)
 
@@ -156,10 +156,10 @@ def _restore(dmb: DMB, content: _Content) -> None:
     dmb.appearance.restore(Snapshot(rows, appearance.facts))
     samples = content.part("filter")
     on_device = {name: tensor.to(device) for name, tensor in samples.tensors.items()}
-    dmb.localiser.memory.restore(Snapshot(on_device, samples.facts))
+    dmb.localizer.memory.restore(Snapshot(on_device, samples.facts))
     dmb.gate.restore(content.part("gate"))
     target = content.part("target")
-    dmb.localiser.lost_frames = target.facts["lost_frames"]
+    dmb.localizer.lost_frames = target.facts["lost_frames"]
     limits = target.facts.get("value_range")
     dmb.levels = Levels(None if limits is None else _point(limits))
     for name in NUMBERS:
@@ -177,7 +177,7 @@ def _restore(dmb: DMB, content: _Content) -> None:
         dmb.steady = SteadyBox(*(_array(target, f"steady.{field.name}") for field in fields(SteadyBox)))
     view = target.facts["view"]
     if view is not None:
-        crop = Crop(_point(view["crop"]["centre"]), view["crop"]["side"], view["crop"]["size"])
+        crop = Crop(_point(view["crop"]["center"]), view["crop"]["side"], view["crop"]["size"])
         # the pixels have been remembered already, or never will be
         pixels, probability = torch.empty(0, device=device), _array(target, "view.probability")
         dmb.view = View(_point(view["expected"]), crop, pixels, probability, dmb.shape, view["leaks"])

@@ -37,7 +37,7 @@ from tracker.metrics.regions import overlap
 from tracker.network import DMBNet, QueryFeatures
 from tracker.tracking.box2seg import pseudo_mask
 from tracker.tracking.framing import Framing
-from tracker.tracking.localization import Localiser, Located, Point
+from tracker.tracking.localization import Localizer, Point, SearchResult
 from tracker.tracking.shape import Shape, polygon_area
 from tracker.tracking.spatial_map import SpatialMaps
 from tracker.tracking.steadiness import SteadyBox, between, center_of
@@ -68,14 +68,14 @@ class Result:
 
     Attributes:
         mask: H x W bool, the target; never empty.
-        polygon: 4 x 2, the rotated box around it, framed likewise: x, y of pixel centres, clockwise from top-left.
+        polygon: 4 x 2, the rotated box around it, framed likewise: x, y of pixel centers, clockwise from top-left.
         box: x, y, w, h of the axis-aligned box of the mask; after a first box or polygon framed as that was, and
             where only boxes are wanted, steadied (`tracker.tracking.steadiness`).
         confidence: 0 (lost) to 1 (certain).
         frame_index: 0 for the first frame.
         segmented: the mask was segmented in this frame and believed; otherwise it is the last one, moved and scaled.
         decision: what the quality gate decided; None in the first frame.
-        centre: x, y where the target was expected: the filter's peak.
+        center: x, y where the target was expected: the filter's peak.
         remembered: this frame went into the appearance memory.
     """
 
@@ -86,7 +86,7 @@ class Result:
     frame_index: int
     segmented: bool
     decision: Decision | None
-    centre: Point
+    center: Point
     remembered: bool
 
 
@@ -96,25 +96,25 @@ class DMB:
     Args:
         model: the network, or an engine that already wraps it (shared between trackers).
         config: parameters; default: those that suit the network, see `TrackerConfig.of`.
-        localiser: searches and learns where the target is; default: the correlation filter.
+        localizer: searches and learns where the target is; default: the correlation filter.
 
     Raises:
         WeightsError: the parameters ask for a spatial map that the network was not trained with.
     """
 
     def __init__(
-        self, model: DMBNet | Engine, config: TrackerConfig | None = None, *, localiser: Localiser | None = None
+        self, model: DMBNet | Engine, config: TrackerConfig | None = None, *, localizer: Localizer | None = None
     ) -> None:
         self.engine = model if isinstance(model, Engine) else Engine(model)
         self.config = config or TrackerConfig.of(self.engine.model.architecture.model)
         self.appearance = AppearanceMemory(self.config.appearance)
-        self.localiser = localiser or Localiser(self.engine, self.config)
+        self.localizer = localizer or Localizer(self.engine, self.config)
         self.gate = QualityGate(self.config.gate)
         self.maps = SpatialMaps(self.engine.model, self.config)
         self.frame_index = -1
         self.from_mask = False
         self.masks = True  # whether masks are wanted, or only boxes
-        self.centre: Point = (0.0, 0.0)  # of the target, image pixels
+        self.center: Point = (0.0, 0.0)  # of the target, image pixels
         self.size: Point = (0.0, 0.0)  # width and height, image pixels
         self.angle: float | None = None  # of the last rotated box, degrees
         self.max_gap = self.config.mask.max_gap  # between the target's parts; what a first mask shows is allowed
@@ -160,7 +160,7 @@ class DMB:
         self.masks = masks or self.from_mask
         x, y, width, height = parsed.box
         smallest = self.config.crop.min_target
-        self.centre = (x + (width - 1) / 2, y + (height - 1) / 2)
+        self.center = (x + (width - 1) / 2, y + (height - 1) / 2)
         self.size = self.initial_size = (max(width, smallest), max(height, smallest))
         self.angle = parsed.angle
         self.max_gap = self.config.mask.max_gap
@@ -169,18 +169,18 @@ class DMB:
         self.shape = self._given_shape(parsed, image.shape[:2])
         self.initial_area = max(polygon_area(self.shape.polygon), 1.0)
         if self.from_mask:  # what the filter learns to find is what later masks will be compared with
-            self.centre = self._clamp(self.shape.centre, image.shape[:2])
-        self.localiser.start(image, self.centre, self.size)
+            self.center = self._clamp(self.shape.center, image.shape[:2])
+        self.localizer.start(image, self.center, self.size)
         if self.config.mask.enabled:
-            crop = self._segment_crop(self.centre)
+            crop = self._segment_crop(self.center)
             probability = self._remember_first(image, crop, parsed)
             if not self.from_mask:
-                self._frame(parsed, self._shape_of(probability, crop, self.centre, image.shape[:2]), image.shape[:2])
+                self._frame(parsed, self._shape_of(probability, crop, self.center, image.shape[:2]), image.shape[:2])
         self.trusted_shape = self.shape
         self.steady = None if self.masks else SteadyBox.of(self.shape.polygon, self._mask_box(self.shape))
         self.angle = edge_angle(self.shape.polygon) if self.angle is None else self.angle
         self.frame_index = 0
-        return self._result(1.0, segmented=True, decision=None, peak=self.centre)
+        return self._result(1.0, segmented=True, decision=None, peak=self.center)
 
     def track(self, image: object) -> Result:
         """Find the target in the next frame, an image as in `initialize`.
@@ -194,7 +194,7 @@ class DMB:
         image = self.levels(check_image(image))
         self.engine.begin(image)
         self.frame_index += 1
-        located = self.localiser.locate(image, self.centre, self.size)
+        located = self.localizer.locate(image, self.center, self.size)
         decision = self.gate.judge(located.score)
         expected = self._clamp(located.peak, image.shape[:2])
         looks = self.config.mask.enabled and not self.blind
@@ -202,7 +202,7 @@ class DMB:
         believed = view is not None and self._believes(view)
         searched_size = self.size
 
-        self.centre = expected = view.expected if view is not None and believed else expected
+        self.center = expected = view.expected if view is not None and believed else expected
         if view is not None and view.shape is not None and believed:
             self._follow(view.shape, decision, image.shape[:2], may_grow=not view.leaks)
             self.shape = view.shape
@@ -216,22 +216,22 @@ class DMB:
             self.trusted_shape, self.angle = view.shape, edge_angle(view.shape.polygon)
             self._remember(view, view.shape, decision)
         self.view = view if believed else None
-        self.localiser.learn(located, self.centre, searched_size, self.frame_index, found=decision.found)
+        self.localizer.learn(located, self.center, searched_size, self.frame_index, found=decision.found)
         return self._result(self._confidence(decision, self.view), segmented=believed, decision=decision, peak=expected)
 
-    def _segment_where_believed(self, image: NDArray[np.uint8], located: Located, expected: Point) -> View:
+    def _segment_where_believed(self, image: NDArray[np.uint8], located: SearchResult, expected: Point) -> View:
         """Segment the target at the peak; where that is far off and shows something else, also where it was before.
 
         The filter jumps when another object looks more like its samples than the deformed or hidden target does.
         """
         view = self._look(image, located, expected)
-        jump = math.dist(expected, self.centre) / math.sqrt(math.prod(self.size))
+        jump = math.dist(expected, self.center) / math.sqrt(math.prod(self.size))
         if jump > self.trust.look_back and located.query is None and not self._believes(view):
-            before = self._look(image, located, self.centre)
+            before = self._look(image, located, self.center)
             return before if self._believes(before) else view
         return view
 
-    def _look(self, image: NDArray[np.uint8], located: Located, expected: Point) -> View:
+    def _look(self, image: NDArray[np.uint8], located: SearchResult, expected: Point) -> View:
         """Segment the target where it is expected: a closer crop there, or the search region itself."""
         if located.query is not None:
             return self._segment(image, located.crop, located.pixels, located.query, expected, located)
@@ -244,22 +244,22 @@ class DMB:
         config, shape = self.trust, view.shape
         if shape is None:
             return False
-        offset = math.dist(shape.centre, view.expected) / math.sqrt(self.size[0] * self.size[1])
+        offset = math.dist(shape.center, view.expected) / math.sqrt(self.size[0] * self.size[1])
         if offset > config.max_offset:
             return False
         if abs(math.log(self._relative_size(shape))) > 0.5 * math.log(config.max_area_change):
             return False
         height, width = shape.mask.shape
         last = self.trusted_shape
-        guess = last.polygon - last.centre + np.array(view.expected)
+        guess = last.polygon - last.center + np.array(view.expected)
         return overlap(shape.polygon, guess, (width, height)) >= config.min_overlap
 
     def _follow(self, shape: Shape, decision: Decision, image_shape: tuple[int, ...], *, may_grow: bool) -> None:
         """Let a mask that is believed correct the center, and the size where the filter has found the target."""
         if self.trust.correct_center:
             share = self.trust.correction if self.config.filter.enabled else 1.0
-            (x, y), (seen_x, seen_y) = self.centre, shape.centre
-            self.centre = self._clamp((x + share * (seen_x - x), y + share * (seen_y - y)), image_shape)
+            (x, y), (seen_x, seen_y) = self.center, shape.center
+            self.center = self._clamp((x + share * (seen_x - x), y + share * (seen_y - y)), image_shape)
         if decision.found:
             self._follow_size(shape, may_grow=may_grow)
 
@@ -300,17 +300,17 @@ class DMB:
         shape = self.shape.mask.shape
         return None if self.view is None else self.view.crop.mask_to_image(self.view.probability, (shape[0], shape[1]))
 
-    def _segment_crop(self, centre: Point) -> Crop:
+    def _segment_crop(self, center: Point) -> Crop:
         """What the decoder and the appearance memory see; with one crop a frame, the search region itself."""
         config = self.config.crop
-        if not config.recentre:
-            return self.localiser.region(centre, self.size)
+        if not config.recenter:
+            return self.localizer.region(center, self.size)
         if self.masks:
-            return search_crop(centre, self.size, config.segment_factor, config.segment_size)
-        return search_crop(centre, self.size, config.box_factor, config.box_size)
+            return search_crop(center, self.size, config.segment_factor, config.segment_size)
+        return search_crop(center, self.size, config.box_factor, config.box_size)
 
     def _pixels(self, image: NDArray[np.uint8], crop: Crop) -> Tensor:
-        """The crop's pixels, normalised, 1 x 3 x S x S."""
+        """The crop's pixels, normalized, 1 x 3 x S x S."""
         return self.engine.pixels(image, crop)
 
     def _segment(
@@ -320,7 +320,7 @@ class DMB:
         pixels: Tensor,
         query: QueryFeatures,
         expected: Point,
-        located: Located,
+        located: SearchResult,
     ) -> View:
         """Read the memory and decode the mask of one crop, the target being expected at `expected`."""
         keys, values = self.appearance.rows()
@@ -337,7 +337,7 @@ class DMB:
         pixels = self._pixels(image, crop)
         mask = crop.mask_to_crop(parsed.to_mask(image.shape[:2]))
         if not self.from_mask and self.config.box2seg.enabled:
-            query, spatial_map = self.engine.encode_query(pixels), self.maps.make(crop, self.centre, self.size)
+            query, spatial_map = self.engine.encode_query(pixels), self.maps.make(crop, self.center, self.size)
             mask = pseudo_mask(self.engine, pixels, query, mask, spatial_map, self.config.box2seg)
         self.appearance.reset(*self.engine.encode_memory(pixels, mask))
         return mask
@@ -436,7 +436,7 @@ class DMB:
 
     @staticmethod
     def _confidence(decision: Decision, view: View | None) -> float:
-        """Certainty of the localisation times that of the mask."""
+        """Certainty of the localization times that of the mask."""
         located = min(1.0, 1.0 / max(decision.uncertainty, 1e-6))
         if view is None or view.shape is None:
             return FAILED_CONFIDENCE * located
@@ -453,7 +453,7 @@ class DMB:
         if self.steady is None:
             return shape.polygon, clip_box(box, size)
         share = self.config.steady.center_share if self.frame_index else 1.0
-        centers = (between(peak, seen, share) for seen in (shape.centre, center_of(box)))
+        centers = (between(peak, seen, share) for seen in (shape.center, center_of(box)))
         return self.steady.polygon_at(next(centers)), clip_box(self.steady.box_at(next(centers)), size)
 
     def _result(self, confidence: float, *, segmented: bool, decision: Decision | None, peak: Point) -> Result:
@@ -467,7 +467,7 @@ class DMB:
             frame_index=self.frame_index,
             segmented=segmented,
             decision=decision,
-            centre=peak,
+            center=peak,
             remembered=self.frame_index in self.appearance.frames,
         )
 

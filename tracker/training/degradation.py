@@ -62,10 +62,10 @@ def plane(size: int) -> tuple[Tensor, Tensor]:
     return axis.view(1, -1), axis.view(-1, 1)
 
 
-def ellipse(size: int, centre: NDArray[np.float64], axes: NDArray[np.float64], angle: float) -> Tensor:
+def ellipse(size: int, center: NDArray[np.float64], axes: NDArray[np.float64], angle: float) -> Tensor:
     """A filled ellipse with a soft border, S x S in 0..1; its half axes in pixels."""
     x, y = plane(size)
-    x, y = x - float(centre[0]), y - float(centre[1])
+    x, y = x - float(center[0]), y - float(center[1])
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
     distance = torch.hypot((cos * x + sin * y) / float(axes[0]), (cos * y - sin * x) / float(axes[1]))
     return ((1.0 - distance) * float(axes.min()) / BORDER + 0.5).clamp(0.0, 1.0)
@@ -78,17 +78,17 @@ def beyond(size: int, point: NDArray[np.float64], angle: float) -> Tensor:
     return (along / BORDER + 0.5).clamp(0.0, 1.0)
 
 
-def occluder(size: int, centre: NDArray[np.float32], target: float, rng: np.random.Generator) -> Tensor:
+def occluder(size: int, center: NDArray[np.float32], target: float, rng: np.random.Generator) -> Tensor:
     """What hides most of a target, S x S in 0..1: a bar across the region, as a pole or a passer-by, or an ellipse.
 
     Args:
         size: S.
-        centre: x, y of the target.
+        center: x, y of the target.
         target: sqrt(w*h) of it.
         rng: is drawn from.
     """
     angle = rng.uniform(0.0, np.pi)
-    middle = centre + rng.uniform(-0.2, 0.2, size=2) * target
+    middle = center + rng.uniform(-0.2, 0.2, size=2) * target
     if rng.random() < 0.5:
         return ellipse(size, middle, target * rng.uniform(0.45, 0.8, size=2), angle)
     reach = target * rng.uniform(0.3, 0.6) * np.array([np.cos(angle), np.sin(angle)])
@@ -185,20 +185,20 @@ def recorded(images: Tensor, scale: float, noise: np.random.Generator | None) ->
     return images if smaller >= size else functional.interpolate(images, (size, size), mode="bilinear")
 
 
-def mask_error(size: int, centre: NDArray[np.float32], target: float, rng: np.random.Generator) -> Tensor:
+def mask_error(size: int, center: NDArray[np.float32], target: float, rng: np.random.Generator) -> Tensor:
     """What a remembered mask has too much (1) or too little (-1), S x S.
 
     Tracking takes what lies beside a target for a part of it, or loses a part: a hand becomes the books behind it.
 
     Args:
         size: S.
-        centre: x, y of the target.
+        center: x, y of the target.
         target: sqrt(w*h) of it.
         rng: is drawn from.
     """
     angle = rng.uniform(0.0, 2.0 * np.pi)
     direction = np.array([np.cos(angle), np.sin(angle)])
     if rng.random() < 0.5:
-        middle = centre + rng.uniform(0.5, 0.9) * target * direction
+        middle = center + rng.uniform(0.5, 0.9) * target * direction
         return ellipse(size, middle, target * rng.uniform(0.2, 0.6, size=2), rng.uniform(0.0, np.pi))
-    return -beyond(size, centre + rng.uniform(-0.1, 0.25) * target * direction, angle)
+    return -beyond(size, center + rng.uniform(-0.1, 0.25) * target * direction, angle)

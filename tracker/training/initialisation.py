@@ -16,7 +16,7 @@ SELF_SIMILARITY = 12.0  # mean logit of a position with itself; sets how peaked 
 MASK_STEM_DEVIATION = 0.02  # mask stems near zero: the memory encoder begins as the query encoder
 
 
-def centre_tap(convolution: nn.Conv2d, matrix: Tensor, bias: Tensor) -> None:
+def center_tap(convolution: nn.Conv2d, matrix: Tensor, bias: Tensor) -> None:
     """Make a 3x3 convolution act as a 1x1 one."""
     with torch.no_grad():
         convolution.weight.zero_()
@@ -54,7 +54,7 @@ def keys_from_pca(model: DMBNet, images: Tensor) -> float:
     mean_square = kept.pow(0.5).sum()
     projection *= (SELF_SIMILARITY * KEY_CHANNELS**0.5 / mean_square).sqrt()
     for key_value in (model.memory_key_value, model.query_key_value):
-        centre_tap(key_value.key, projection.float(), (-projection @ mean).float())
+        center_tap(key_value.key, projection.float(), (-projection @ mean).float())
     return float(kept.sum() / variances.sum())
 
 

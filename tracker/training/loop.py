@@ -31,13 +31,13 @@ from tracker.training.distillation import Teacher
 from tracker.training.distributed import World
 from tracker.training.drawer import MaterialDrawer
 from tracker.training.frozen import freeze
-from tracker.training.initialisation import keys_from_pca, quiet_mask_stems, scale_values
+from tracker.training.initialization import keys_from_pca, quiet_mask_stems, scale_values
 from tracker.training.loader import SYNTHESIS, WINDOWS, MaterialDataset, Stream, seed_of
 from tracker.training.packing import Packed
 from tracker.training.plan import START_ONLY, PlanError, Stage, TrainingConfig, lasting
 from tracker.training.report import Facts, Report
 from tracker.training.step import StepConfig, TrainingStep
-from tracker.training.synthesis import Batch, SynthesisConfig, Synthesiser
+from tracker.training.synthesis import Batch, SynthesisConfig, Synthesizer
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.dataset = MaterialDataset(config, drawer, parts)
         self.parts = range(self.world.rank * accumulate, (self.world.rank + 1) * accumulate)
-        self.synthesiser = Synthesiser(SynthesisConfig(), device=device)
+        self.synthesizer = Synthesizer(SynthesisConfig(), device=device)
         self.teacher = self._load_teacher(teacher, weights)
         self.model = self._start(trunk, weights, origin)
         self.model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -180,7 +180,7 @@ class Trainer:
             steps = range(min(HEAD_START_STEPS, self.config.steps))
             batches = [self._batch(self.dataset[step, 0], step, 0) for step in steps]
             images = torch.cat([batch.images.flatten(0, 1) for batch in batches]).to("cpu")
-            kept = keys_from_pca(model, model.normalise(images))
+            kept = keys_from_pca(model, model.normalize(images))
             log.info("keys start as a PCA of the trunk's features (%.0f%% of the variance)", 100 * kept)
 
     def _network(self, stride_on: StrideOn, size: ModelName) -> DMBNet:
@@ -222,14 +222,14 @@ class Trainer:
 
     def _batch(self, packed: Packed, step: int, part: int) -> Batch:
         stage, _ = self.config.stage_at(step)
-        self.synthesiser.config = SynthesisConfig(
+        self.synthesizer.config = SynthesisConfig(
             size=stage.size,
             frames=stage.frames,
             factor=stage.factor,
             spatial_map=self.config.spatial_map,
             families=self.config.families,
         )
-        batch = self.synthesiser.compose(packed, seed_of(self.config, step, part, SYNTHESIS))
+        batch = self.synthesizer.compose(packed, seed_of(self.config, step, part, SYNTHESIS))
         if step < self.config.map_from:
             batch.maps.zero_()
         return batch

@@ -23,7 +23,7 @@ class Packed:
     images: Tensor  # K x S x S x 3, uint8
     masks: Tensor  # K x S x S, uint8: 1 target, 0 background, VOID ignored
     extents: NDArray[np.float32]  # K x 2: width and height that hold image
-    centres: NDArray[np.float64]  # K x 2: x, y of the target
+    centers: NDArray[np.float64]  # K x 2: x, y of the target
     sizes: NDArray[np.float64]  # K: sqrt(w*h) of the target
     target: NDArray[np.int64]  # B x T, indices of sources
     background: NDArray[np.int64]  # B, or NONE

@@ -23,7 +23,7 @@ class ObjectBox:
     """Where an object is in its picture."""
 
     area: int  # pixels
-    centre: tuple[float, float]  # x, y of the bounding box
+    center: tuple[float, float]  # x, y of the bounding box
     size: tuple[float, float]  # its width and height
 
 
@@ -131,6 +131,6 @@ def window_of(target: ObjectBox, extent: tuple[int, int]) -> tuple[float, tuple[
     scale = float(np.clip(scale, min(1.0, SOURCE_SIZE / max(extent)), 1.0))
     x, y = (
         int(np.clip(round(position * scale - SOURCE_SIZE / 2), 0, max(0, round(side * scale) - SOURCE_SIZE)))
-        for position, side in zip(target.centre, extent, strict=True)
+        for position, side in zip(target.center, extent, strict=True)
     )
     return scale, (x, y)

@@ -83,13 +83,13 @@ def picture(batch: Batch, logit: Tensor) -> Tensor:
     rows = min(PICTURED, len(logit))
     size = batch.images.shape[-1]
 
-    def grey(values: Tensor) -> Tensor:
+    def gray(values: Tensor) -> Tensor:
         return values.float().clamp(0.0, 1.0).expand(-1, 3, -1, -1)
 
     first, last = batch.images[:rows, 0] / 255.0, batch.images[:rows, -1] / 255.0
-    remembered = 0.5 * first + 0.5 * grey(batch.memory_mask[:rows])
+    remembered = 0.5 * first + 0.5 * gray(batch.memory_mask[:rows])
     spatial_map = functional.interpolate(batch.maps[:rows, -1].float(), (size, size))
-    columns = [remembered, last, grey(spatial_map), grey(torch.sigmoid(logit[:rows])), grey(batch.labels[:rows, -1])]
+    columns = [remembered, last, gray(spatial_map), gray(torch.sigmoid(logit[:rows])), gray(batch.labels[:rows, -1])]
     return torch.cat([torch.cat(list(row), dim=-1) for row in zip(*columns, strict=True)], dim=-2)
 
 

@@ -32,7 +32,7 @@ class Source:
     image: NDArray[np.uint8]  # SOURCE_SIZE x SOURCE_SIZE x 3; the part beyond `extent` is padding
     mask: NDArray[np.uint8]  # SOURCE_SIZE x SOURCE_SIZE: 1 target, 0 background, VOID ignored
     extent: tuple[int, int]  # width and height that hold image
-    centre: tuple[float, float]  # of the target's box, pixels
+    center: tuple[float, float]  # of the target's box, pixels
     size: float  # sqrt(w*h) of the target's box, pixels
 
 
@@ -75,8 +75,8 @@ def cut_source(image: NDArray[np.uint8], mask: NDArray[np.uint8], scale: float, 
     window = (slice(corner[1], corner[1] + SOURCE_SIZE), slice(corner[0], corner[0] + SOURCE_SIZE))
     image, mask = image[window], mask[window]
     box = box_of(mask == 1)
-    centre, (width, height) = box or ((image.shape[1] / 2, image.shape[0] / 2), (TARGET_SIZE, TARGET_SIZE))
-    return Source(pad(image), pad(mask), image.shape[1::-1], centre, float(np.sqrt(width * height)))
+    center, (width, height) = box or ((image.shape[1] / 2, image.shape[0] / 2), (TARGET_SIZE, TARGET_SIZE))
+    return Source(pad(image), pad(mask), image.shape[1::-1], center, float(np.sqrt(width * height)))
 
 
 def still_source(still: Still) -> Source:
@@ -152,7 +152,7 @@ class Files:
             torch.from_numpy(np.stack([source.image for source in sources])),
             torch.from_numpy(np.stack([source.mask for source in sources])),
             np.array([source.extent for source in sources], np.float32),
-            np.array([source.centre for source in sources], np.float64),
+            np.array([source.center for source in sources], np.float64),
             np.array([source.size for source in sources], np.float64),
             *uses,
         )

@@ -32,11 +32,11 @@ class StepConfig:
     hardest_share: float = 1.0  # share of the pixels, the hardest ones, that half of the cross-entropy counts
 
 
-def draw_windows(centres: NDArray[np.float32], cells: int, share: float, rng: np.random.Generator) -> list[Window]:
-    """Windows of stride-8 cells around targets at `centres` (N x 2, pixels), jittered, inside the region."""
+def draw_windows(centers: NDArray[np.float32], cells: int, share: float, rng: np.random.Generator) -> list[Window]:
+    """Windows of stride-8 cells around targets at `centers` (N x 2, pixels), jittered, inside the region."""
     side = max(2, round(share * cells))
     slack = 0.25 * side
-    corners = centres / 8.0 - side / 2 + rng.uniform(-slack, slack, size=centres.shape)
+    corners = centers / 8.0 - side / 2 + rng.uniform(-slack, slack, size=centers.shape)
     corners = np.clip(np.round(corners), 0, cells - side).astype(int)
     return [Window(int(top), int(left), side, side) for left, top in corners]
 
@@ -83,7 +83,7 @@ class TrainingStep(nn.Module):
         model, config = self.model, self.config
         count, frames = batch.images.shape[:2]
         # frame by frame, so that each frame's features are a part of all frames' that needs no copy
-        images = model.normalise(batch.images.transpose(0, 1).flatten(0, 1))
+        images = model.normalize(batch.images.transpose(0, 1).flatten(0, 1))
         images = images.contiguous(memory_format=torch.channels_last)
         image = images.split(count)
         keys, values = self.remember(image[0], batch.memory_mask)
@@ -94,7 +94,7 @@ class TrainingStep(nn.Module):
         for frame in range(1, frames):
             query = QueryFeatures(*features[frame - 1])
             features8, coarse = model.decode_coarse(query, keys, values, batch.maps[:, frame])
-            windows = draw_windows(batch.centres[:, frame], features8.shape[-1], config.window, rng)
+            windows = draw_windows(batch.centers[:, frame], features8.shape[-1], config.window, rng)
             refined = mask_logit(model.decoder.refine(cut(query.stride4, windows, 2), cut(features8, windows, 1)))
             label = batch.labels[:, frame]
             share = config.hardest_share

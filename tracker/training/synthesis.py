@@ -70,14 +70,14 @@ class Batch:
     labels: Tensor  # B x T x 1 x S x S: 1 target, 0 background, IGNORE
     memory_mask: Tensor  # B x 1 x S x S: the first frame's mask, or its box
     maps: Tensor  # B x T x 1 x S/16 x S/16: spatial maps as the filter would have given them
-    centres: NDArray[np.float32]  # B x T x 2: target center x, y in the region, pixels (unjittered)
+    centers: NDArray[np.float32]  # B x T x 2: target center x, y in the region, pixels (unjittered)
     padding: Tensor  # share of padded pixels
     memory_error: Tensor | None = (
         None  # B x T x 1 x S x S, -1..1: added to the masks that are remembered of predictions
     )
 
 
-class Synthesiser:
+class Synthesizer:
     """Turns packed material into batches; what it draws is a function of the seed that it is given."""
 
     def __init__(self, config: SynthesisConfig, *, device: torch.device) -> None:
@@ -117,32 +117,32 @@ class Synthesiser:
         padded = outside(grid, extent)
         layer = sample(torch.cat([images, masks == 1, masks == VOID], 1), extent, grid, mirror=False)
         inside = (~padded).unsqueeze(1)
-        colour, alpha, void = layer[:, :3], layer[:, 3:4] * inside, layer[:, 4:5] * inside
+        color, alpha, void = layer[:, :3], layer[:, 3:4] * inside, layer[:, 4:5] * inside
         rows = self._rows(packed.background)
         if len(rows):
-            colour[rows] = torch.lerp(self._backgrounds(packed), colour[rows], alpha[rows])
+            color[rows] = torch.lerp(self._backgrounds(packed), color[rows], alpha[rows])
             padded[rows] = False
-        centres = self._centres(alpha)  # before occlusion: the filter sees the center of the whole target
+        centers = self._centers(alpha)  # before occlusion: the filter sees the center of the whole target
         rows = self._rows(packed.distractor)
         if len(rows):
-            self._paste_distractors(packed, factors, colour, alpha, rows)
+            self._paste_distractors(packed, factors, color, alpha, rows)
         shape = (count, frames)
-        centres = centres.reshape(*shape, 2)
+        centers = centers.reshape(*shape, 2)
         draws, targets = FamilyDraws(config.families, count, seed), size / np.array(factors)
-        self._occlude(draws, packed, centres, targets, [layer.unflatten(0, shape) for layer in (colour, alpha, void)])
-        self._move(draws, centres, targets, colour.unflatten(0, shape), alpha.unflatten(0, shape))
+        self._occlude(draws, packed, centers, targets, [layer.unflatten(0, shape) for layer in (color, alpha, void)])
+        self._move(draws, centers, targets, color.unflatten(0, shape), alpha.unflatten(0, shape))
         label = torch.where(void > 0.5, IGNORE, (alpha > 0.5).float())
         label = label.reshape(*shape, 1, size, size)
-        images = self._photometric(colour).reshape(*shape, 3, size, size)
+        images = self._photometric(color).reshape(*shape, 3, size, size)
         self._record(draws, targets, images)
         return Batch(
             images,
             label,
             self._memory_mask(label[:, 0].clamp(min=0.0), copies),
-            self._maps(centres, factors),
-            centres,
+            self._maps(centers, factors),
+            centers,
             padded.float().mean(),
-            self._memory_error(draws, centres, targets),
+            self._memory_error(draws, centers, targets),
         )
 
     def _rows(self, sources: NDArray[np.int64]) -> Tensor:
@@ -179,7 +179,7 @@ class Synthesiser:
                 size *= float(np.exp(config.size_jitter * (0.6 if video else 1.0) * rng.normal()))
                 turn = 0.0 if video else rng.normal(0.0, 0.18)
             size = float(np.clip(size, 0.6 * own, 1.7 * own))
-            views.append(View(packed.centres[source] + offset, factor * size, angle + turn, flip))
+            views.append(View(packed.centers[source] + offset, factor * size, angle + turn, flip))
         return views
 
     def _backgrounds(self, packed: Packed) -> Tensor:
@@ -190,23 +190,23 @@ class Synthesiser:
         for source in sources:
             extent = packed.extents[source]
             side = float(extent.min() * rng.uniform(0.6, 1.0))
-            centre = rng.uniform(0.3, 0.7, size=2) * extent
+            center = rng.uniform(0.3, 0.7, size=2) * extent
             angle, flip = rng.normal(0.0, 0.05), bool(rng.random() < 0.5)
             drift = rng.normal(0.0, 0.06, size=(frames, 2)) * side
             turns = rng.normal(0.0, 0.03, size=frames)
-            views += [View(centre + drift[i], side, angle + turns[i], flip) for i in range(frames)]
+            views += [View(center + drift[i], side, angle + turns[i], flip) for i in range(frames)]
         images, _, extents = packed.take(np.repeat(sources, frames))
         return sample(images, extents, view_grid(views, self.config.size, self.device), mirror=True)
 
     def _paste_distractors(
-        self, packed: Packed, factors: list[float], colour: Tensor, alpha: Tensor, rows: Tensor
+        self, packed: Packed, factors: list[float], color: Tensor, alpha: Tensor, rows: Tensor
     ) -> None:
         """Paste another object beside, under or over the target, in place.
 
         Args:
             packed: the material.
             factors: of each sample.
-            colour: B*T x 3 x S x S.
+            color: B*T x 3 x S x S.
             alpha: B*T x 1 x S x S, of the targets.
             rows: the rows of those that have a distractor.
         """
@@ -222,7 +222,7 @@ class Synthesiser:
             place = rng.uniform(-reach, reach, size=2) * side
             velocity = rng.normal(0.0, 0.08, size=2) * side
             angle, flip = rng.normal(0.0, 0.2), bool(rng.random() < 0.5)
-            views += [View(packed.centres[source] - place - velocity * i, side, angle, flip) for i in range(frames)]
+            views += [View(packed.centers[source] - place - velocity * i, side, angle, flip) for i in range(frames)]
         images, masks, extents = packed.take(np.repeat(sources, frames))
         grid = view_grid(views, self.config.size, self.device)
         layer = sample(torch.cat([images, masks == 1], 1), extents, grid, mirror=False)
@@ -231,14 +231,14 @@ class Synthesiser:
         over = np.array([[occluding and frame > 0 for frame in range(frames)] for occluding in occludes])
         free = torch.from_numpy(over.ravel().astype(np.float32)).to(self.device).view(-1, 1, 1, 1)
         cover = cover * (1.0 - alpha[rows] * (1.0 - free))
-        colour[rows] = torch.lerp(colour[rows], layer[:, :3], cover)
+        color[rows] = torch.lerp(color[rows], layer[:, :3], cover)
         alpha[rows] *= 1.0 - cover
 
     def _occlude(
         self,
         draws: FamilyDraws,
         packed: Packed,
-        centres: NDArray[np.float32],
+        centers: NDArray[np.float32],
         targets: NDArray[np.float64],
         layers: list[Tensor],
     ) -> None:
@@ -247,7 +247,7 @@ class Synthesiser:
         Args:
             draws: who is hidden.
             packed: the material.
-            centres: B x T x 2.
+            centers: B x T x 2.
             targets: B, sqrt(w*h) of the targets, pixels.
             layers: colors B x T x 3 x S x S, and shares of target and void in each pixel, B x T x 1 x S x S.
         """
@@ -259,31 +259,29 @@ class Synthesiser:
             view = View(middle, side * rng.uniform(0.3, 1.0), rng.uniform(0.0, 2.0 * np.pi), False)
             texture = sample(image, extent, view_grid([view], self.config.size, self.device), mirror=True)[0]
             for frame in hidden_frames(self.config.frames, rng):
-                cover = occluder(self.config.size, centres[index, frame], targets[index], rng).to(self.device)
-                colour, alpha, void = (layer[index, frame] for layer in layers)
-                colour.lerp_(texture, cover.expand_as(colour))
+                cover = occluder(self.config.size, centers[index, frame], targets[index], rng).to(self.device)
+                color, alpha, void = (layer[index, frame] for layer in layers)
+                color.lerp_(texture, cover.expand_as(color))
                 alpha *= 1.0 - cover
                 void *= 1.0 - cover
 
     def _move(
         self,
         draws: FamilyDraws,
-        centres: NDArray[np.float32],
+        centers: NDArray[np.float32],
         targets: NDArray[np.float64],
-        colour: Tensor,
+        color: Tensor,
         alpha: Tensor,
     ) -> None:
         """Blur some samples along their targets' paths, in place; arguments as for `_occlude`."""
         chosen, rng = draws.of("blur")
         for index in chosen:
             for frame in range(self.config.frames):
-                path = np.diff(centres[index, [max(0, frame - 1), max(1, frame)]].astype(np.float64), axis=0)[0]
+                path = np.diff(centers[index, [max(0, frame - 1), max(1, frame)]].astype(np.float64), axis=0)[0]
                 path += rng.normal(0.0, 0.02, size=2) * targets[index]
                 length, everything = rng.uniform(0.0, 0.5) * targets[index], bool(rng.random() < 0.4)
                 path *= length / max(float(np.hypot(*path)), 1e-6)
-                colour[index, frame] = motion_blur(
-                    colour[index, frame], alpha[index, frame], path, everything=everything
-                )
+                color[index, frame] = motion_blur(color[index, frame], alpha[index, frame], path, everything=everything)
 
     def _record(self, draws: FamilyDraws, targets: NDArray[np.float64], images: Tensor) -> None:
         """Light, colors, resolution and compression of some samples' videos, in place: B x T x 3 x S x S, 0..255."""
@@ -299,17 +297,17 @@ class Synthesiser:
             images[index] = recorded(images[index], scales.get(index, 1.0), noise if index in compressed else None)
 
     def _memory_error(
-        self, draws: FamilyDraws, centres: NDArray[np.float32], targets: NDArray[np.float64]
+        self, draws: FamilyDraws, centers: NDArray[np.float32], targets: NDArray[np.float64]
     ) -> Tensor | None:
         """What the masks of middle frames are remembered with too much or too little; None where all are remembered."""
         chosen, rng = draws.of("corrupt_memory")
         if not chosen or self.config.frames < 3:
             return None
         size = self.config.size
-        errors = torch.zeros(*centres.shape[:2], 1, size, size)
+        errors = torch.zeros(*centers.shape[:2], 1, size, size)
         for index in chosen:
             for frame in range(1, self.config.frames - 1):
-                errors[index, frame, 0] = mask_error(size, centres[index, frame], targets[index], rng)
+                errors[index, frame, 0] = mask_error(size, centers[index, frame], targets[index], rng)
         return errors.to(self.device)
 
     def _photometric(self, images: Tensor) -> Tensor:
@@ -333,11 +331,11 @@ class Synthesiser:
         noise = torch.randn(images.shape, generator=self.generator, device=self.device)
         return (images + noise * uniform(0.0, 5.0)).clamp(0.0, 255.0)
 
-    def _centres(self, alpha: Tensor) -> NDArray[np.float32]:
+    def _centers(self, alpha: Tensor) -> NDArray[np.float32]:
         """Center of the target's box in each region N x 2; the region's center where the target is not in view."""
         boxes = boxes_of(alpha[:, 0] > 0.5)
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-        return np.where(np.isnan(centres), (self.config.size - 1) / 2, centres).astype(np.float32)
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        return np.where(np.isnan(centers), (self.config.size - 1) / 2, centers).astype(np.float32)
 
     def _memory_mask(self, first: Tensor, boxes: list[bool]) -> Tensor:
         """The first frame's mask B x 1 x S x S, filled to its box where `boxes` says so."""
@@ -349,35 +347,35 @@ class Synthesiser:
         filled = (across >= x0) & (across <= x1) & (down >= y0) & (down <= y1)
         return torch.where((filled & boxed).unsqueeze(1), 1.0, first)
 
-    def _maps(self, centres: NDArray[np.float32], factors: list[float]) -> Tensor:
+    def _maps(self, centers: NDArray[np.float32], factors: list[float]) -> Tensor:
         """Spatial maps B x T x 1 x g x g with the errors that the filter makes."""
         config, rng = self.config, self.rng
         cells = config.size // STRIDE
-        maps = np.zeros((*centres.shape[:2], 1, cells, cells), np.float32)
+        maps = np.zeros((*centers.shape[:2], 1, cells, cells), np.float32)
         for sample_index, factor in enumerate(factors):
             target = config.size / factor
             for frame in range(config.frames):
-                x, y = centres[sample_index, frame] + rng.normal(0.0, config.map_jitter, size=2) * target
+                x, y = centers[sample_index, frame] + rng.normal(0.0, config.map_jitter, size=2) * target
                 if rng.random() < config.map_miss:
                     x, y = rng.uniform(0, config.size, size=2)
-                centre = ((x + 0.5) / STRIDE - 0.5, (y + 0.5) / STRIDE - 0.5)
+                center = ((x + 0.5) / STRIDE - 0.5, (y + 0.5) / STRIDE - 0.5)
                 if config.spatial_map == "response":
-                    maps[sample_index, frame, 0] = response_map(cells, centre, target / STRIDE, rng)
+                    maps[sample_index, frame, 0] = response_map(cells, center, target / STRIDE, rng)
                 else:
                     maps[sample_index, frame, 0] = distance_map(
-                        cells, centre, config.reference_factor * target / STRIDE
+                        cells, center, config.reference_factor * target / STRIDE
                     )
         return torch.from_numpy(maps).to(self.device)
 
 
 def response_map(
-    cells: int, centre: tuple[float, float], target: float, rng: np.random.Generator
+    cells: int, center: tuple[float, float], target: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """What a correlation filter answers, as it is seen in tracking: a peak of uncertain height, often a second one.
 
     Args:
         cells: cells per side.
-        centre: x, y of the peak in cells.
+        center: x, y of the peak in cells.
         target: sqrt(w*h) of the target in cells.
         rng: is drawn from.
 
@@ -385,7 +383,7 @@ def response_map(
         cells x cells.
     """
     height = rng.uniform(0.2, 1.1)
-    response = height * gaussian_map(cells, centre, LABEL_SIGMA * target * rng.uniform(0.8, 1.6))
+    response = height * gaussian_map(cells, center, LABEL_SIGMA * target * rng.uniform(0.8, 1.6))
     if rng.random() < 0.5:
         x, y = rng.uniform(0, cells, size=2)
         second = gaussian_map(cells, (x, y), LABEL_SIGMA * target * rng.uniform(0.8, 1.6))

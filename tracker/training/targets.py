@@ -41,9 +41,9 @@ def draw_place(first: ObjectBox, second: ObjectBox, rng: np.random.Generator) ->
     scale = float(np.sqrt(areas[0] / areas[1]) * rng.uniform(0.4, 0.9))
     angle = rng.uniform(0.0, 2.0 * np.pi)
     # half a pixel: a box is as wide as the pixels that it holds, its center lies between their centers
-    x, y = (position + 0.5 for position in first.centre)
+    x, y = (position + 0.5 for position in first.center)
     x, y = x + 0.45 * first.size[0] * float(np.cos(angle)), y + 0.45 * first.size[1] * float(np.sin(angle))
-    corner = x - scale * (second.centre[0] + 0.5), y - scale * (second.centre[1] + 0.5)
+    corner = x - scale * (second.center[0] + 0.5), y - scale * (second.center[1] + 0.5)
     return Place(scale, (float(corner[0]), float(corner[1])))
 
 
@@ -71,6 +71,6 @@ def joined(
     piece = (cv2.warpAffine(other_mask, matrix, size, flags=cv2.INTER_NEAREST) > 0) & (mask == 0)
     if np.count_nonzero(piece) < MIN_PIECE:
         return image, mask
-    colours = cv2.warpAffine(other_image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    picture = np.where(piece[..., None], colours, image).astype(np.uint8)
+    colors = cv2.warpAffine(other_image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    picture = np.where(piece[..., None], colors, image).astype(np.uint8)
     return picture, np.where(piece, 1, mask).astype(np.uint8)

@@ -20,7 +20,7 @@ from tracker.training.recipes import SOURCE_SIZE
 class View:
     """Where one frame looks at one source."""
 
-    centre: NDArray[np.float64]  # x, y in the source, pixels
+    center: NDArray[np.float64]  # x, y in the source, pixels
     side: float  # of the region, source pixels
     angle: float  # radians
     flip: bool
@@ -32,12 +32,12 @@ def view_grid(views: list[View], size: int, device: torch.device) -> Tensor:
     rows = []
     for view in views:
         cos, sin, mirror = np.cos(view.angle) * view.side, np.sin(view.angle) * view.side, -1.0 if view.flip else 1.0
-        rows.append([[mirror * cos, -sin, view.centre[0]], [mirror * sin, cos, view.centre[1]]])
+        rows.append([[mirror * cos, -sin, view.center[0]], [mirror * sin, cos, view.center[1]]])
     affine = torch.from_numpy(np.asarray(rows, np.float32).reshape(-1, 2, 3)).to(device)
     axis = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) / size - 0.5
     v, u = torch.meshgrid(axis, axis, indexing="ij")
-    across, down, centre = affine.view(-1, 1, 1, 2, 3).unbind(-1)
-    return across * u.unsqueeze(-1) + down * v.unsqueeze(-1) + centre
+    across, down, center = affine.view(-1, 1, 1, 2, 3).unbind(-1)
+    return across * u.unsqueeze(-1) + down * v.unsqueeze(-1) + center
 
 
 def elastic_field(size: int, amplitude: Tensor, generator: torch.Generator) -> Tensor:
@@ -62,8 +62,8 @@ def sample(source: Tensor, extent: Tensor, grid: Tensor, *, mirror: bool) -> Ten
     if shrunk.any():
         smooth = functional.avg_pool2d(source[shrunk], 3, stride=1, padding=1, count_include_pad=False)
         source = source.index_put((shrunk,), smooth)
-    normalised = (grid + 0.5) * (2.0 / SOURCE_SIZE) - 1.0
-    return functional.grid_sample(source, normalised, mode="bilinear", padding_mode="border", align_corners=False)
+    normalized = (grid + 0.5) * (2.0 / SOURCE_SIZE) - 1.0
+    return functional.grid_sample(source, normalized, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def outside(grid: Tensor, extent: Tensor) -> Tensor:

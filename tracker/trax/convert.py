@@ -168,8 +168,8 @@ def _visible_mask(result: Result, shape: tuple[int, int]) -> NDArray[np.uint8]:
     cleaned = result.mask > 0
     if np.count_nonzero(np.diff(cleaned.ravel())) > MAX_RUNS:  # a first mask may be as speckled, and be moved
         x, y, width, height = result.box
-        centre, size = (x + width / 2, y + height / 2), (max(width, 1.0), max(height, 1.0))
-        cleaned = clean_mask(cleaned, centre, size, min_share=0.0, max_gap=math.inf)
+        center, size = (x + width / 2, y + height / 2), (max(width, 1.0), max(height, 1.0))
+        cleaned = clean_mask(cleaned, center, size, min_share=0.0, max_gap=math.inf)
     mask = np.array(cleaned, np.uint8, order="C")
     if not mask.any():
         x, y, width, height = result.box

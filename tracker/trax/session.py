@@ -68,7 +68,7 @@ class Session:
         value_range: the values of frames with more than 8 bits that become black and white; None for those of the
             frame of each initialization, see `tracker.data.images.Levels`.
         note: takes a sentence about such frames.
-        initialisations: of an object, so far.
+        initializations: of an object, so far.
         frames: tracked, so far; each counts once, however many objects it has.
         seconds: spent in trackers.
         where: what is being worked on, as the beginning of an error message.
@@ -80,7 +80,7 @@ class Session:
     answer: Answer = "auto"
     value_range: Range | None = None
     note: Callable[[str], None] = lambda sentence: None
-    initialisations: int = 0
+    initializations: int = 0
     frames: int = 0
     seconds: float = 0.0
     where: str = ""
@@ -117,7 +117,7 @@ class Session:
 
     def summary(self) -> str:
         """One line: what this process has done."""
-        text = f"{_count(self.initialisations, 'initialization')}, {_count(self.frames, 'frame')} tracked"
+        text = f"{_count(self.initializations, 'initialization')}, {_count(self.frames, 'frame')} tracked"
         if self.frames and self.seconds:
             text += f", {self.frames / self.seconds:.1f} frames per second"
         return text
@@ -140,11 +140,11 @@ class Session:
         results = [target.tracker.track(image) for target in self._targets]
         self.frames += bool(results)
         for region, _ in request.objects or []:  # further objects may come with any frame
-            results.append(self._initialise(image, region, request.properties.dict()))
+            results.append(self._initialize(image, region, request.properties.dict()))
         self.seconds += time.perf_counter() - start
         return self._states(results, image.shape[:2])
 
-    def _initialise(self, image: Image, region: trax.Region, properties: Mapping[str, str]) -> Result:
+    def _initialize(self, image: Image, region: trax.Region, properties: Mapping[str, str]) -> Result:
         given, value = read_region(region, image.shape[:2])
         answer = properties.get(ANSWER_PROPERTY, self.answer)
         if answer not in get_args(Answer):
@@ -155,7 +155,7 @@ class Session:
         target = Target(self._pool[len(self._targets)], kind)
         result = target.tracker.initialize(image, value, masks=kind == "mask")
         self._targets.append(target)
-        self.initialisations += 1
+        self.initializations += 1
         return result
 
     def _states(self, results: Sequence[Result], shape: tuple[int, int]) -> list[State]:

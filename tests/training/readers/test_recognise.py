@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.pictures import grey_png, image, labels, write, write_tar
+from tests.training.pictures import gray_png, image, labels, write, write_tar
 from tests.training.readers import test_coco, test_shards, test_video_folders
 from tracker.cli.train import parser
 from tracker.training.data import DataError
@@ -25,18 +25,18 @@ def folders(tmp_path: Path) -> dict[str, Path]:
     made = {name: tmp_path / name for name in ("shards", "davis", "youtube", "saliency", "coco")}
     write_tar(made["shards"] / "stills-0.tar", test_shards.stills("a", "b"))
     write_tar(made["shards"] / "davis.tar", test_shards.video("bear", "0", "1", "2") | test_shards.video("kept", "0"))
-    several = {"c.jpg": image(), "c.png": grey_png(labels(1, 2))}
+    several = {"c.jpg": image(), "c.png": gray_png(labels(1, 2))}
     write_tar(made["shards"] / "instances.tar", several)
     write_tar(made["shards"] / "other.tar", {})
     write(made["davis"], test_video_folders.davis("bear", 4) | test_video_folders.davis("kept"))
     youtube = {name.replace("480p/", ""): data for name, data in test_video_folders.davis("v", 5).items()}
     write(made["youtube"] / "train", youtube)
-    write(made["saliency"], {"images/a.jpg": image(), "masks/a.png": grey_png(labels(255))})
+    write(made["saliency"], {"images/a.jpg": image(), "masks/a.png": gray_png(labels(255))})
     test_coco.make(made["coco"], test_coco.thing(5, [test_coco.SQUARE]))
     return made
 
 
-def test_every_layout_is_recognised_and_logged(folders: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
+def test_every_layout_is_recognized_and_logged(folders: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         data = read_data(list(folders.values()), held_out=["kept"])
     assert [frame.name for frame in data.stills] == ["a", "b", "saliency/a", "train2017/000000000002.jpg#5"]
@@ -69,7 +69,7 @@ def test_reading_again_gives_the_same_order_and_a_folder_is_read_once(folders: d
 
 
 def test_several_layouts_in_one_folder_are_all_read(folders: dict[str, Path]) -> None:
-    write(folders["davis"], {"images/a.jpg": image(), "masks/a.png": grey_png(labels(255))})
+    write(folders["davis"], {"images/a.jpg": image(), "masks/a.png": gray_png(labels(255))})
     data = read_data([folders["davis"]])
     assert (len(data.stills), len(data.videos)) == (1, 2)
 

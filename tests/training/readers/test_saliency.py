@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.pictures import grey_png, image, labels, write
+from tests.training.pictures import gray_png, image, labels, write
 from tracker.training.readers.saliency import find_saliency, read_saliency
 
-SOFT = grey_png(labels(60, 250))  # a soft edge is not an object
+SOFT = gray_png(labels(60, 250))  # a soft edge is not an object
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,6 @@ def test_files_without_a_partner_are_reported(tmp_path: Path, masks: str, caplog
     assert "1 masks without an image" in caplog.text and "'c'" in caplog.text
 
 
-def test_images_without_masks_and_the_test_set_are_not_recognised(tmp_path: Path) -> None:
+def test_images_without_masks_and_the_test_set_are_not_recognized(tmp_path: Path) -> None:
     write(tmp_path, {"images/a.jpg": image(), "DUTS-TE-Image/a.jpg": image(), "DUTS-TE-Mask/a.png": SOFT})
     assert find_saliency(tmp_path) is None

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.pictures import grey_png, image, labels, palette_png, write_tar
+from tests.training.pictures import gray_png, image, labels, palette_png, write_tar
 from tracker.training.readers.shards import find_shards, read_instances, read_pairs, read_stills, read_videos
 
-MASK = grey_png(labels(255))
+MASK = gray_png(labels(255))
 
 
 def stills(*keys: str, suffix: str = ".jpg") -> dict[str, bytes]:
@@ -102,7 +102,7 @@ def test_255_is_void_beside_ids_and_otherwise_the_object(tmp_path: Path) -> None
     files = {
         **video("ids", "0", mask=palette_png(labels(2, 255))),
         **video("ids", "1"),
-        **video("alone", "0", mask=grey_png(labels())),
+        **video("alone", "0", mask=gray_png(labels())),
         **video("alone", "1"),
     }
     data = read_videos([write_tar(tmp_path / "davis.tar", files)])
@@ -125,7 +125,7 @@ def test_shards_are_known_by_their_names(tmp_path: Path) -> None:
 
 
 def test_instances_keep_their_ids_and_255_is_void(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    files = {"a.webp": image(".webp"), "a.png": grey_png(labels(1, 7, 255)), **stills("b")}
+    files = {"a.webp": image(".webp"), "a.png": gray_png(labels(1, 7, 255)), **stills("b")}
     path = write_tar(tmp_path / "instances-0.tar", files)
     whole = path.read_bytes()
     data = read_instances([path])

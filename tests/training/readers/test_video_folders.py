@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.pictures import grey_png, image, labels, palette_png, write
+from tests.training.pictures import gray_png, image, labels, palette_png, write
 from tracker.training.data import DataError, TrainingData
 from tracker.training.readers.video_folders import find_video_folders, read_video_folders
 
@@ -36,9 +36,9 @@ def test_davis_2017_has_ids_by_palette_and_void(tmp_path: Path) -> None:
     assert np.array_equal(data.videos["bear"][1].decode()[1], labels(1, 2, 255))
 
 
-@pytest.mark.parametrize("encode", [grey_png, palette_png])
+@pytest.mark.parametrize("encode", [gray_png, palette_png])
 def test_davis_2016_has_its_one_object_as_255(tmp_path: Path, encode) -> None:  # type: ignore[no-untyped-def]
-    data = read(write(tmp_path, davis("bear", mask=grey_png(labels(255))) | davis("cat", mask=encode(labels(1)))))
+    data = read(write(tmp_path, davis("bear", mask=gray_png(labels(255))) | davis("cat", mask=encode(labels(1)))))
     assert np.array_equal(data.videos["bear"][0].decode()[1], labels(1))
     assert np.array_equal(data.videos["cat"][0].decode()[1], labels(1))
 

@@ -3,6 +3,6 @@
 `read_data` recognizes a folder by its contents; each layout has a module of its own that documents it.
 """
 
-from tracker.training.readers.recognise import read_data
+from tracker.training.readers.recognize import read_data
 
 __all__ = ["read_data"]
