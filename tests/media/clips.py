@@ -76,6 +76,9 @@ class StillTracker:
     def track(self, image: NDArray[np.uint8]) -> Result:
         return self.answer
 
+    def correct(self, image: NDArray[np.uint8], region: object) -> Result:
+        return self.initialize(image, region)
+
 
 def square(left: int, top: int = 14, size: int = 20) -> NDArray[np.bool_]:
     """The mask of `scene`'s square."""

@@ -127,6 +127,18 @@ def test_policy_allows_the_pages_own_script_and_style_only(tmp_path: Path) -> No
     assert "unsafe" not in policy
 
 
+def test_frames_without_an_object_and_given_regions_are_told(tmp_path: Path) -> None:
+    moments = [make_moment(frame) for frame in (2, 3, 4, 5)]
+    moments[0], moments[2] = (replace(moments[at], reason="", confidence=1.0) for at in (0, 2))
+    moments[1], moments[3] = (replace(moments[at], confidence=0.5) for at in (1, 3))
+    seconds = {frame: frame / 25 for frame in range(6)}
+    data = page_data(moments, SIZE, 25.0, seconds)
+    assert data["frames"] == [0, 1, 2, 3, 4, 5] and data["seconds"][1] == 0.04
+    found = data["objects"][0]
+    assert found["at"] == [2, 3, 4, 5] and found["given"] == [2, 4]
+    assert found["summary"]["confidence"] == 0.5, "means leave out what was given"
+
+
 def test_hostile_title_and_reason_stay_text(tmp_path: Path) -> None:
     plain, plain_reader = write(tmp_path, [make_moment(0), make_moment(1)])
     page, reader = write(tmp_path, [make_moment(0), make_moment(1, reason=HOSTILE)], title=HOSTILE)

@@ -159,7 +159,7 @@ def test_another_precision_may_go_on(tmp_path: Path) -> None:
 
 def test_all_attributes_of_a_tracker_are_known(model: DMBNet) -> None:
     saved = {"frame_index", "from_mask", "masks", "center", "size", "angle", "max_gap", "shape", "trusted_shape"}
-    saved |= {"blind", "steady", "initial_area", "initial_size", "framing", "view", "levels"}
+    saved |= {"blind", "steady", "initial_area", "initial_size", "framing", "view", "levels", "masks_asked"}
     saved |= {"appearance", "localizer", "gate"}
     made = {"config", "engine", "maps"}
     dmb = started(model)

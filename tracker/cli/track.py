@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tracker.media.frames import Frame
     from tracker.media.outputs import Outputs
     from tracker.media.progress import Progress
-    from tracker.media.targets import Given, Target
+    from tracker.media.schedule import Mark, Plan
+    from tracker.media.targets import Given
     from tracker.media.truth import Truth
     from tracker.settings import Settings
     from tracker.signals import Interruption
@@ -37,12 +38,14 @@ Follows one object, or several, through a video, and writes a mask and a rotated
 SOURCE is a video file, an animated image, a TIFF file of several pages, a folder of images, a pattern of image files in
 quotes ('frames/*.jpg'), the URL of a stream, a camera's number, or - for a video on standard input. Say where the
 object is in the first frame with --box, --polygon or --mask; repeated, these options give several objects. Without any
-of them a window opens to draw a box in.
+of them a window opens to draw a box in. Behind --at FRAME they are for a later frame: of a new object, which starts
+there, or with --object ID a correction of one that is tracked already, from there on.
 """
 EXAMPLES = """\
 examples:
   dmb track kite.mp4 --box 218,94,60,80
   dmb track kite.mp4 --mask first.png --start 100 --stop 400 --output kite
+  dmb track kite.mp4 --box 218,94,60,80 --at 90 --box 5,7,30,30 --at 150 --object 1 --box 240,90,55,80
   dmb track 'frames/*.jpg' --fps 30 --box 1,2,40,40 --polygon 9,9,40,12,30,50
   ffmpeg -i rtsp://camera -f matroska - | dmb track - --box 10,20,40,40
   dmb track 0
@@ -85,6 +88,17 @@ def _mask(text: str) -> Given:
     return Given("mask", Path(os.path.expanduser(text)))
 
 
+def _mark(name: Literal["at", "object"], smallest: int) -> Callable[[str], Mark]:
+    """How the number is read that says something of the regions behind it."""
+
+    def parse(text: str) -> Mark:
+        from tracker.media.schedule import Mark
+
+        return Mark(name, _whole(smallest)(text))
+
+    return parse
+
+
 def _whole(smallest: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.isdecimal() or int(text) < smallest:
@@ -112,6 +126,20 @@ def _parser() -> argparse.ArgumentParser:
         ("--box", _region("box"), "X,Y,W,H", "a box: left, top, width, height in pixels; repeat it for more objects"),
         ("--polygon", _region("polygon"), "X1,Y1,...", "a polygon: at least three points in pixels"),
         ("--mask", _mask, "FILE", "a PNG with the object white; in an indexed PNG every id is an object"),
+        (
+            "--at",
+            _mark("at", 0),
+            "FRAME",
+            "the regions behind it are for this frame of the source, which counts from 0 "
+            "whatever --start is, and start new objects; repeat it for more frames",
+        ),
+        (
+            "--object",
+            _mark("object", 1),
+            "ID",
+            "after --at: the next region is of the object with this id, as the "
+            "results number them, and corrects it; several ids in an indexed PNG need no such option",
+        ),
     ):
         target.add_argument(name, dest="given", action="append", default=[], type=kind, metavar=metavar, help=text)
     output = parser.add_argument_group("what is written: only what is named (default: --video --masks --boxes)")
@@ -132,8 +160,8 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument(
         "--page", action="store_true", help="page.html: all about the run in one file; alone, beside the default ones"
     )
-    for kind, text in EXPORTS.items():
-        output.add_argument(f"--{kind}", action="store_true", help=text)
+    for kind, about in EXPORTS.items():
+        output.add_argument(f"--{kind}", action="store_true", help=about)
     output.add_argument(
         "--truth",
         type=Path,
@@ -193,6 +221,14 @@ def _options(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, st
     if options.truth is not None and not options.page:
         parser.error("--truth has no effect without --page")
     options.source = options.source[0]
+    if options.given:
+        from tracker.media.frames import Selection
+        from tracker.media.schedule import ScheduleError, placed
+
+        try:
+            options.given = placed(options.given, Selection(options.start, options.stop, options.step))
+        except ScheduleError as error:
+            parser.error(str(error))
     kinds = [kind for kind in KINDS if getattr(options, kind)]
     options.kinds = list(DEFAULT_KINDS) + kinds if kinds in ([], ["page"]) else kinds
     chosen = {variable.field: getattr(options, variable.field, None) for variable in VARIABLES}
@@ -236,6 +272,7 @@ class Run:
         """
         from tracker.media.frames import Selection
         from tracker.media.outputs import check_folder, check_kinds
+        from tracker.media.schedule import Objects, numbers_of
         from tracker.media.sources import open_source
         from tracker.media.truth import Truth
 
@@ -261,30 +298,27 @@ class Run:
             frames = selection.of(source)
             with self._waiting():
                 first = next(frames)
-            targets = self._targets(first)
+            plan = self._plan(first)
             if truth is not None:
                 with self.progress.waiting(f"reading the masks in '{truth.folder}' ..."):
-                    truth.check(first, [target.object_id for target in targets])
-            create = self.load(self.settings)
-            trackers = {target.object_id: create() for target in targets}
+                    truth.check(first, numbers_of(plan))
+            masks_wanted = options.kinds != ["boxes"]
+            objects = Objects(plan, self.load(self.settings), source.where, masks=masks_wanted)
             self.progress.start(selection.count(source.length))
-            answers = {
-                target.object_id: trackers[target.object_id].initialize(
-                    first.image, target.region, masks=options.kinds != ["boxes"]
-                )
-                for target in targets
-            }
-            with self._writing(folder, first, list(trackers), source.rate, source.name, truth) as outputs:
+            answers = objects.answer(first)
+            with self._writing(folder, first, objects.numbers, source.rate, source.name, truth) as outputs:
                 self._write(outputs, first, answers)
                 for frame in frames:
-                    found = {number: tracker.track(frame.image) for number, tracker in trackers.items()}
-                    self._write(outputs, frame, found)
+                    self._write(outputs, frame, objects.answer(frame))
+                objects.finish()
 
-    def _targets(self, first: Frame) -> list[Target]:
+    def _plan(self, first: Frame) -> Plan:
+        from tracker.media.schedule import make_plan
         from tracker.media.targets import draw_box, make_targets
 
         given = self.options.given or [draw_box(first.image)]
-        return make_targets(given, (first.image.shape[0], first.image.shape[1]), self.progress.note)
+        shape = (first.image.shape[0], first.image.shape[1])
+        return make_plan(make_targets(given, shape, self.progress.note), self.options.start)
 
     def _waiting(self) -> AbstractContextManager[None]:
         """Around what may have to wait for the first frame."""

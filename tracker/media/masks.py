@@ -17,10 +17,14 @@ def drawing_order(answers: Mapping[int, Result]) -> list[int]:
     return sorted(answers, key=lambda number: (answers[number].confidence, -ranks[number]))
 
 
-def index_masks(answers: Mapping[int, Result]) -> Ids:
-    """All objects in one image H x W: their ids, 0 is background. Where masks overlap, the surer object wins."""
-    first = next(iter(answers.values()))
-    ids = np.zeros(first.mask.shape, np.int32)
+def index_masks(answers: Mapping[int, Result], shape: tuple[int, int] | None = None) -> Ids:
+    """All objects in one image H x W: their ids, 0 is background. Where masks overlap, the surer object wins.
+
+    Args:
+        answers: by object id.
+        shape: H x W; needed where there may be no answer.
+    """
+    ids = np.zeros(next(iter(answers.values())).mask.shape if shape is None else shape, np.int32)
     for number in drawing_order(answers):
         ids[answers[number].mask] = number
     return ids
@@ -37,11 +41,11 @@ class MaskFolder:
         self.folder, self.count = folder, 0
         folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, frame: int, answers: Mapping[int, Result]) -> None:
-        """Write the mask of one frame.
+    def add(self, frame: int, answers: Mapping[int, Result], shape: tuple[int, int] | None = None) -> None:
+        """Write the mask of one frame; the arguments are those of `index_masks`.
 
         Raises:
             OSError: it cannot be written.
         """
-        write_ids(self.folder / f"{frame:05d}.png", index_masks(answers))
+        write_ids(self.folder / f"{frame:05d}.png", index_masks(answers, shape))
         self.count += 1

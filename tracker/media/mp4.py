@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import av
 import numpy as np
@@ -75,12 +75,9 @@ class Mp4Writer(VideoWriter):
 
     def _stream(self, size: tuple[int, int], rate: float) -> VideoStream:
         even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-        return self._described(
-            self.container.add_stream(
-                self.encoder, rate=Fraction(rate).limit_denominator(100_000), options=dict(ENCODERS[self.encoder])
-            ),
-            even,
-        )
+        exact = Fraction(rate).limit_denominator(100_000)
+        stream = self.container.add_stream(self.encoder, rate=exact, options=dict(ENCODERS[self.encoder]))
+        return self._described(cast(VideoStream, stream), even)
 
     def add(self, image: NDArray[np.uint8], seconds: float) -> None:
         """Append a frame H x W x 3 RGB; see `VideoWriter.add`.

@@ -172,7 +172,7 @@ class Outputs:
         self.files.append(name)
 
     def add(self, frame: Frame, answers: Mapping[int, Result]) -> None:
-        """Write what was found in one frame, by object id.
+        """Write what was found in one frame, by object id; objects that have not started are not among the answers.
 
         Raises:
             OSError: something cannot be written.
@@ -187,7 +187,7 @@ class Outputs:
         if self.tables is not None:
             self.tables.add(frame.index, moments)
         if self.masks is not None:
-            self.masks.add(frame.index, answers)
+            self.masks.add(frame.index, answers, (frame.image.shape[0], frame.image.shape[1]))
         if self.video is not None or self.mp4 is not None:
             drawn = overlay(frame.image, answers)
             for video in (self.video, self.mp4):
@@ -206,3 +206,5 @@ class Outputs:
             OSError: one of them cannot be completed; the others are.
         """
         self.resources.close()
+        if self.page is not None and not self.page.moments and PAGE in self.files:
+            self.files.remove(PAGE)  # no object has started

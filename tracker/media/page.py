@@ -36,29 +36,32 @@ def write_page(
     title: str,
     thumbnails: Mapping[int, bytes],
     frame_rate: float,
+    seconds: Mapping[int, float] | None = None,
 ) -> None:
     """Write the page, atomically.
 
     Args:
         path: of the HTML file.
-        video: WebM or MP4 file. Its k-th picture shows the k-th of the frames that the moments tell of, in the order of
-            their numbers, and it runs at a constant rate.
+        video: WebM or MP4 file. Its k-th picture shows the k-th of the frames that the moments and `seconds` tell of,
+            in the order of their numbers, and it runs at a constant rate.
         moments: all objects in all frames, in any order.
         size: width and height of the frames, in whose pixels polygons and boxes are.
         title: any text.
         thumbnails: JPEG files by frame number. Those of frames that no moment tells of are left out.
         frame_rate: of the video, pictures a second.
+        seconds: times by frame number, where there are frames without any object; None where there are none.
 
     Raises:
         ValueError: no moments, two of one object in one frame, or a size, frame rate or kind of video that cannot be.
         OSError: the video cannot be read, or the page not written.
     """
     _check(moments, size, frame_rate, video)
-    document = page_data(moments, size, frame_rate)
+    document = page_data(moments, size, frame_rate, seconds)
+    told = {moment.frame for moment in moments}
     pictures = {
         str(frame): base64.b64encode(thumbnails[frame]).decode("ascii")
         for frame in document["frames"]
-        if frame in thumbnails
+        if frame in told and frame in thumbnails
     }
     before, after = _fill(document, pictures, title, MEDIA_TYPES[video.suffix.lower()]).split(VIDEO_MARK)
     with (
@@ -71,14 +74,20 @@ def write_page(
         page.write(after)
 
 
-def page_data(moments: Sequence[Moment], size: tuple[int, int], frame_rate: float) -> dict[str, Any]:
+def page_data(
+    moments: Sequence[Moment],
+    size: tuple[int, int],
+    frame_rate: float,
+    seconds: Mapping[int, float] | None = None,
+) -> dict[str, Any]:
     """What the page's script works from, ready for JSON.
 
     Polygons and boxes are rounded to a tenth of a pixel, confidence, overlap, uncertainty and average to a thousandth.
     Unknown numbers and NaN are None, and so is an infinite average: there was none yet; an infinite uncertainty is
-    "inf". `at` are indices into `frames`, `reason` into `reasons`, `state` into `states`.
+    "inf". `at` and `given` (where the region was given, not found) are indices into `frames`, `reason` into `reasons`,
+    `state` into `states`. `seconds` are as in `write_page`.
     """
-    by_frame = {moment.frame: moment.seconds for moment in moments}
+    by_frame = dict(seconds or {}) | {moment.frame: moment.seconds for moment in moments}
     frames = sorted(by_frame)
     position = {frame: index for index, frame in enumerate(frames)}
     reasons: dict[str, int] = {}
@@ -95,6 +104,7 @@ def page_data(moments: Sequence[Moment], size: tuple[int, int], frame_rate: floa
         "reasons": list(reasons),
         "objects": [
             {"id": number, "color": _color(number), "at": [position[moment.frame] for moment in track]}
+            | {"given": [position[moment.frame] for moment in track if _was_given(moment)]}
             | _columns(track, reasons)
             | {"summary": _summary(track)}
             for number, track in objects.items()
@@ -113,6 +123,11 @@ def _check(moments: Sequence[Moment], size: tuple[int, int], frame_rate: float, 
         raise ValueError(f"frame_rate is {frame_rate}; it must be a number above 0")
     if video.suffix.lower() not in MEDIA_TYPES:
         raise ValueError(f"'{video}' is not a kind of video that browsers play; give one of {', '.join(MEDIA_TYPES)}")
+
+
+def _was_given(moment: Moment) -> bool:
+    """Whether the user gave the region in this frame, at the start or as a correction: nothing was judged then."""
+    return not moment.reason
 
 
 def state_of(moment: Moment) -> int:
@@ -164,8 +179,8 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _summary(track: Sequence[Moment]) -> dict[str, Any]:
-    """Counts of the states, and means without the object's first frame, in which its place was given."""
-    tracked = track[1:]
+    """Counts of the states, and means without the object's first frame and others in which its place was given."""
+    tracked = [moment for moment in track[1:] if not _was_given(moment)]
     known = [moment for moment in tracked if math.isfinite(moment.confidence)]
     lowest = min(known, key=lambda moment: moment.confidence, default=None)
     states = [state_of(moment) for moment in track]

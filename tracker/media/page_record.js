@@ -51,6 +51,7 @@ objects.forEach((object) => {
   find(".curves").setAttribute("viewBox", `0 0 ${frames.length} 1`);
   find(".lanes").setAttribute("viewBox", `0 0 ${frames.length} 3`);
   find(".grid").setAttribute("d", `M0 .5H${frames.length}`);
+  find(".given").setAttribute("d", object.given.map((position) => `M${position + 0.5} 0V1`).join(""));
   find(".confidence").setAttribute("d", curve(object, object.confidence));
   find(".overlap").setAttribute("d", curve(object, object.overlap));
   const mean = object.summary.overlap;

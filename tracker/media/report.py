@@ -58,6 +58,7 @@ class PageRecording:
         self.folder, self.size, self.rate, self.title = folder, size, rate, title
         self.video = VideoWriter(folder / TEMPORARY, size, rate)
         self.moments: list[Moment] = []
+        self.seconds: dict[int, float] = {}  # of all frames
         self.thumbnails = Thumbnails()
         self.count = 0
 
@@ -71,10 +72,11 @@ class PageRecording:
         self.video.add(drawn, self.count / self.rate)
         self.thumbnails.add(frame.index, drawn)
         self.moments += moments
+        self.seconds[frame.index] = frame.seconds
         self.count += 1
 
     def close(self) -> None:
-        """Write the page, unless there was no frame.
+        """Write the page, unless there was no frame with an object.
 
         Raises:
             OSError: it cannot be written.
@@ -92,6 +94,7 @@ class PageRecording:
                     title=self.title,
                     thumbnails=self.thumbnails.files,
                     frame_rate=self.rate,
+                    seconds=self.seconds,
                 )
         finally:
             self.video.path.unlink(missing_ok=True)

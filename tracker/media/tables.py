@@ -82,18 +82,22 @@ class Tables:
         return opened.enter_context(path.open("w", encoding="utf-8", newline="", buffering=1))
 
     def add(self, frame: int, moments: Iterable[Moment]) -> None:
-        """Append what was found in one frame. A frame that was left out has a line of its own in the VOT files.
+        """Append what was found in one frame.
+
+        In the VOT files a frame that was left out has a line of its own, and so has one before an object starts.
 
         Raises:
             OSError: it cannot be written.
         """
         missing = 0 if self.last < 0 else (frame - self.last) // self.step - 1
         self.last = frame
+        lines = dict.fromkeys(self.polygons, UNKNOWN)
         for moment in moments:
             self.csv.writerow(row(moment))
             self.records.write(json.dumps(record(moment), allow_nan=False) + "\n")
-            corners = ",".join(f"{value:.3f}" for value in moment.polygon.ravel())
-            self.polygons[moment.object_id].write(f"{UNKNOWN}\n" * missing + f"{corners}\n")
+            lines[moment.object_id] = ",".join(f"{value:.3f}" for value in moment.polygon.ravel())
+        for number, line in lines.items():
+            self.polygons[number].write(f"{UNKNOWN}\n" * missing + f"{line}\n")
 
     def close(self) -> None:
         """Close the files."""

@@ -28,23 +28,42 @@ WINDOW = "draw a box, then press Enter; C cancels"
 
 @dataclass(frozen=True)
 class Given:
-    """One option: its kind, and numbers or a file."""
+    """One option: its kind, and numbers or a file.
+
+    Attributes:
+        kind: of the region.
+        value: x, y, w, h or x1, y1, ... in pixels, or the path of a mask.
+        frame: of the source, where the region is for a later one than the first.
+        object_id: whose region it is, where that is said.
+    """
 
     kind: Literal["box", "polygon", "mask"]
     value: tuple[float, ...] | Path
+    frame: int | None = None
+    object_id: int | None = None
 
     def __str__(self) -> str:
         text = self.value if isinstance(self.value, Path) else ",".join(f"{number:g}" for number in self.value)
-        return f"--{self.kind} {text}"
+        at = "" if self.frame is None else f"--at {self.frame} "
+        whose = "" if self.object_id is None else f"--object {self.object_id} "
+        return f"{at}{whose}--{self.kind} {text}"
 
 
 @dataclass(frozen=True)
 class Target:
-    """One object to track: its id, a region that `DMB.initialize` takes, and the option that named it."""
+    """One object in one frame.
+
+    Attributes:
+        object_id: of the object, from 1.
+        region: as `DMB.initialize` takes it.
+        named: the option that gave it.
+        frame: of the source; None for the first one that is tracked.
+    """
 
     object_id: int
     region: object
     named: str
+    frame: int | None = None
 
 
 def read_masks(path: Path, note: Warn | None = None) -> dict[int, NDArray[np.bool_]]:
@@ -90,32 +109,69 @@ def doubts(parsed: ParsedRegion, shape: tuple[int, int]) -> str:
 def make_targets(given: Sequence[Given], shape: tuple[int, int], note: Warn = lambda sentence: None) -> list[Target]:
     """Check what was given against the first frame H x W, and number the objects.
 
-    They count from 1 in the order of the options; those of one mask file alone keep their ids. `note` takes a sentence
-    about every region that can be tracked and is hardly meant so.
+    They count from 1 in the order of the options; those of one mask file alone keep their ids. In later frames regions
+    are of the object that is named, those of a mask file with several objects of its ids, and all others of new
+    objects, which count on. `note` takes a sentence about every region that can be tracked and is hardly meant so.
 
     Raises:
-        RegionError: a region is unusable; the message names the option.
+        RegionError: a region or an id is unusable; the message names the option.
     """
-    regions: list[tuple[int, object, str]] = []
+    first: list[tuple[int, object, str]] = []
+    later: list[tuple[Given, Mapping[int, object]]] = []
     for option in given:
-        try:
-            masks: Mapping[int, object] = {1: option.value}
-            if isinstance(option.value, Path):
-                masks = read_masks(option.value, partial(_noted, note, option))
-            for number, region in masks.items():
-                doubt = doubts(parse_region(region, shape), shape)
-                if doubt:
-                    which = f", object {number}" if len(masks) > 1 else ""
-                    note(f"{option}{which}: {doubt}")
-                regions.append((number, region, str(option)))
-        except RegionError as error:
-            raise RegionError(f"{option}: {error}") from error
-    if len(regions) > VOID - 1:
-        raise RegionError(f"there are {len(regions)} objects; give at most {VOID - 1}")
-    keep = len(given) == 1 and len(regions) > 1
-    return [
-        Target(number if keep else place, region, named) for place, (number, region, named) in enumerate(regions, 1)
+        masks = _regions(option, shape, note)
+        if option.frame is None:
+            first += [(number, region, str(option)) for number, region in masks.items()]
+        else:
+            later.append((option, masks))
+    if len(first) > VOID - 1:
+        raise RegionError(f"there are {len(first)} objects; give at most {VOID - 1}")
+    keep = len(given) - len(later) == 1 and len(first) > 1
+    targets = [
+        Target(number if keep else place, region, named) for place, (number, region, named) in enumerate(first, 1)
     ]
+    for option, masks in later:
+        free = 1 + max((target.object_id for target in targets), default=0)
+        targets += [
+            Target(number, region, str(option), option.frame) for number, region in _numbered(option, masks, free)
+        ]
+    return targets
+
+
+def _regions(option: Given, shape: tuple[int, int], note: Warn) -> Mapping[int, object]:
+    """The regions of one option in an image H x W, checked, by their id in its file, or 1.
+
+    Raises:
+        RegionError: one of them is unusable; the message names the option.
+    """
+    try:
+        masks: Mapping[int, object] = {1: option.value}
+        if isinstance(option.value, Path):
+            masks = read_masks(option.value, partial(_noted, note, option))
+        for number, region in masks.items():
+            doubt = doubts(parse_region(region, shape), shape)
+            if doubt:
+                which = f", object {number}" if len(masks) > 1 else ""
+                note(f"{option}{which}: {doubt}")
+    except RegionError as error:
+        raise RegionError(f"{option}: {error}") from error
+    return masks
+
+
+def _numbered(option: Given, masks: Mapping[int, object], free: int) -> list[tuple[int, object]]:
+    """The regions of an option for a later frame with the ids of their objects; `free` is the next one for a new one.
+
+    Raises:
+        RegionError: an id that cannot be, or one id for several objects.
+    """
+    if len(masks) > 1 and option.object_id is not None:
+        raise RegionError(f"{option}: the file holds {len(masks)} objects, whose ids are those in it; omit --object")
+    wanted = free if option.object_id is None else option.object_id
+    numbered = list(masks.items()) if len(masks) > 1 else [(wanted, region) for region in masks.values()]
+    for number, _ in numbered:
+        if number >= VOID:
+            raise RegionError(f"{option}: the object would have the id {number}; ids go up to {VOID - 1}")
+    return numbered
 
 
 def _noted(note: Warn, option: Given, sentence: str) -> None:

@@ -66,12 +66,12 @@ class Truth:
     def overlaps(self, frame: int, answers: Mapping[int, Result]) -> dict[int, float]:
         """Intersection over union of every answer's mask with the truth, 0 to 1, by object id; of two empty ones 1.
 
-        Empty for a frame without truth.
+        Empty for a frame without truth or answers.
 
         Raises:
             SourceError: as `check`.
         """
-        if frame not in self.files:
+        if frame not in self.files or not answers:
             return {}
         height, width = next(iter(answers.values())).mask.shape
         ids = self._ids(frame, (height, width))

@@ -41,7 +41,7 @@ class AppearanceMemory:
 
     @property
     def frames(self) -> list[int]:
-        """The indices of the frames held, in the order of their rows; the first frame is 0, in front."""
+        """The indices of the frames held, in the order of their rows; the first frame, usually 0, is in front."""
         return list(self._frames)
 
     def wants(self, frame_index: int) -> bool:
@@ -71,6 +71,16 @@ class AppearanceMemory:
         self._values = self._allocate(self._values, value_rows)
         self._frames, self._kept = [0], 0
         self._keys[0], self._values[0] = key_rows, value_rows
+
+    def count_from(self, frame_index: int) -> None:
+        """Give the first frame another index than 0, before others are held; nothing is done where none is held.
+
+        Raises:
+            ValueError: more frames are held.
+        """
+        if len(self._frames) > 1:
+            raise ValueError(f"the first frame must be held alone to get another index, held are {self._frames}")
+        self._frames, self._kept = [frame_index] * len(self._frames), frame_index
 
     @torch.inference_mode()
     def commit(self, key: Tensor, value: Tensor, frame_index: int) -> None:

@@ -132,7 +132,7 @@ def _target(dmb: DMB) -> Snapshot:
     facts: dict[str, Any] = {name: getattr(dmb, name) for name in NUMBERS}
     facts |= {name: list(getattr(dmb, name)) for name in POINTS}
     facts |= {"lost_frames": dmb.localizer.lost_frames, "framing": asdict(dmb.framing), "view": None}
-    facts |= {"value_range": dmb.levels.limits}
+    facts |= {"value_range": dmb.levels.limits, "masks_asked": dmb.masks_asked}
     tensors: dict[str, Tensor] = {}
     if dmb.steady is not None:
         tensors |= {f"steady.{name}": _tensor(value) for name, value in vars(dmb.steady).items()}
@@ -164,6 +164,7 @@ def _restore(dmb: DMB, content: _Content) -> None:
     dmb.levels = Levels(None if limits is None else _point(limits))
     for name in NUMBERS:
         setattr(dmb, name, target.facts[name])
+    dmb.masks_asked = target.facts.get("masks_asked", dmb.masks)  # states were once saved without it
     framing = target.facts["framing"]
     shift, box_scale, box_shift = (_point(framing[name]) for name in ("shift", "box_scale", "box_shift"))
     dmb.framing = Framing(framing["scale"], shift, box_scale, box_shift)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import cv2
@@ -59,7 +59,7 @@ def _warn(sentence: str) -> None:
 
 
 class StateError(UserError):
-    """`track` was called before `initialize`."""
+    """`track` or `correct` was called before `initialize`."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,9 @@ class DMB:
         self.frame_index = -1
         self.from_mask = False
         self.masks = True  # whether masks are wanted, or only boxes
+        self.masks_asked = (
+            True  # the same as the caller chose it: after a first mask, masks are wanted whatever that is
+        )
         self.center: Point = (0.0, 0.0)  # of the target, image pixels
         self.size: Point = (0.0, 0.0)  # width and height, image pixels
         self.angle: float | None = None  # of the last rotated box, degrees
@@ -152,10 +155,42 @@ class DMB:
         """
         self.levels = Levels(value_range, _warn, option="value_range=(low, high)")
         image = self.levels(check_image(image))
+        return self._start(image, parse_region(region, image.shape[:2]), masks=masks)
+
+    def correct(self, image: object, region: object) -> Result:
+        """Start again on the same target in the next frame, where the user gives its region: in place of `track`.
+
+        What was remembered of the target is forgotten, as it may be of something else. Frames count on, and what
+        `initialize` was told of masks and of the range of values holds.
+
+        Args:
+            image: as in `initialize`.
+            region: as in `initialize`: box (x, y, w, h), polygon (n x 2) or mask (H x W), in pixels.
+
+        Returns:
+            The answer to this frame, as `initialize` gives it, but for `frame_index`.
+
+        Raises:
+            ImageError: unusable image; the tracker is as before, and can go on.
+            RegionError: unusable region; likewise.
+            StateError: `initialize` has not been called.
+        """
+        if self.frame_index < 0:
+            raise StateError("correct was called before initialize; call initialize(image, region) first")
+        pixels = check_image(image)
+        parsed = parse_region(region, pixels.shape[:2])  # before the levels, which a first deep image would fix
+        frame_index = self.frame_index + 1
+        result = self._start(self.levels(pixels), parsed, masks=self.masks_asked)
+        self.frame_index = frame_index
+        self.appearance.count_from(frame_index)
+        return replace(result, frame_index=frame_index)
+
+    def _start(self, image: NDArray[np.uint8], parsed: ParsedRegion, *, masks: bool) -> Result:
+        """Forget everything, and start on a target in an image H x W x 3, which becomes frame 0."""
         self.engine.begin(image)
-        parsed = parse_region(region, image.shape[:2])
         self.frame_index = -1  # until all has succeeded: half a start is no state to track from
         self.view = None
+        self.masks_asked = masks
         self.from_mask = parsed.kind == "mask"
         self.masks = masks or self.from_mask
         x, y, width, height = parsed.box
