@@ -102,7 +102,8 @@ def test_damage_that_the_decoder_conceals_is_counted(tmp_path: Path, suffix: str
         data[place] ^= int(random.integers(1, 255))
     clip.write_bytes(data)
     frames, told = read(clip)
-    count = re.search(r"is damaged: about (\d+) of its (\d+) frames show what the decoder guessed", told[-1])
+    guessed = r"is damaged: about (\d+) of its (\d+) frames show what the decoder guessed"
+    count = re.search(guessed, "\n".join(told))  # a damaged time may add a note on the length
     assert "clip." in told[0] and "; going on with what can be decoded" in told[0] and count is not None, told
     assert int(count[2]) == len(frames) > 70
     if len(frames) == 90:

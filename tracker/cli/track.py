@@ -160,8 +160,8 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument(
         "--page", action="store_true", help="page.html: all about the run in one file; alone, beside the default ones"
     )
-    for kind, about in EXPORTS.items():
-        output.add_argument(f"--{kind}", action="store_true", help=about)
+    for name, about in EXPORTS.items():
+        output.add_argument(f"--{name}", action="store_true", help=about)
     output.add_argument(
         "--truth",
         type=Path,
