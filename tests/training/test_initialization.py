@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tracker.training.initialization import keys_from_pca, quiet_mask_stems, scale_values
 
 from tracker.network import DMBNet
+from tracker.training.initialization import keys_from_pca, quiet_mask_stems, scale_values
 
 
 @pytest.fixture(scope="module")
