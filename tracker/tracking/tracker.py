@@ -8,7 +8,6 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -35,6 +34,7 @@ from tracker.memory.appearance import AppearanceMemory
 from tracker.memory.quality import Decision, QualityGate
 from tracker.metrics.regions import overlap
 from tracker.network import DMBNet, QueryFeatures
+from tracker.tracking.belief import believes, leaks, near
 from tracker.tracking.box2seg import pseudo_mask
 from tracker.tracking.framing import Framing
 from tracker.tracking.localization import Localizer, Point, SearchResult
@@ -43,7 +43,6 @@ from tracker.tracking.spatial_map import SpatialMaps
 from tracker.tracking.steadiness import SteadyBox, between, center_of
 from tracker.tracking.view import View
 
-SOFT_BORDER = 9  # crop pixels; side of the square by which the answered mask is widened before it is remembered
 FAILED_CONFIDENCE = 0.2  # upper bound of the confidence where the answer is only the last shape, moved
 
 
@@ -275,19 +274,12 @@ class DMB:
         return self._segment(image, crop, pixels, self.engine.encode_query(pixels), expected, located)
 
     def _believes(self, view: View) -> bool:
-        """Whether what a crop showed is the target: its mask lies at the peak and is much as the target is expected."""
-        config, shape = self.trust, view.shape
+        """Whether what a crop showed is the target, see `tracker.tracking.belief.believes`."""
+        shape = view.shape
         if shape is None:
             return False
-        offset = math.dist(shape.center, view.expected) / math.sqrt(self.size[0] * self.size[1])
-        if offset > config.max_offset:
-            return False
-        if abs(math.log(self._relative_size(shape))) > 0.5 * math.log(config.max_area_change):
-            return False
-        height, width = shape.mask.shape
-        last = self.trusted_shape
-        guess = last.polygon - last.center + np.array(view.expected)
-        return overlap(shape.polygon, guess, (width, height)) >= config.min_overlap
+        ratio = self._relative_size(shape)
+        return believes(shape, view.expected, self.trusted_shape, self.size, ratio, self.trust)
 
     def _follow(self, shape: Shape, decision: Decision, image_shape: tuple[int, ...], *, may_grow: bool) -> None:
         """Let a mask that is believed correct the center, and the size where the filter has found the target."""
@@ -301,7 +293,7 @@ class DMB:
     def _remember(self, view: View, shape: Shape, decision: Decision) -> None:
         """Let the appearance memory learn from a frame, where eq. 11 allows it and the mask does not leak."""
         if decision.remember and not view.leaks and self.appearance.wants(self.frame_index):
-            remembered = np.where(self._near(shape.mask, view.crop), view.probability, np.float32(0.0))
+            remembered = np.where(near(shape.mask, view.crop), view.probability, np.float32(0.0))
             self.appearance.commit(*self.engine.encode_memory(view.pixels, remembered), self.frame_index)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -361,7 +353,9 @@ class DMB:
         keys, values = self.appearance.rows()
         probability = self.engine.segment(query, keys, values, self.maps.make(crop, expected, self.size, located))
         shape = self._shape_of(probability, crop, expected, image.shape[:2])
-        return View(expected, crop, pixels, probability, shape, self._leaks(probability, crop, expected))
+        # only where the first mask was not given: Box2Seg's may hold some of what is around the target
+        leaking = not self.from_mask and leaks(probability, crop, expected, self.size, self.config.mask)
+        return View(expected, crop, pixels, probability, shape, leaking)
 
     @staticmethod
     def _clamp(point: Point, shape: tuple[int, ...]) -> Point:
@@ -433,27 +427,6 @@ class DMB:
         if polygon is None:
             return None
         return Shape(mask, self.framing.polygon(polygon))
-
-    def _leaks(self, probability: NDArray[np.float32], crop: Crop, expected: Point) -> bool:
-        """Whether the mask goes on where `_shape_of` cuts it off: then it may be that of a larger thing.
-
-        Only where the first mask was not given: Box2Seg's may hold some of what is around the target.
-        """
-        config = self.config.mask
-        if self.from_mask:
-            return False
-        seen = probability > config.threshold
-        x, y = crop.to_crop(np.array([expected]))[0]
-        size = (self.size[0] * crop.scale, self.size[1] * crop.scale)
-        allowed = box_window((x, y), size, config.reach, seen.shape)
-        beside = box_window((x, y), size, config.reach + config.leak_ring, seen.shape) & ~allowed
-        return bool(np.count_nonzero(seen & beside) > config.max_leak * np.count_nonzero(seen & allowed))
-
-    @staticmethod
-    def _near(mask: NDArray[np.bool_], crop: Crop) -> NDArray[np.bool_]:
-        """Crop pixels S x S on the answered mask or a few pixels beside it: what was cleaned away is not remembered."""
-        kernel = np.ones((SOFT_BORDER, SOFT_BORDER), np.uint8)
-        return np.asarray(cv2.dilate(crop.mask_to_crop(mask), kernel) > 0.0)
 
     def _relative_size(self, shape: Shape) -> float:
         """How large a shape is beside what the target's size lets expect, as a factor of its sides."""
