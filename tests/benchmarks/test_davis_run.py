@@ -16,7 +16,7 @@ from tests.data.davis_folders import (
     two_squares,
     write_davis,
 )
-from tests.tracking.test_tracker import CONFIG, PATH, ColorEngine, scene
+from tests.tracking.scenes import CONFIG, PATH, ColorEngine, scene
 from tracker import DMB
 from tracker.benchmarks.davis_run import Run, check_folder, segment, soft_aggregation, track_all
 from tracker.data.davis import open_davis

@@ -23,7 +23,7 @@ from PIL import Image
 
 from tests.conftest import clean_environment
 from tests.media.clips import SIZE, StillTracker, scene, square, write_clip
-from tests.tracking.test_tracker import CONFIG, ColorEngine
+from tests.tracking.scenes import CONFIG, ColorEngine
 from tracker import DMB
 from tracker.cli import track
 from tracker.media.progress import Progress

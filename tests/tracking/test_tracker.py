@@ -15,75 +15,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from tracker import DMB, Result
+from tests.tracking.scenes import CONFIG, PATH, POLYGON, ColorEngine, follow, scene
+from tracker import DMB
 from tracker.checkpoints.weights import WeightsError
 from tracker.config import (
     AppearanceConfig,
     BoxFitConfig,
-    CropConfig,
     GateConfig,
     PositionConfig,
-    TrackerConfig,
     TrustConfig,
 )
 from tracker.data.images import ImageError
-from tracker.engine.engine import Engine
 from tracker.geometry.region import RegionError, polygon_from_box
 from tracker.memory.quality import QualityGate
 from tracker.metrics.masks import overlap
 from tracker.network import DMBNet, QueryFeatures
 from tracker.tracking import localization
 from tracker.tracking.shape import Shape, polygon_area
-from tracker.tracking.tracker import FAILED_CONFIDENCE, StateError
-
-# the rule that remembers every frame here; "paper" leaves out about half of them and has its own test
-CONFIG = TrackerConfig(crop=CropConfig(size=128, segment_size=128, box_size=128), gate=GateConfig(rule="relative"))
-
-
-class ColorEngine(Engine):
-    """Segments by color: the target is red."""
-
-    sees = True
-
-    def encode_query(self, images: Tensor) -> QueryFeatures:
-        self.image = self.model.image_std * images + self.model.image_mean  # type: ignore[operator]
-        return super().encode_query(images)
-
-    def segment(self, features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: np.ndarray) -> np.ndarray:
-        assert keys.shape[1] == values.shape[1] and keys.shape[1] % spatial_map.size == 0
-        red = (self.image[0, 0] > 0.7) & (self.image[0, 1] < 0.35)
-        return (red & self.sees).float().numpy() * np.float32(0.9)
-
-
-@pytest.fixture(scope="module")
-def model() -> DMBNet:
-    torch.manual_seed(0)
-    return DMBNet().eval().requires_grad_(False)
-
-
-@pytest.fixture
-def engine(model: DMBNet) -> ColorEngine:
-    return ColorEngine(model, precision="float32")
-
-
-def scene(x: float, y: float, angle: float = 20.0, width: int = 40) -> tuple[np.ndarray, np.ndarray]:
-    """A red rotated rectangle with a dark stripe on a textured background, and its mask."""
-    small = np.random.default_rng(0).integers(40, 160, (12, 16, 3), dtype=np.uint8)
-    image = cv2.resize(small, (240, 180), interpolation=cv2.INTER_CUBIC)
-    corners = np.round(cv2.boxPoints(((x, y), (width, width * 0.6), angle))).astype(np.int32)
-    mask = np.zeros((180, 240), np.uint8)
-    cv2.fillPoly(mask, [corners], 1)
-    image[mask > 0] = (220, 20, 30)
-    return image, mask > 0
-
-
-PATH = [(80 + 5 * step, 70 + 3 * step, 20 + 2 * step) for step in range(8)]
-
-
-def follow(dmb: DMB, region: object = None, *, masks: bool = True) -> list[Result]:
-    first, mask = scene(*PATH[0])
-    results = [dmb.initialize(first, mask if region is None else region, masks=masks)]
-    return results + [dmb.track(scene(*place)[0]) for place in PATH[1:]]
+from tracker.tracking.tracker import StateError
 
 
 @pytest.mark.parametrize("kind", ["mask", "box", "polygon"])
@@ -101,9 +50,6 @@ def test_follows_a_moving_target(engine: ColorEngine, kind: str) -> None:
         assert np.hypot(result.center[0] - place[0], result.center[1] - place[1]) < 12
         assert 0.3 < result.confidence <= 1
     assert [result.frame_index for result in results] == list(range(8))
-
-
-POLYGON = cv2.boxPoints(((80, 70), (40, 24), 20))
 
 
 @pytest.mark.parametrize("masks", [True, False])
@@ -147,48 +93,6 @@ def test_a_lost_frame_moves_the_target_and_nothing_is_learned_from_it(
     for follower in (DMB.load(tmp_path / "state.safetensors", engine), dmb):
         assert overlap(follower.track(image).mask, scene(*PATH[0])[1]) > 0.8
         assert len(follower.localizer.memory.samples.stored()[0]) == before[3] + 1  # type: ignore[operator]
-
-
-@pytest.mark.parametrize(("width", "believed"), [(40, True), (17, False)])
-def test_a_mask_is_believed_only_where_it_is_about_as_the_target_was(
-    engine: ColorEngine, width: int, believed: bool
-) -> None:
-    """A target of which only a fragment is to be seen, from one frame to the next."""
-    dmb = DMB(engine, CONFIG)
-    first = dmb.initialize(scene(100, 90)[0], cv2.boxPoints(((100, 90), (40, 24), 20)), masks=False)
-    result = dmb.track(scene(100, 90, width=width)[0])
-    assert result.segmented == believed
-    if not believed:
-        assert result.confidence <= FAILED_CONFIDENCE
-        sides = [np.linalg.norm(np.diff(one.polygon[:3], axis=0), axis=1) for one in (first, result)]
-        assert sides[0] == pytest.approx(sides[1], abs=1e-6), "the last shape is answered, moved"
-        assert dmb.appearance.frames == [0], "and the other one is not remembered"
-
-
-def test_a_mask_beside_the_peak_is_not_believed(engine: ColorEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    image, _ = scene(100, 90)
-    for away, believed in ((8.0, True), (24.0, False)):
-        dmb = DMB(engine, replace(CONFIG, trust=TrustConfig(look_back=9.0)))
-        dmb.initialize(image, cv2.boxPoints(((100, 90), (40, 24), 20)), masks=False)
-        monkeypatch.setattr(localization, "from_cells", lambda crop, cell, away=away: (100.0 + away, 90.0))
-        result = dmb.track(image)
-        assert result.segmented == believed, away
-        assert dmb.center[0] == pytest.approx(100 + (0.5 if believed else 1.0) * away, abs=1.5)
-
-
-def test_a_target_that_crept_out_of_sight_comes_back_whole(
-    engine: ColorEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dmb = DMB(engine, CONFIG)
-    first = dmb.initialize(*scene(*PATH[0]))
-    image = scene(*PATH[0])[0]
-    engine.sees = False
-    peaks = iter([(80.4, 70.0), (80.8, 70.0), (81.2, 70.0), (2.0, 70.0), (80.0, 70.0)])
-    monkeypatch.setattr(localization, "from_cells", lambda crop, cell: next(peaks))
-    results = [dmb.track(image) for _ in range(5)]
-    assert not any(result.segmented for result in results)
-    assert abs(np.flatnonzero(results[2].mask.any(0)).mean() - results[2].polygon[:, 0].mean()) < 1.5
-    assert overlap(results[4].mask, first.mask) > 0.9
 
 
 def test_the_aspect_ratio_stays_at_the_smallest_size(engine: ColorEngine) -> None:
@@ -236,22 +140,6 @@ def test_the_second_crop_is_closer_and_its_map_keeps_the_unit(engine: ColorEngin
         assert spatial_map[0, 0] == pytest.approx(np.sqrt(2) * edge / (CONFIG.crop.factor * target), rel=1e-4)
 
 
-@pytest.mark.parametrize(("width", "stays"), [(17, True), (40, False)])
-def test_a_peak_that_jumps_to_something_else_does_not_take_the_target_along(
-    engine: ColorEngine, monkeypatch: pytest.MonkeyPatch, width: int, stays: bool
-) -> None:
-    """The filter jumps to another red object: a smaller one is not believed, one like the target is."""
-    image, mask = scene(60, 90)
-    other, other_mask = scene(130, 90, width=width)
-    image[other_mask] = other[other_mask]
-    dmb = DMB(engine, CONFIG)
-    dmb.initialize(image, cv2.boxPoints(((60, 90), (40, 24), 20)), masks=False)
-    monkeypatch.setattr(localization, "from_cells", lambda crop, cell: (130.0, 90.0))
-    result = dmb.track(image)
-    assert result.segmented and overlap(result.mask, mask if stays else other_mask) > 0.8
-    assert dmb.center[0] == pytest.approx(60 if stays else 130, abs=2)
-
-
 @pytest.mark.parametrize("region", [(59.0, 57.0, 46.0, 28.0), cv2.boxPoints(((82, 71), (45, 28), 0))])
 def test_answers_are_framed_as_the_first_region_was(engine: ColorEngine, region: object) -> None:
     """The given region is larger than the target and off to one side, and so are all answers."""
@@ -289,49 +177,6 @@ def test_repetitions_are_identical_to_the_bit(engine: ColorEngine) -> None:
         assert one.polygon.tobytes() == two.polygon.tobytes() == three.polygon.tobytes()
         assert np.array_equal(one.mask, two.mask) and np.array_equal(one.mask, three.mask)
         assert one.confidence == two.confidence == three.confidence
-
-
-def test_where_segmentation_fails_the_last_shape_moves_to_the_peak(engine: ColorEngine) -> None:
-    dmb = DMB(engine, CONFIG)
-    seen = follow(dmb)[-1]
-    engine.sees = False
-    lost = dmb.track(scene(120, 95, 34)[0])
-    assert not lost.segmented
-    assert lost.confidence <= 0.2 < seen.confidence
-    assert lost.polygon.mean(0) == pytest.approx(lost.center, abs=1e-6)
-    assert np.allclose(lost.polygon - lost.polygon.mean(0), seen.polygon - seen.polygon.mean(0))
-    assert lost.mask.sum() == pytest.approx(seen.mask.sum(), rel=0.02)
-    frames = dmb.appearance.frames
-    assert max(frames) == seen.frame_index  # what was not segmented is not remembered
-
-
-def test_an_object_beside_the_peak_is_neither_answered_nor_remembered(engine: ColorEngine) -> None:
-    segment = engine.segment
-    remembered: list[np.ndarray] = []
-
-    def with_neighbor(features: QueryFeatures, keys: Tensor, values: Tensor, spatial_map: np.ndarray) -> np.ndarray:
-        probability = segment(features, keys, values, spatial_map)
-        probability[:30, :30] = 0.95
-        return probability
-
-    encode = engine.encode_memory
-
-    def spy(image: Tensor, mask: np.ndarray) -> tuple[Tensor, Tensor]:
-        remembered.append(mask)
-        return encode(image, mask)
-
-    engine.segment, engine.encode_memory = with_neighbor, spy  # type: ignore[method-assign]
-    for place, result in zip(PATH, follow(DMB(engine, CONFIG)), strict=True):
-        assert result.segmented and overlap(result.mask, scene(*place)[1]) > 0.8
-    assert len(remembered) == len(PATH)
-    assert all(mask[:25, :25].max() == 0 and mask.max() > 0.8 for mask in remembered)
-
-    engine.sees = False
-    dmb = DMB(engine, CONFIG)
-    dmb.initialize(scene(*PATH[0])[0], scene(*PATH[0])[1])
-    lost = dmb.track(scene(*PATH[1])[0])
-    assert not lost.segmented
-    assert overlap(lost.mask, scene(*PATH[1])[1]) > 0.3
 
 
 @pytest.mark.parametrize(
@@ -387,20 +232,6 @@ def test_the_size_follows_the_target_by_a_bounded_factor(engine: ColorEngine) ->
     assert (steps <= CONFIG.crop.max_size_change_mask + 1e-9).all()
     assert sizes[-1] / sizes[0] == pytest.approx(1.3, abs=0.08)
     assert dmb.size[0] / dmb.size[1] == pytest.approx(dmb.initial_size[0] / dmb.initial_size[1])
-
-
-@pytest.mark.parametrize(("width", "grows"), [(100, False), (46, True)])
-def test_a_mask_that_leaks_into_a_larger_thing_neither_grows_nor_is_remembered(
-    engine: ColorEngine, width: int, grows: bool
-) -> None:
-    dmb = DMB(engine, CONFIG)
-    image, _ = scene(100, 90, 0, width)
-    dmb.initialize(image, (80, 78, 40, 24))
-    first = dmb.size[0]
-    for _ in range(3):
-        assert dmb.track(image).segmented
-    assert (dmb.size[0] > 1.02 * first) == grows
-    assert (max(dmb.appearance.frames) > 0) == grows
 
 
 def test_the_gate_keeps_bad_frames_out_of_both_memories(engine: ColorEngine) -> None:
