@@ -44,7 +44,7 @@ def curve(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) ->
 def assert_bounded(dmb: DMB) -> None:
     """Both memories hold no more than they may."""
     assert len(dmb.appearance.frames) <= dmb.config.appearance.max_frames
-    assert len(dmb.localizer.memory.samples.stored()[0]) <= dmb.config.filter.sample_capacity
+    assert len(dmb.spatial.samples.stored()[0]) <= dmb.config.filter.sample_capacity
 
 
 class TestLongRuns:

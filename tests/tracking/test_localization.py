@@ -127,6 +127,19 @@ def test_a_target_that_comes_back_elsewhere_is_found_after_some_lost_frames(pati
     assert located.score is not None and (1.0 / max(located.score, 1e-9) < 4.0) == found
 
 
+def test_a_low_peak_elsewhere_is_not_taken_for_a_lost_target() -> None:
+    config = TrackerConfig()
+    localizer = Localizer(
+        Engine(DMBNet(), precision="float32"), replace(config, crop=replace(config.crop, search_around_after=1))
+    )
+    Red(localizer)
+    image = np.zeros((240, 320, 3), np.uint8)
+    localizer.locate(image, (100.0, 100.0), (30.0, 30.0))
+    image[85:100, 175:187] = (255, 0, 0)  # a fifth of the target's pixels: a peak of 0.28
+    located = localizer.locate(image, (100.0, 100.0), (30.0, 30.0))
+    assert located.peak == pytest.approx((100.0, 100.0), abs=1.0) and localizer.lost_frames == 2
+
+
 def test_a_target_that_is_seen_is_sought_nowhere_else() -> None:
     localizer = Localizer(Engine(DMBNet(), precision="float32"), TrackerConfig())
     red = Red(localizer)

@@ -95,7 +95,7 @@ def test_tracking_goes_on_in_a_new_process_bit_by_bit(model: DMBNet, tmp_path: P
         results = follow(dmb, range(BEFORE, BEFORE + AFTER))
     finally:
         torch.set_num_threads(threads)
-    assert len(dmb.localizer.memory.samples.stored()[0]) == CONFIG.filter.sample_capacity, "slots are reused"
+    assert len(dmb.spatial.samples.stored()[0]) == CONFIG.filter.sample_capacity, "slots are reused"
     code = f"from pathlib import Path; from tests.tracking.test_state import go_on; go_on(Path({str(path)!r}))"
     subprocess.run([sys.executable, "-c", code], env=clean_environment(), cwd=CHECKOUT, check=True)
     found = np.load(path.with_suffix(".npz"))
@@ -160,7 +160,7 @@ def test_another_precision_may_go_on(tmp_path: Path) -> None:
 def test_all_attributes_of_a_tracker_are_known(model: DMBNet) -> None:
     saved = {"frame_index", "from_mask", "masks", "center", "size", "angle", "max_gap", "shape", "trusted_shape"}
     saved |= {"blind", "steady", "initial_area", "initial_size", "framing", "view", "levels", "masks_asked"}
-    saved |= {"appearance", "localizer", "gate"}
+    saved |= {"appearance", "spatial", "localizer", "gate"}
     made = {"config", "engine", "maps"}
     dmb = started(model)
     assert set(vars(dmb)) == saved | made, "a new attribute: save it in tracker/tracking/state.py, or name it here"

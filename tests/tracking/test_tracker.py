@@ -61,7 +61,7 @@ def test_every_frame_is_segmented_and_eq_11_decides_only_what_is_remembered(engi
     results = []
     for place in PATH[1:]:
         results.append(dmb.track(scene(*place)[0]))
-        stored.append(len(dmb.localizer.memory.samples.stored()[0]))
+        stored.append(len(dmb.spatial.samples.stored()[0]))
     assert all(result.segmented for result in results)
     decisions = [result.decision for result in results if result.decision is not None]
     assert not all(decision.remember for decision in decisions) and all(decision.found for decision in decisions)
@@ -82,7 +82,7 @@ def test_a_lost_frame_moves_the_target_and_nothing_is_learned_from_it(
     dmb.track(image)
 
     def known() -> tuple[object, ...]:
-        return dmb.size, dmb.angle, dmb.appearance.frames, len(dmb.localizer.memory.samples.stored()[0])
+        return dmb.size, dmb.angle, dmb.appearance.frames, len(dmb.spatial.samples.stored()[0])
 
     before, trusted = known(), dmb.trusted_shape
     lost = dmb.track(scene(PATH[0][0] + 6, *PATH[0][1:])[0])
@@ -92,7 +92,7 @@ def test_a_lost_frame_moves_the_target_and_nothing_is_learned_from_it(
     dmb.save(tmp_path / "state.safetensors")
     for follower in (DMB.load(tmp_path / "state.safetensors", engine), dmb):
         assert overlap(follower.track(image).mask, scene(*PATH[0])[1]) > 0.8
-        assert len(follower.localizer.memory.samples.stored()[0]) == before[3] + 1  # type: ignore[operator]
+        assert len(follower.spatial.samples.stored()[0]) == before[3] + 1  # type: ignore[operator]
 
 
 def test_the_aspect_ratio_stays_at_the_smallest_size(engine: ColorEngine) -> None:
@@ -238,12 +238,12 @@ def test_the_gate_keeps_bad_frames_out_of_both_memories(engine: ColorEngine) -> 
     strict = replace(CONFIG, gate=GateConfig(rule="relative", trusted_frames=0, found_below=1e-9))
     dmb = DMB(engine, strict)
     dmb.initialize(*scene(*PATH[0]))
-    stored = len(dmb.localizer.memory.samples.stored()[0])
+    stored = len(dmb.spatial.samples.stored()[0])
     dmb.track(scene(*PATH[1])[0])  # nothing accepted yet: counts as certain
-    assert len(dmb.localizer.memory.samples.stored()[0]) == stored + 1
+    assert len(dmb.spatial.samples.stored()[0]) == stored + 1
     second = dmb.track(scene(*PATH[2])[0])
     assert second.decision is not None and not second.decision.found
-    assert len(dmb.localizer.memory.samples.stored()[0]) == stored + 1
+    assert len(dmb.spatial.samples.stored()[0]) == stored + 1
 
 
 def test_without_a_filter_the_target_is_sought_where_it_was(engine: ColorEngine) -> None:
@@ -253,7 +253,7 @@ def test_without_a_filter_the_target_is_sought_where_it_was(engine: ColorEngine)
         assert now.decision is not None and now.decision.reason == "no filter"
         assert now.center == pytest.approx(before.polygon.mean(0), abs=1.0)
         assert overlap(now.mask, scene(*place)[1]) > 0.8
-    assert len(dmb.localizer.memory.filter) == 0, "no filter is learned"
+    assert len(dmb.spatial.filter) == 0, "no filter is learned"
 
 
 def test_the_masks_center_corrects_the_position_only_if_it_may(

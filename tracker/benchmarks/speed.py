@@ -163,7 +163,7 @@ def staged(dmb: DMB, watch: Stopwatch) -> Iterator[None]:
         *((dmb.engine, name, "crop") for name in ("begin", "pixels", "normalize")),
         (dmb.engine, "encode_query", "query encoder"),
         (dmb.engine, "filter_features", "query encoder"),
-        *((dmb.localizer.memory, name, "filter") for name in ("initialize", "localize", "remember", "maybe_update")),
+        *((dmb.spatial, name, "filter") for name in ("initialize", "localize", "remember", "maybe_update")),
         (tracker.network.model, "read_memory", "memory read"),
         (dmb.engine, "_read", "memory read"),  # with graphs
         (dmb.engine, "segment", "decoder"),

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.geometry.region import Box, box_from_polygon
-from tracker.tracking.shape import polygon_area
+from tracker.geometry.region import Box, ParsedRegion, box_from_mask, box_from_polygon
+from tracker.metrics.regions import overlap
+from tracker.tracking.shape import Shape, polygon_area
 
 Numbers = tuple[float, float]
 
@@ -63,6 +64,30 @@ class Framing:
         center_x, center_y = x + width * (0.5 + self.box_shift[0]), y + height * (0.5 + self.box_shift[1])
         width, height = width * self.box_scale[0], height * self.box_scale[1]
         return center_x - width / 2, center_y - height / 2, width, height
+
+
+def compare(seen: Shape, given: Shape, region: ParsedRegion, image_shape: tuple[int, int]) -> tuple[float, Framing]:
+    """How much the first mask is what was given, and how later masks are framed as that was.
+
+    Args:
+        seen: Box2Seg's mask and its rotated box.
+        given: the region as a shape.
+        region: the region.
+        image_shape: height and width.
+
+    Returns:
+        The overlap of the boxes, 0 to 1: rotated ones, or upright ones after a box. The framing; that of equal boxes
+        where the region leaves the picture, because there is no mask of what is outside.
+    """
+    size, box = (image_shape[1], image_shape[0]), box_from_mask(seen.mask)
+    if region.kind == "box":
+        alike = overlap(np.array(box), np.array(region.box), size)
+        framing = Framing.of_box(seen.polygon, box, region.box)
+    else:
+        alike = overlap(seen.polygon, given.polygon, size)
+        framing = Framing.of_polygon(seen.polygon, box, given.polygon)
+    inside = (given.polygon.min(0) > -1.0).all() and (given.polygon.max(0) < size).all()
+    return alike, framing if inside else Framing()
 
 
 def _between(box: Box, given: Box) -> tuple[Numbers, Numbers]:

@@ -126,7 +126,7 @@ class Localizer:
                 other_pixels = self.engine.pixels(image, other)
                 other_features = self.engine.filter_features(other_pixels)
                 found = self.memory.localize(other_features)
-                if found.peak > where.peak and not self._lost(found):
+                if found.peak > max(where.peak, self.config.crop.search_around_above):
                     crop, pixels, features, where = other, other_pixels, other_features, found
         self.lost_frames = self.lost_frames + 1 if self._lost(where) else 0
         # a peak that is none says nothing of the place

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.geometry.region import polygon_to_mask
+from tracker.config import BoxFitConfig
+from tracker.geometry.region import ParsedRegion, polygon_from_box, polygon_to_mask
+from tracker.geometry.rotated_box import fit_rotated_box
 
 MIN_SIDE = 2  # the toolkit calls masks that are one pixel wide or high empty
 
@@ -57,6 +59,19 @@ class Shape:
             top = int(np.clip(center[1], 0, max(0, image_shape[0] - MIN_SIDE)))
             mask[top : top + MIN_SIDE, left : left + MIN_SIDE] = True
         return Shape(mask, polygon)
+
+
+def given_shape(region: ParsedRegion, image_shape: tuple[int, int], config: BoxFitConfig) -> Shape:
+    """The first region as a shape in an image H x W.
+
+    Its rotated box is that of a mask, the polygon itself if it has four corners, and otherwise the upright box.
+    """
+    mask = region.to_mask(image_shape)
+    if region.kind == "mask":
+        polygon = fit_rotated_box(mask, config)
+    else:
+        polygon = region.polygon if region.polygon is not None and len(region.polygon) == 4 else None
+    return Shape(mask, polygon_from_box(region.box) if polygon is None else polygon)
 
 
 def visible(mask: NDArray[np.bool_]) -> bool:

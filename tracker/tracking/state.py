@@ -74,7 +74,7 @@ def save_state(dmb: DMB, path: str | os.PathLike[str]) -> None:
         raise StateError("there is no state to save before initialize; call initialize(image, region) first")
     parts = {
         "appearance": dmb.appearance.state(),
-        "filter": dmb.localizer.memory.state(),
+        "filter": dmb.spatial.state(),
         "gate": dmb.gate.state(),
         "target": _target(dmb),
     }
@@ -156,7 +156,7 @@ def _restore(dmb: DMB, content: _Content) -> None:
     dmb.appearance.restore(Snapshot(rows, appearance.facts))
     samples = content.part("filter")
     on_device = {name: tensor.to(device) for name, tensor in samples.tensors.items()}
-    dmb.localizer.memory.restore(Snapshot(on_device, samples.facts))
+    dmb.spatial.restore(Snapshot(on_device, samples.facts))
     dmb.gate.restore(content.part("gate"))
     target = content.part("target")
     dmb.localizer.lost_frames = target.facts["lost_frames"]

@@ -32,13 +32,12 @@ from tracker.geometry.region import (
 from tracker.geometry.rotated_box import fit_rotated_box
 from tracker.memory.appearance import AppearanceMemory
 from tracker.memory.quality import Decision, QualityGate
-from tracker.metrics.regions import overlap
 from tracker.network import DMBNet, QueryFeatures
 from tracker.tracking.belief import believes, leaks, near
 from tracker.tracking.box2seg import pseudo_mask
-from tracker.tracking.framing import Framing
+from tracker.tracking.framing import Framing, compare
 from tracker.tracking.localization import Localizer, Point, SearchResult
-from tracker.tracking.shape import Shape, polygon_area
+from tracker.tracking.shape import Shape, given_shape, polygon_area
 from tracker.tracking.spatial_map import SpatialMaps
 from tracker.tracking.steadiness import SteadyBox, between, center_of
 from tracker.tracking.view import View
@@ -108,6 +107,7 @@ class DMB:
         self.config = config or TrackerConfig.of(self.engine.model.architecture.model)
         self.appearance = AppearanceMemory(self.config.appearance)
         self.localizer = localizer or Localizer(self.engine, self.config)
+        self.spatial = self.localizer.memory
         self.gate = QualityGate(self.config.gate)
         self.maps = SpatialMaps(self.engine.model, self.config)
         self.frame_index = -1
@@ -200,9 +200,10 @@ class DMB:
         self.max_gap = self.config.mask.max_gap
         self.framing, self.blind = Framing(), False
         self.gate.reset()
-        self.shape = self._given_shape(parsed, image.shape[:2])
+        self.shape = given_shape(parsed, image.shape[:2], self.config.box_fit)
         self.initial_area = max(polygon_area(self.shape.polygon), 1.0)
         if self.from_mask:  # what the filter learns to find is what later masks will be compared with
+            self.max_gap = max(self.max_gap, largest_gap(self.shape.mask) / math.sqrt(math.prod(self.size)))
             self.center = self._clamp(self.shape.center, image.shape[:2])
         self.localizer.start(image, self.center, self.size)
         if self.config.mask.enabled:
@@ -371,35 +372,18 @@ class DMB:
         self.appearance.reset(*self.engine.encode_memory(pixels, mask))
         return mask
 
-    def _given_shape(self, parsed: ParsedRegion, image_shape: tuple[int, int]) -> Shape:
-        """The first region as a shape; of a mask also how far its parts may lie from each other."""
-        mask = parsed.to_mask(image_shape)
-        if not self.from_mask:
-            return Shape(mask, _corners(parsed))
-        self.max_gap = max(self.max_gap, largest_gap(mask) / math.sqrt(math.prod(self.size)))
-        polygon = fit_rotated_box(mask, self.config.box_fit)
-        return Shape(mask, polygon_from_box(parsed.box) if polygon is None else polygon)
-
     def _frame(self, parsed: ParsedRegion, seen: Shape | None, image_shape: tuple[int, int]) -> None:
         """Take the mask that Box2Seg made of the first region, and frame later ones as that was.
 
         Where the two hardly overlap Box2Seg has seen something else: the region itself is the first shape then.
         """
-        size = (image_shape[1], image_shape[0])
         if seen is None:
             self.blind = not self.masks
             return
-        seen_box = box_from_mask(seen.mask)
-        if parsed.kind == "box":
-            alike = overlap(np.array(seen_box), np.array(parsed.box), size)
-            framing = Framing.of_box(seen.polygon, seen_box, parsed.box)
-        else:
-            alike = overlap(seen.polygon, self.shape.polygon, size)
-            framing = Framing.of_polygon(seen.polygon, seen_box, self.shape.polygon)
+        alike, framing = compare(seen, self.shape, parsed, image_shape)
         self.blind = not self.masks and alike < self.trust.blind_below
         good = alike >= self.trust.frame_above
-        low, high = self.shape.polygon.min(0), self.shape.polygon.max(0)
-        if good and (low > -1.0).all() and (high < size).all():  # of what is outside the picture there is no mask
+        if good:
             self.framing = framing
         polygon = self.framing.polygon(seen.polygon)
         self.initial_area = max(polygon_area(polygon), 1.0)
@@ -479,9 +463,3 @@ class DMB:
             center=peak,
             remembered=self.frame_index in self.appearance.frames,
         )
-
-
-def _corners(parsed: ParsedRegion) -> NDArray[np.float64]:
-    """The four corners of a box, or of a polygon that has as many; otherwise those of its box."""
-    four = parsed.polygon is not None and len(parsed.polygon) == 4
-    return parsed.polygon if four and parsed.polygon is not None else polygon_from_box(parsed.box)
