@@ -19,6 +19,7 @@ from tracker.geometry.region import (
     largest_gap,
     order_polygon,
     parse_region,
+    polygon_area,
     polygon_from_box,
     polygon_to_mask,
 )
@@ -196,3 +197,7 @@ def test_bad_regions_are_one_clear_sentence(region: object, sentence: str) -> No
 def test_a_box_that_covers_no_pixel_is_refused(box: tuple[float, ...]) -> None:
     with pytest.raises(RegionError, match="covers no pixel of the image of 64 x 48"):
         parse_region(box, (48, 64))
+
+
+def test_polygon_area() -> None:
+    assert polygon_area(polygon_from_box((3, 4, 11, 6))) == pytest.approx(50)

@@ -21,11 +21,12 @@ from tracker.geometry.region import (
     largest_gap,
     order_polygon,
     parse_region,
+    polygon_area,
     polygon_from_box,
     polygon_to_mask,
 )
 from tracker.geometry.rotated_box import fit_rotated_box
-from tracker.tracking.shape import Shape, polygon_area
+from tracker.tracking.shape import Shape
 
 SHAPE = (40, 60)
 coordinates = st.floats(-200, 300)

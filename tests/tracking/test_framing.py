@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.geometry.region import box_from_polygon
+from tracker.geometry.region import box_from_polygon, polygon_area
 from tracker.tracking.framing import Framing
-from tracker.tracking.shape import polygon_area
 
 MASK = np.array([[20.0, 10.0], [60.0, 20.0], [55.0, 40.0], [15.0, 30.0]])
 BOX = box_from_polygon(MASK)

@@ -8,17 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.geometry.region import polygon_from_box
-from tracker.tracking.shape import Shape, polygon_area, visible
+from tracker.tracking.shape import Shape, visible
 
 
 def box_shape() -> Shape:
     mask = np.zeros((50, 60), bool)
     mask[10:20, 20:40] = True
     return Shape(mask, polygon_from_box((20, 10, 20, 10)))
-
-
-def test_polygon_area() -> None:
-    assert polygon_area(polygon_from_box((3, 4, 11, 6))) == pytest.approx(50)
 
 
 def test_a_move_shifts_mask_and_polygon_alike() -> None:

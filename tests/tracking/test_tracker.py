@@ -26,12 +26,12 @@ from tracker.config import (
     TrustConfig,
 )
 from tracker.data.images import ImageError
-from tracker.geometry.region import RegionError, polygon_from_box
+from tracker.geometry.region import RegionError, polygon_area, polygon_from_box
 from tracker.memory.quality import QualityGate
 from tracker.metrics.masks import overlap
 from tracker.network import DMBNet, QueryFeatures
 from tracker.tracking import localization
-from tracker.tracking.shape import Shape, polygon_area
+from tracker.tracking.shape import Shape
 from tracker.tracking.tracker import StateError
 
 

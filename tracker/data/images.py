@@ -12,7 +12,7 @@ import io
 import stat
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -295,12 +295,14 @@ def _truncated(content: bytes) -> bool:
     return content.startswith(b"\x89PNG") and b"IEND" not in content[-1024:]
 
 
-@contextmanager
-def _quiet(content: bytes) -> Iterator[None]:
+def _quiet(content: bytes) -> AbstractContextManager[None]:
     """Keep OpenCV from writing to standard error about the first of two attempts on a TIFF file."""
-    if not content.startswith(TIFF):
-        yield
-        return
+    return silent_opencv() if content.startswith(TIFF) else nullcontext()
+
+
+@contextmanager
+def silent_opencv() -> Iterator[None]:
+    """Keep OpenCV from writing to standard error what an attempt has failed with."""
     before = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

@@ -91,14 +91,14 @@ def box_of_equal_area(polygon: Polygon) -> Box:
         return bounding
     (left, top), (right, bottom) = polygon.min(0), polygon.max(0)
     axis_aligned = max(right - left, 1e-9) * max(bottom - top, 1e-9)
-    area = _area(order_polygon(polygon) if _crosses_itself(polygon) else polygon)
+    area = polygon_area(order_polygon(polygon) if _crosses_itself(polygon) else polygon)
     factor = math.sqrt(area / axis_aligned)
     width, height = factor * (right - left) + 1, factor * (bottom - top) + 1
     return float(x - (width - 1) / 2), float(y - (height - 1) / 2), float(width), float(height)
 
 
-def _area(polygon: Polygon) -> float:
-    """Area of a polygon n x 2 whose edges do not cross."""
+def polygon_area(polygon: Polygon) -> float:
+    """Area of a polygon n x 2 whose edges do not cross, square pixels."""
     across = np.roll(polygon, -1, axis=0)
     return abs(float(np.sum(polygon[:, 0] * across[:, 1] - across[:, 0] * polygon[:, 1]))) / 2
 
@@ -338,7 +338,7 @@ def _parse_box(numbers: NDArray[np.float64], shape: tuple[int, int]) -> ParsedRe
 def _parse_polygon(points: NDArray[np.float64], shape: tuple[int, int]) -> ParsedRegion:
     bounding = box_from_polygon(points)
     text = f"polygon {_shown(points)}"
-    if _area(points) <= 0 and min(bounding[2], bounding[3]) <= 1:
+    if polygon_area(points) <= 0 and min(bounding[2], bounding[3]) <= 1:
         raise RegionError(f"the {text} has no area; give at least three points that are not on one line")
     _check_inside(bounding, shape, text)
     if _crossings(points, shape[0]) > MOST_CROSSINGS:

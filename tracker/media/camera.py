@@ -9,20 +9,10 @@ from contextlib import contextmanager
 import cv2
 import numpy as np
 
+from tracker.data.images import silent_opencv
 from tracker.media.frames import Frame, Source, SourceError, Warn
 
 DEFAULT_RATE = 30.0  # of cameras that do not tell
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep OpenCV from writing to standard error what every kind of camera access has failed with."""
-    before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(before)
 
 
 @contextmanager
@@ -32,7 +22,7 @@ def open_camera(number: int, warn: Warn) -> Iterator[Source]:
     Raises:
         SourceError: there is none, or it gives no picture.
     """
-    with _quiet():
+    with silent_opencv():
         capture = cv2.VideoCapture(number)
     try:
         if not capture.isOpened():

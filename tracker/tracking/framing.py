@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.geometry.region import Box, ParsedRegion, box_from_mask, box_from_polygon
+from tracker.geometry.region import Box, ParsedRegion, box_from_mask, box_from_polygon, polygon_area
 from tracker.metrics.regions import overlap
-from tracker.tracking.shape import Shape, polygon_area
+from tracker.tracking.shape import Shape
 
 Numbers = tuple[float, float]
 

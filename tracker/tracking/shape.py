@@ -15,12 +15,6 @@ from tracker.geometry.rotated_box import fit_rotated_box
 MIN_SIDE = 2  # the toolkit calls masks that are one pixel wide or high empty
 
 
-def polygon_area(polygon: NDArray[np.float64]) -> float:
-    """Area of a simple polygon n x 2, square pixels."""
-    x, y = polygon[:, 0], polygon[:, 1]
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
-
-
 @dataclass(frozen=True)
 class Shape:
     """Mask H x W and rotated box 4 x 2 of the target."""

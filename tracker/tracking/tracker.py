@@ -27,6 +27,7 @@ from tracker.geometry.region import (
     edge_angle,
     largest_gap,
     parse_region,
+    polygon_area,
     polygon_from_box,
 )
 from tracker.geometry.rotated_box import fit_rotated_box
@@ -37,7 +38,7 @@ from tracker.tracking.belief import believes, leaks, near
 from tracker.tracking.box2seg import pseudo_mask
 from tracker.tracking.framing import Framing, compare
 from tracker.tracking.localization import Localizer, Point, SearchResult
-from tracker.tracking.shape import Shape, given_shape, polygon_area
+from tracker.tracking.shape import Shape, given_shape
 from tracker.tracking.spatial_map import SpatialMaps
 from tracker.tracking.steadiness import SteadyBox, between, center_of
 from tracker.tracking.view import View
