@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -156,10 +157,11 @@ class Objects:
     def _given(self, number: int, frame: Frame, target: Target) -> Result:
         """Start an object, or correct one that has started."""
         tracker = self._trackers[number]
-        if number in self._started:
-            return tracker.correct(frame.image, target.region)
-        self._started.add(number)
-        return tracker.initialize(frame.image, target.region, masks=self.masks)
+        with warnings.catch_warnings(action="ignore"):  # of doubtful regions notes have told
+            if number in self._started:
+                return tracker.correct(frame.image, target.region)
+            self._started.add(number)
+            return tracker.initialize(frame.image, target.region, masks=self.masks)
 
     def finish(self) -> None:
         """Be told that no more frames come.

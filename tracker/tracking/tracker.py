@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tracker.config import TrackerConfig, TrustConfig
 from tracker.data.images import Levels, Range, check_image
+from tracker.data.masks import covers_edges
 from tracker.engine.engine import Engine
 from tracker.errors import UserError
 from tracker.geometry.crop import Crop, search_crop
@@ -154,7 +155,10 @@ class DMB:
         """
         self.levels = Levels(value_range, _warn, option="value_range=(low, high)")
         image = self.levels(check_image(image))
-        return self._start(image, parse_region(region, image.shape[:2]), masks=masks)
+        parsed = parse_region(region, image.shape[:2])
+        if parsed.mask is not None and covers_edges(parsed.mask):
+            _warn("the mask covers the image's edges; is the target marked, and not the background?")
+        return self._start(image, parsed, masks=masks)
 
     def correct(self, image: object, region: object) -> Result:
         """Start again on the same target in the next frame, where the user gives its region: in place of `track`.
