@@ -114,7 +114,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: encoded(np.random.default_rng(0).integers(0, 256, (*SHAPE, 3)).astype(np.uint8)), "or a picture",
     ),
     "several pictures": (_pages, "holds 2 pictures; save the one"),
-    "no picture": (lambda: b"text", "is damaged or not an image; give a PNG file$"),
+    "no picture": (lambda: b"text", "is damaged or not an image; give a PNG file"),
     "a JPEG": (lambda: encoded(BOTH.astype(np.uint8) * 255, kind="jpeg"), "soft borders"),
     "floats": (lambda: encoded(BOTH.astype(np.float32) / 2, kind="tiff"), "floating-point numbers"),
     "colors on white": (
