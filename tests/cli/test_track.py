@@ -229,7 +229,10 @@ def test_unusable_input_is_one_sentence_and_leaves_nothing(
         (["a.mp4", "--box", "1,2,3,4", "--gate", "open"], "--gate is 'open'; it must be paper or"),
         (["a.mp4", "--cocoo"], "unknown option --cocoo; did you mean --coco?"),
         (["a.mp4", "--box", "1,2,3,4", "--at", "-3", "--box", "1,2,3,4"], "--at: '-3' must be a whole number from 0"),
-        (["a.mp4", "--box", "1,2,3,4", "--at", "3"], "--at 3 has no region; put --box, --polygon or --mask behind it"),
+        (
+            ["a.mp4", "--box", "1,2,3,4", "--at", "3"],
+            "--at 3 has no region; put --box, --polygon, --mask or --point behind it",
+        ),
         (["a.mp4", "--at", "3"], "--at 3 has no region"),
         (["a.mp4", "--object", "1", "--box", "1,2,3,4"], "put --at FRAME before it"),
         (["a.mp4", "--start", "5", "--at", "3", "--box", "1,2,3,4"], "--at is 3 and --start 5"),

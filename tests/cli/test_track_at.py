@@ -82,3 +82,42 @@ def test_a_frame_beyond_the_end_is_told_and_the_rest_is_complete(
     assert len(rows(tmp_path / "out")) == 5
     assert command(clip, "--at", "9", "--box", "1,2,20,20", "--page", "--output", "none") == 1
     assert "page.html" not in capsys.readouterr().out and not (tmp_path / "none" / "page.html").exists()
+
+
+def test_clicks_are_options_and_in_the_middle(command: Command, clip: Path, tmp_path: Path) -> None:
+    """Clicks that follow each other are of one object; the tracker sees 8 x 8 pixels around their middle."""
+    first = ("--point", "20,24", "--point", "22,26", "--point", "5,5:neg", "--at", "0", "--point", "50,10")
+    later = ("--at", "3", "--object", "1", "--point", "24,24")
+    assert command(clip, *first, *later, "--boxes", "--output", "out") == 0
+    found = [(row["frame"], row["object"], float(row["x"]), float(row["y"])) for row in rows(tmp_path / "out")]
+    assert found[:2] == [("0", "1", 17, 21), ("0", "2", 46, 6)] and found[6:8] == [
+        ("3", "1", 20, 20),
+        ("3", "2", 46, 6),
+    ]
+
+
+@pytest.mark.integration
+def test_the_real_tracker_starts_from_a_click(real: Command, clip: Path, tmp_path: Path) -> None:
+    assert real(clip, "--point", "20,24", "--masks", "--output", "out") == 0
+    for index in (0, 2, 4):
+        mask = np.asarray(Image.open(tmp_path / "out" / "masks" / f"{index:05d}.png"))
+        assert overlap(mask == 1, square(LEFTS[index])) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("point", "code", "told"),
+    [
+        ("20", 2, "'20' is not a point; give x,y on the object or x,y:neg beside it"),
+        ("20,24:maybe", 2, "is not a point"),
+        ("-20,24", 1, "--point -20,24: the point -20, 24 lies outside the image of 64 x 48 pixels"),
+        ("20,24:neg", 1, "--point 20,24:neg: no point is on the target"),
+    ],
+)
+def test_other_clicks_are_one_sentence(
+    command: Command, clip: Path, capsys: pytest.CaptureFixture[str], point: str, code: int, told: str
+) -> None:
+    try:
+        assert command(clip, "--point", point) == code
+    except SystemExit as stop:
+        assert stop.code == code
+    assert told in capsys.readouterr().err

@@ -37,13 +37,14 @@ Follows one object, or several, through a video, and writes a mask and a rotated
 
 SOURCE is a video file, an animated image, a TIFF file of several pages, a folder of images, a pattern of image files in
 quotes ('frames/*.jpg'), the URL of a stream, a camera's number, or - for a video on standard input. Say where the
-object is in the first frame with --box, --polygon or --mask; repeated, these options give several objects. Without any
-of them a window opens to draw a box in. Behind --at FRAME they are for a later frame: of a new object, which starts
-there, or with --object ID a correction of one that is tracked already, from there on.
+object is in the first frame with --box, --polygon, --mask or --point; repeated, these options give several objects,
+except for points. Without any of them a window opens to draw a box in. Behind --at FRAME they are for a later frame: of
+a new object, which starts there, or with --object ID a correction of one that is tracked already, from there on.
 """
 EXAMPLES = """\
 examples:
   dmb track kite.mp4 --box 218,94,60,80
+  dmb track kite.mp4 --point 250,130 --point 300,180:neg
   dmb track kite.mp4 --mask first.png --start 100 --stop 400 --output kite
   dmb track kite.mp4 --box 218,94,60,80 --at 90 --box 5,7,30,30 --at 150 --object 1 --box 240,90,55,80
   dmb track 'frames/*.jpg' --fps 30 --box 1,2,40,40 --polygon 9,9,40,12,30,50
@@ -80,6 +81,20 @@ def _region(kind: Literal["box", "polygon"]) -> Callable[[str], Given]:
         return Given(kind, numbers)
 
     return parse
+
+
+def _point(text: str) -> Given:
+    """A click: x,y or x,y:neg."""
+    from tracker.media.targets import Given
+
+    numbers, _, kind = text.strip().partition(":")
+    try:
+        place = tuple(float(part) for part in re.split(r"[,\s]+", numbers.strip()))
+    except ValueError:
+        place = ()
+    if len(place) != 2 or not all(map(math.isfinite, place)) or kind not in ("", "neg"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a point; give x,y on the object or x,y:neg beside it")
+    return Given("point", (*place, 0.0 if kind else 1.0))
 
 
 def _mask(text: str) -> Given:
@@ -125,6 +140,13 @@ def _parser() -> argparse.ArgumentParser:
     for name, kind, metavar, text in (
         ("--box", _region("box"), "X,Y,W,H", "a box: left, top, width, height in pixels; repeat it for more objects"),
         ("--polygon", _region("polygon"), "X1,Y1,...", "a polygon: at least three points in pixels"),
+        (
+            "--point",
+            _point,
+            "X,Y[:neg]",
+            "a click on the object, or with :neg beside it; those that follow each other are of one object, --at "
+            "between them begins another",
+        ),
         ("--mask", _mask, "FILE", "a PNG with the object white; in an indexed PNG every id is an object"),
         (
             "--at",
@@ -195,7 +217,7 @@ def _joined(arguments: Sequence[str]) -> list[str]:
     """Regions that begin with a minus sign, which argparse would take for an option, joined with their option."""
     joined: list[str] = []
     for argument in arguments:
-        if joined and joined[-1] in ("--box", "--polygon") and re.match(r"-[\d.]", argument):
+        if joined and joined[-1] in ("--box", "--polygon", "--point") and re.match(r"-[\d.]", argument):
             joined[-1] += f"={argument}"
         else:
             joined.append(argument)
@@ -216,7 +238,7 @@ def _options(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, st
         from tracker.media.targets import has_display  # here, because OpenCV comes with it
 
         if not has_display():
-            remedy = "say where the object is with --box, --polygon or --mask"
+            remedy = "say where the object is with --box, --polygon, --mask or --point"
             parser.error(f"there is no display to draw a box on; {remedy}")
     if options.truth is not None and not options.page:
         parser.error("--truth has no effect without --page")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tracker.errors import UserError
+from tracker.geometry.clicks import Clicks
 from tracker.geometry.region import RegionError
 from tracker.media.frames import Frame, Selection, SourceError
 from tracker.media.targets import Given, Target
@@ -37,6 +38,7 @@ def placed(options: Sequence[Given | Mark], selection: Selection) -> list[Given]
     """The regions, each with the frame and the object id that the marks before it name.
 
     A frame holds up to the next one, an object id for one region. What is for the first frame is as without `--at`.
+    Clicks with nothing between them are one region.
 
     Args:
         options: in the order of the command line.
@@ -49,8 +51,13 @@ def placed(options: Sequence[Given | Mark], selection: Selection) -> list[Given]
     at: Mark | None = None
     named: Mark | None = None
     waiting: Mark | None = None  # for its region
+    before: Given | None = None
     for option in options:
         if isinstance(option, Given):
+            if option.kind == "point" and waiting is None and before is not None and before.kind == "point":
+                found[-1] = replace(found[-1], value=(*found[-1].value, *option.value))  # type: ignore[misc]
+                continue
+            before = option
             frame = None if at is None or (at.number == selection.start and named is None) else at.number
             found.append(replace(option, frame=frame, object_id=None if named is None else named.number))
             named = waiting = None
@@ -71,7 +78,7 @@ def placed(options: Sequence[Given | Mark], selection: Selection) -> list[Given]
 
 
 def _alone(mark: Mark) -> ScheduleError:
-    return ScheduleError(f"{mark} has no region; put --box, --polygon or --mask behind it")
+    return ScheduleError(f"{mark} has no region; put --box, --polygon, --mask or --point behind it")
 
 
 def _check_frame(frame: int, selection: Selection) -> None:
@@ -156,12 +163,18 @@ class Objects:
 
     def _given(self, number: int, frame: Frame, target: Target) -> Result:
         """Start an object, or correct one that has started."""
-        tracker = self._trackers[number]
-        with warnings.catch_warnings(action="ignore"):  # of doubtful regions notes have told
-            if number in self._started:
-                return tracker.correct(frame.image, target.region)
-            self._started.add(number)
-            return tracker.initialize(frame.image, target.region, masks=self.masks)
+        tracker, region = self._trackers[number], target.region
+        given: dict[str, Any] = {"region": region}
+        if isinstance(region, Clicks):
+            given = {"points": region.points, "labels": region.labels}
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of doubtful regions notes have told
+                if number in self._started:
+                    return tracker.correct(frame.image, **given)
+                self._started.add(number)
+                return tracker.initialize(frame.image, **given, masks=self.masks)
+        except RegionError as error:
+            raise RegionError(f"{target.named}: {error}") from error
 
     def finish(self) -> None:
         """Be told that no more frames come.

@@ -17,6 +17,7 @@ from tracker.data.images import Levels, Range, check_image
 from tracker.data.masks import covers_edges
 from tracker.engine.engine import Engine
 from tracker.errors import UserError
+from tracker.geometry.clicks import parse_clicks
 from tracker.geometry.crop import Crop, search_crop
 from tracker.geometry.region import (
     Box,
@@ -38,7 +39,7 @@ from tracker.metrics.regions import overlap
 from tracker.network import DMBNet, QueryFeatures
 from tracker.tracking.belief import believes, leaks, near
 from tracker.tracking.box2seg import pseudo_mask
-from tracker.tracking.clicks import mask_of_clicks, parse_clicks
+from tracker.tracking.clicks import mask_of_clicks
 from tracker.tracking.framing import Framing
 from tracker.tracking.localization import Localizer, Point, SearchResult
 from tracker.tracking.shape import Shape, polygon_area
@@ -171,9 +172,7 @@ class DMB:
             _warn("the mask covers the image's edges; is the target marked, and not the background?")
         return self._start(image, parsed, masks=masks)
 
-    def correct(
-        self, image: object, region: object = None, *, points: object = None, labels: object = None
-    ) -> Result:
+    def correct(self, image: object, region: object = None, *, points: object = None, labels: object = None) -> Result:
         """Start again on the same target in the next frame, where the user gives its region: in place of `track`.
 
         What was remembered of the target is forgotten, as it may be of something else. Frames count on, and what
