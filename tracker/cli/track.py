@@ -200,6 +200,9 @@ def _parser() -> argparse.ArgumentParser:
     frames.add_argument(
         "--fps", type=_rate, metavar="RATE", help="frames per second of images, 0.01 to 1000 (default: 25)"
     )
+    frames.add_argument(
+        "--stream", type=_whole(0), metavar="N", help="of a video with several video streams number N, from 0"
+    )
     settings = parser.add_argument_group("settings of the tracker; their default is the variable in the environment")
     for option, text in _settings_help().items():
         settings.add_argument(option, metavar="VALUE", help=text)
@@ -310,6 +313,7 @@ class Run:
                         warn=self.progress.warn,
                         note=self.progress.note,
                         value_range=self.settings.range,
+                        number=options.stream,
                     )
                 )
             folder = options.output or Path(f"{source.name}_tracked")
@@ -360,7 +364,7 @@ class Run:
             with self.interruption.held():
                 self.outputs = Outputs(
                     folder, self.options.kinds,
-                    size=size, rate=rate / step, object_ids=object_ids, step=step, title=title,
+                    size=size, rate=rate / step, object_ids=object_ids, step=step, title=title, aspect=first.aspect,
                     truth=truth,
                 )  # fmt: skip
             yield self.outputs

@@ -25,11 +25,13 @@ class Frame:
         index: number in the source, from 0.
         seconds: time since the source's first frame.
         image: H x W x 3 RGB, as it is to be seen: upright, and not mirrored.
+        aspect: width of a pixel where it is shown, divided by its height.
     """
 
     index: int
     seconds: float
     image: NDArray[np.uint8]
+    aspect: float = 1.0
 
 
 @dataclass(frozen=True)
