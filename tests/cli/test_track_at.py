@@ -121,3 +121,37 @@ def test_other_clicks_are_one_sentence(
     except SystemExit as stop:
         assert stop.code == code
     assert told in capsys.readouterr().err
+
+
+def test_backwards_every_frame_has_the_nearest_region(command: Command, clip: Path, tmp_path: Path) -> None:
+    """Object 1 is given in frames 0 and 3, object 2 in frame 3; the tracker stands still where it is put."""
+    later = ("--at", "3", "--object", "1", "--box", "13,14,20,20", "--box", "40,4,16,16", "--backwards")
+    assert command(clip, "--box", "10,14,20,20", *later, "--masks", "--boxes", "--page", "--output", "out") == 0
+    found = [(row["frame"], row["object"], float(row["x"])) for row in rows(tmp_path / "out")]
+    assert found == [
+        (str(frame), str(number), x)
+        for frame in range(5)
+        for number, x in ((1, 10.0 if frame < 2 else 13.0), (2, 40.0))
+    ]
+    masks = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "out" / "masks").iterdir())]
+    assert len(masks) == 5 and np.array_equal(masks[2] == 1, square(13)) and masks[0][5, 45] == 2
+
+
+@pytest.mark.integration
+def test_the_real_tracker_goes_backwards(real: Command, clip: Path, tmp_path: Path) -> None:
+    given = ("--at", "4", "--box", f"{LEFTS[4]},14,20,20", "--backwards")
+    assert real(clip, *given, "--masks", "--output", "out") == 0
+    for index, left in enumerate(LEFTS):
+        mask = np.asarray(Image.open(tmp_path / "out" / "masks" / f"{index:05d}.png"))
+        assert overlap(mask == 1, square(left)) > 0.7
+
+
+def test_backwards_without_a_later_frame_is_wrong_usage(
+    command: Command, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        command(clip, "--box", "10,14,20,20", "--backwards")
+    assert stop.value.code == 2 and "--backwards has no effect without --at" in capsys.readouterr().err
+    beyond = ("--at", "9", "--box", "10,14,20,20", "--backwards", "--output", "out")
+    assert command(clip, *beyond) == 1
+    assert "the last frame of 'clip.mkv' is 4" in capsys.readouterr().err.replace(str(tmp_path) + "/", "")

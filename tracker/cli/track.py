@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +20,7 @@ from tracker.cli.parsing import Parser
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tracker.media.frames import Frame
+    from tracker.media.frames import Frame, Source
     from tracker.media.outputs import Outputs
     from tracker.media.progress import Progress
     from tracker.media.schedule import Mark, Plan
@@ -164,6 +165,12 @@ def _parser() -> argparse.ArgumentParser:
         ),
     ):
         target.add_argument(name, dest="given", action="append", default=[], type=kind, metavar=metavar, help=text)
+    target.add_argument(
+        "--backwards",
+        action="store_true",
+        help="with --at: also track back from there, to the first frame or half of the way to the object's region "
+        "before; frames are kept on disk meanwhile",
+    )
     output = parser.add_argument_group("what is written: only what is named (default: --video --masks --boxes)")
     output.add_argument("--output", type=Path, metavar="DIR", help="folder (default: named after the source)")
     output.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in it")
@@ -245,6 +252,8 @@ def _options(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, st
             parser.error(f"there is no display to draw a box on; {remedy}")
     if options.truth is not None and not options.page:
         parser.error("--truth has no effect without --page")
+    if options.backwards and not any(getattr(one, "name", "") == "at" for one in options.given):
+        parser.error("--backwards has no effect without --at")
     options.source = options.source[0]
     if options.given:
         from tracker.media.frames import Selection
@@ -295,6 +304,7 @@ class Run:
                 their message.
             Interrupted: a signal came.
         """
+        from tracker.media.backwards import Backwards
         from tracker.media.frames import Selection
         from tracker.media.outputs import check_folder, check_kinds
         from tracker.media.schedule import Objects, numbers_of
@@ -329,13 +339,21 @@ class Run:
                 with self.progress.waiting(f"reading the masks in '{truth.folder}' ..."):
                     truth.check(first, numbers_of(plan))
             masks_wanted = options.kinds != ["boxes"]
-            objects = Objects(plan, self.load(self.settings), source.where, masks=masks_wanted)
+            create = self.load(self.settings)
+            objects = Objects(plan, create, source.where, masks=masks_wanted)
+            answer: Callable[[Frame], Mapping[int, Result]] = objects.answer
+            frames = chain([first], frames)
+            if options.backwards:
+                back = Backwards(plan, create, masks=masks_wanted, waiting=self.progress.waiting)
+                opened.enter_context(back.spool)
+                frames = back.track(frames)
+                answer = back.around(answer)
             self.progress.start(selection.count(source.length))
-            answers = objects.answer(first)
-            with self._writing(folder, first, objects.numbers, source.rate, source.name, truth) as outputs:
+            answers = answer(next(frames))
+            with self._writing(folder, first, source, objects.numbers, truth) as outputs:
                 self._write(outputs, first, answers)
                 for frame in frames:
-                    self._write(outputs, frame, objects.answer(frame))
+                    self._write(outputs, frame, answer(frame))
                 objects.finish()
 
     def _plan(self, first: Frame) -> Plan:
@@ -354,7 +372,7 @@ class Run:
 
     @contextmanager
     def _writing(
-        self, folder: Path, first: Frame, object_ids: Sequence[int], rate: float, title: str, truth: Truth | None
+        self, folder: Path, first: Frame, source: Source, object_ids: Sequence[int], truth: Truth | None
     ) -> Iterator[Outputs]:
         """The output files, completed in the end."""
         from tracker.media.outputs import Outputs
@@ -364,8 +382,8 @@ class Run:
             with self.interruption.held():
                 self.outputs = Outputs(
                     folder, self.options.kinds,
-                    size=size, rate=rate / step, object_ids=object_ids, step=step, title=title, aspect=first.aspect,
-                    truth=truth,
+                    size=size, rate=source.rate / step, object_ids=object_ids, step=step, title=source.name,
+                    truth=truth, aspect=first.aspect, length=source.length,
                 )  # fmt: skip
             yield self.outputs
         finally:

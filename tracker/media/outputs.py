@@ -116,6 +116,7 @@ class Outputs:
         truth: right masks, which the page compares with.
         aspect: width of a pixel where it is shown, divided by its height. The videos have square pixels, and are
             stretched; all else is in the source's pixels.
+        length: frames of the source, where that is known.
 
     Raises:
         OSError: a file cannot be made.
@@ -134,6 +135,7 @@ class Outputs:
         title: str,
         truth: Truth | None = None,
         aspect: float = 1.0,
+        length: int | None = None,
     ) -> None:
         kinds = list(kinds)
         check_kinds(kinds)
@@ -171,7 +173,7 @@ class Outputs:
             if "mots" in kinds:
                 self._export(opened, MOTS, MotsExport(folder / MOTS))
             if "cvat" in kinds:
-                self._export(opened, CVAT, CvatExport(folder / CVAT, size, title, object_ids))
+                self._export(opened, CVAT, CvatExport(folder / CVAT, size, title, object_ids, length))
             self.resources = opened.pop_all()
 
     def _export(self, opened: ExitStack, name: str, export: TextExport) -> None:

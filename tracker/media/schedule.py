@@ -163,18 +163,9 @@ class Objects:
 
     def _given(self, number: int, frame: Frame, target: Target) -> Result:
         """Start an object, or correct one that has started."""
-        tracker, region = self._trackers[number], target.region
-        given: dict[str, Any] = {"region": region}
-        if isinstance(region, Clicks):
-            given = {"points": region.points, "labels": region.labels}
-        try:
-            with warnings.catch_warnings(action="ignore"):  # of doubtful regions notes have told
-                if number in self._started:
-                    return tracker.correct(frame.image, **given)
-                self._started.add(number)
-                return tracker.initialize(frame.image, **given, masks=self.masks)
-        except RegionError as error:
-            raise RegionError(f"{target.named}: {error}") from error
+        again = number in self._started
+        self._started.add(number)
+        return begin(self._trackers[number], frame, target, masks=self.masks, again=again)
 
     def finish(self) -> None:
         """Be told that no more frames come.
@@ -187,6 +178,24 @@ class Objects:
             raise SourceError(
                 f"the last frame of '{self.where}' is {self._last}; there is no frame {frame} for {named}"
             )
+
+
+def begin(tracker: DMB, frame: Frame, target: Target, *, masks: bool, again: bool = False) -> Result:
+    """Start a tracker on a target, or correct it.
+
+    Raises:
+        RegionError: nothing is seen there; the message names the option.
+    """
+    given: dict[str, Any] = {"region": target.region}
+    if isinstance(target.region, Clicks):
+        given = {"points": target.region.points, "labels": target.region.labels}
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of doubtful regions notes have told
+            if again:
+                return tracker.correct(frame.image, **given)
+            return tracker.initialize(frame.image, **given, masks=masks)
+    except RegionError as error:
+        raise RegionError(f"{target.named}: {error}") from error
 
 
 def numbers_of(plan: Mapping[int, Mapping[int, Target]]) -> list[int]:
