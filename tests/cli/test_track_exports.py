@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from xml.etree import ElementTree
 
 import av
 import pytest
+from PIL import Image
 
-from tests.cli.conftest import LEFTS, Command
+from tests.cli.conftest import LEFTS, Command, rows
+from tests.media.clips import SIZE, scene
 
 
 def test_results_for_other_programs_are_written_beside_the_rest(
@@ -47,3 +50,30 @@ def test_an_mp4_is_written_where_there_is_an_encoder(
     assert command(*box) == 0
     with av.open(str(tmp_path / "out" / "overlay.mp4")) as video:
         assert [frame.time for frame in video.decode(video=0)] == pytest.approx([0, 0.04, 0.2, 0.24, 0.3])
+
+
+def test_videos_are_stretched_where_pixels_are_not_square(command: Command, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "wide.mkv"), "w") as file:
+        stream = file.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
+        for left in LEFTS:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(scene(left), "rgb24")))
+        file.mux(stream.encode())
+    assert command("wide.mkv", "--box", "10,14,20,20", "--video", "--masks", "--boxes", "--output", "out") == 0
+    with av.open(str(tmp_path / "out" / "overlay.webm")) as video:
+        frame = next(video.decode(video=0)).to_ndarray(format="rgb24")
+    assert frame.shape == (SIZE[1], SIZE[0] * 3 // 2, 3)
+    assert Image.open(tmp_path / "out" / "masks" / "00000.png").size == SIZE
+    assert float(rows(tmp_path / "out")[0]["x"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("stop", "closing"), [((), []), (("--stop", "3"), ["3"]), (("--stop", "5"), ["5"]), (("--stop", "99"), [])]
+)
+def test_cvat_is_told_where_tracking_ends_before_the_video(
+    command: Command, clip: Path, tmp_path: Path, stop: tuple[str, ...], closing: list[str]
+) -> None:
+    assert command(clip, "--box", "10,14,20,20", "--cvat", "--output", "out", *stop) == 0
+    shapes = ElementTree.parse(tmp_path / "out" / "cvat.xml").findall("track/polygon")
+    assert [shape.attrib["frame"] for shape in shapes if shape.attrib["outside"] == "1"] == closing

@@ -295,6 +295,7 @@ class Run:
         self.options, self.settings, self.load = options, settings, load
         self.progress, self.interruption = progress, interruption
         self.outputs: Outputs | None = None
+        self.whole = False  # tracked to the source's end
 
     def track(self) -> None:
         """Track, and write; what was written is complete, however this ends.
@@ -354,6 +355,7 @@ class Run:
                 self._write(outputs, first, answers)
                 for frame in frames:
                     self._write(outputs, frame, answer(frame))
+                self.whole = not selection.ends(objects.last, source.length)
                 objects.finish()
 
     def _plan(self, first: Frame) -> Plan:
@@ -383,14 +385,14 @@ class Run:
                 self.outputs = Outputs(
                     folder, self.options.kinds,
                     size=size, rate=source.rate / step, object_ids=object_ids, step=step, title=source.name,
-                    truth=truth, aspect=first.aspect, length=source.length,
+                    truth=truth, aspect=first.aspect,
                 )  # fmt: skip
             yield self.outputs
         finally:
             with self.interruption.held():
                 try:
                     if self.outputs is not None:
-                        self.outputs.close()
+                        self.outputs.close(whole=self.whole)
                 finally:
                     self.progress.close()
                     if truth is not None and self.outputs is not None and self.outputs.count and not truth.matched:

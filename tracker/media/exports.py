@@ -32,11 +32,15 @@ class TextExport:
     Args:
         path: of the file, in an existing folder.
 
+    Attributes:
+        whole: tracking has come to the source's end; set before `close`.
+
     Raises:
         OSError: it cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
+        self.whole = True
         with ExitStack() as opened:
             draft = opened.enter_context(replacing(path))
             self.file = opened.enter_context(draft.open("w", encoding="utf-8", newline="\n"))
@@ -163,17 +167,14 @@ class CvatExport(TextExport):
         size: width and height of the frames, pixels.
         title: of the video.
         object_ids: of all objects; a track's id counts from 0 in their order.
-        length: frames of the video, where that is known.
 
     Raises:
         OSError: it cannot be made.
     """
 
-    def __init__(
-        self, path: Path, size: tuple[int, int], title: str, object_ids: Sequence[int], length: int | None = None
-    ) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], title: str, object_ids: Sequence[int]) -> None:
         super().__init__(path)
-        self.size, self.title, self.length = size, title, length
+        self.size, self.title = size, title
         self.shapes: dict[int, str] = {}  # the last points of every object
         self.first: int | None = None
         self.last = 0
@@ -199,7 +200,7 @@ class CvatExport(TextExport):
         """Write the tracks behind what CVAT says of a task."""
         width, height = self.size
         first = self.first or 0
-        if self.length is not None and self.last + 1 < self.length:
+        if not self.whole:
             self.last += 1
             for number, points in self.shapes.items():
                 self.tracks[number].write(_polygon(self.last, points, outside=True))

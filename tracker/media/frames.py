@@ -71,6 +71,11 @@ class Selection:
         known = [number for number in (self.stop, length) if number is not None]
         return len(range(self.start, min(known), self.step)) if known else None
 
+    def ends(self, last: int, length: int | None) -> bool:
+        """Whether it ends with frame `last` though the source, of about `length` frames, may go on."""
+        more = length is None or last + 1 < length
+        return self.stop is not None and last + self.step >= self.stop and more
+
     def of(self, source: Source) -> Iterator[Frame]:
         """Yield the wanted frames, the first of them being frame `start`, all of one size.
 

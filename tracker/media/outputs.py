@@ -116,7 +116,6 @@ class Outputs:
         truth: right masks, which the page compares with.
         aspect: width of a pixel where it is shown, divided by its height. The videos have square pixels, and are
             stretched; all else is in the source's pixels.
-        length: frames of the source, where that is known.
 
     Raises:
         OSError: a file cannot be made.
@@ -135,7 +134,6 @@ class Outputs:
         title: str,
         truth: Truth | None = None,
         aspect: float = 1.0,
-        length: int | None = None,
     ) -> None:
         kinds = list(kinds)
         check_kinds(kinds)
@@ -173,7 +171,7 @@ class Outputs:
             if "mots" in kinds:
                 self._export(opened, MOTS, MotsExport(folder / MOTS))
             if "cvat" in kinds:
-                self._export(opened, CVAT, CvatExport(folder / CVAT, size, title, object_ids, length))
+                self._export(opened, CVAT, CvatExport(folder / CVAT, size, title, object_ids))
             self.resources = opened.pop_all()
 
     def _export(self, opened: ExitStack, name: str, export: TextExport) -> None:
@@ -211,12 +209,17 @@ class Outputs:
             self.page.add(frame, answers, moments)
         self.count += 1
 
-    def close(self) -> None:
+    def close(self, *, whole: bool = True) -> None:
         """Complete all files.
+
+        Args:
+            whole: the source has no frames after the last one that was added.
 
         Raises:
             OSError: one of them cannot be completed; the others are.
         """
+        for export in self.exports:
+            export.whole = whole
         self.resources.close()
         if self.page is not None and not self.page.moments and PAGE in self.files:
             self.files.remove(PAGE)  # no object has started

@@ -129,6 +129,7 @@ class Objects:
 
     Attributes:
         numbers: ids of all objects, in the order in which they start.
+        last: number of the last frame, -1 before the first one.
     """
 
     def __init__(self, plan: Mapping[int, Mapping[int, Target]], create: Callable[[], DMB], where: str, *, masks: bool):
@@ -137,7 +138,7 @@ class Objects:
         self._waiting = {frame: plan[frame] for frame in sorted(plan)}
         self._trackers = {number: create() for number in self.numbers}
         self._started: set[int] = set()
-        self._last = -1  # frame
+        self.last = -1
 
     def answer(self, frame: Frame) -> dict[int, Result]:
         """What is found in the next frame, by object id; objects that have not started are left out.
@@ -145,7 +146,7 @@ class Objects:
         Raises:
             SourceError: a frame before this one did not come, and a region was given for it.
         """
-        self._last = frame.index
+        self.last = frame.index
         given = self._waiting.pop(frame.index, {})
         for missed, targets in self._waiting.items():
             if missed < frame.index:
@@ -175,9 +176,7 @@ class Objects:
         """
         for frame, targets in self._waiting.items():
             named = next(iter(targets.values())).named
-            raise SourceError(
-                f"the last frame of '{self.where}' is {self._last}; there is no frame {frame} for {named}"
-            )
+            raise SourceError(f"the last frame of '{self.where}' is {self.last}; there is no frame {frame} for {named}")
 
 
 def begin(tracker: DMB, frame: Frame, target: Target, *, masks: bool, again: bool = False) -> Result:
