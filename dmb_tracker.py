@@ -50,9 +50,18 @@ def main() -> int:
         os.environ["PYTHONPATH"] = str(HOME) if not others else f"{HOME}{os.pathsep}{others}"
     for name in PACKAGES:
         _load(name)
-    from tracker.cli.main import main as command
+    from tracker.errors import hidden
 
-    return command()
+    try:
+        from tracker.cli.main import main as command
+
+        return command()
+    except (ImportError, AttributeError) as error:
+        sentence = hidden()
+        if not sentence:
+            raise
+        print(f"dmb: error: {sentence} ({error})", file=sys.stderr)
+        return 1
 
 
 def __getattr__(name: str) -> Any:

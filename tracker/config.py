@@ -158,6 +158,17 @@ class Box2SegConfig:
 
 
 @dataclass(frozen=True)
+class ClickConfig:
+    """From clicks to a mask (docs/LAB_BOOK.md)."""
+
+    sides: tuple[float, ...] = (0.07, 0.16, 0.33, 0.66)  # of the first boxes, in units of the image's shorter side
+    sure: float = 0.8  # mean probability from which on a mask is taken, and no larger box is tried
+    rounds: int = 2  # how often each is segmented, from the box of what was seen before
+    beside: float = 0.33  # a pixel is not the target's whose distance to a click beside it is less than this share ...
+    # ... of that to the nearest click on it
+
+
+@dataclass(frozen=True)
 class TrackerConfig:
     """The whole tracker."""
 
@@ -172,6 +183,7 @@ class TrackerConfig:
     box_fit: BoxFitConfig = field(default_factory=BoxFitConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     box2seg: Box2SegConfig = field(default_factory=Box2SegConfig)
+    click: ClickConfig = field(default_factory=ClickConfig)
 
     @classmethod
     def of(cls, model: ModelName) -> TrackerConfig:

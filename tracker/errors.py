@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+NEEDED = ("PIL", "av", "cv2", "matplotlib", "numpy", "safetensors", "skimage", "torch", "tqdm", "trax", "yaml")
 
 
 class UserError(ValueError):
@@ -41,3 +44,18 @@ def explained(error: Exception) -> str | None:
     if isinstance(error, MemoryError) or (engine is not None and engine.is_full(error)):
         return str(DeviceFullError())
     return None
+
+
+def hidden() -> str:
+    """The sentence about a user's file that was imported in place of a module of its name; empty where none was.
+
+    Python looks into the folders of PYTHONPATH, and often into the current one, before it looks into its own.
+    """
+    own = os.path.realpath(os.path.dirname(os.__file__))
+    before = [os.path.realpath(folder) for folder in sys.path]
+    before = before[: before.index(own)] if own in before else []
+    for name in (*NEEDED, *sorted(sys.stdlib_module_names)):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file and os.path.realpath(os.path.dirname(file)) in before:
+            return f"'{file}' was imported in place of the module '{name}' that DMB needs; rename it"
+    return ""

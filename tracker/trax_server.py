@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tracker import signals
-from tracker.errors import explained
+from tracker.errors import explained, hidden
 from tracker.settings import VARIABLES, Settings, SettingsError, complaints, from_environment
 
 if TYPE_CHECKING:
@@ -149,7 +149,8 @@ def load_session(log: Log) -> ModuleType | None:
     try:
         from tracker.trax import session
     except (ImportError, AttributeError, OSError) as error:
-        log.write(f"error: no TraX library ({error}); pip install 'dmb-tracker[vot]' (the package 'trax' is another)")
+        remedy = hidden() or "pip install 'dmb-tracker[vot]' (the package 'trax' is another)"
+        log.write(f"error: no TraX library ({error}); {remedy}")
         return None
     return session
 

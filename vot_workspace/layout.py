@@ -213,7 +213,10 @@ def _entries(path: Path) -> Mapping[str, Mapping[str, Any]]:
         return {str(name): entry for name, entry in read_yaml(path).items() if isinstance(entry, dict)}
     registry = configparser.ConfigParser()
     try:
-        registry.read(path, encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+        if text.startswith("\ufeff"):
+            raise WorkspaceError(f"'{path}' begins with a byte order mark; save it as UTF-8 without one")
+        registry.read_string(text, source=str(path))
         return {name: dict(registry[name]) for name in registry.sections()}
     except (configparser.Error, UnicodeDecodeError, OSError) as error:
         raise WorkspaceError(f"'{path}' registers no trackers ({' '.join(str(error).split())}); fix it") from error

@@ -75,6 +75,13 @@ def test_a_mistake_in_the_ground_truth_is_told_with_file_and_line(
     assert f"'{path}{told}" in refusal(capsys, "--workspace", workspace, "Here")
 
 
+def test_a_byte_order_mark_in_a_registry_is_told(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = workspace / "trackers.ini"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    told = refusal(capsys, "--workspace", workspace, "Here")
+    assert f"'{path}' begins with a byte order mark; save it as UTF-8 without one" in told
+
+
 def test_usual_ground_truth_is_understood(workspace: Path) -> None:
     lines = ["0, 0, 9, 9", "1,2,3,4,5,6,7,8", "nan,nan,nan,nan", "0", "m1,2,3,4,5,6", "1,2,3,4,5,6"]
     (workspace / "sequences" / "ball" / "groundtruth.txt").write_text("\r\n".join(lines) + "\r\n")

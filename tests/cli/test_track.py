@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from xml.etree import ElementTree
 
 import av
 import cv2
@@ -21,8 +17,9 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.cli.conftest import LEFTS, Command, rows
 from tests.conftest import clean_environment
-from tests.media.clips import SIZE, StillTracker, scene, square, write_clip
+from tests.media.clips import SIZE, scene, square, write_clip
 from tests.tracking.scenes import CONFIG, ColorEngine
 from tracker import DMB
 from tracker.cli import track
@@ -30,53 +27,6 @@ from tracker.media.progress import Progress
 from tracker.metrics.masks import overlap
 from tracker.network import DMBNet
 from tracker.settings import Settings
-
-LEFTS = (10, 11, 13, 14, 16)
-Command = Callable[..., int]
-
-
-@pytest.fixture(scope="module")
-def engine() -> ColorEngine:
-    torch.manual_seed(0)
-    return ColorEngine(DMBNet().eval().requires_grad_(False), precision="float32")
-
-
-@pytest.fixture
-def real(engine: ColorEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command in an empty folder, with the real tracker."""
-    monkeypatch.chdir(tmp_path)
-
-    def load(settings: Settings) -> Callable[[], DMB]:
-        return lambda: DMB(engine, CONFIG)
-
-    return lambda *arguments: track.main([str(argument) for argument in arguments], load=load, environ={})
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command in an empty folder, with a still tracker; `settings` of it gets what that was made with."""
-    monkeypatch.chdir(tmp_path)
-
-    def load(settings: Settings) -> Callable[[], DMB]:
-        run.settings.append(settings)  # type: ignore[attr-defined]
-        return StillTracker  # type: ignore[return-value]
-
-    def run(*arguments: object, **environ: str) -> int:
-        return track.main([str(argument) for argument in arguments], load=load, environ=environ)
-
-    run.settings = []  # type: ignore[attr-defined]
-    return run
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    """Five frames of a moving square, at their own times."""
-    return write_clip(tmp_path / "clip.mkv", [scene(left) for left in LEFTS], [0, 40, 200, 240, 300])
-
-
-def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "boxes.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.integration
@@ -132,114 +82,6 @@ def test_frames_and_regions_can_be_chosen(command: Command, clip: Path, tmp_path
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["boxes.csv", "polygons_1.txt", "result.jsonl"]
     assert command(clip, "--box", "-3,-2,40,45", "--stop", 1, "--masks", "--output", "p") == 0
     assert [path.name for path in (tmp_path / "p" / "masks").iterdir()] == ["00000.png"]
-
-
-def test_results_for_other_programs_are_written_beside_the_rest(
-    command: Command, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    exports = ("--box", "10,14,20,20", "--box", "1,2,9,9", "--coco", "--mots", "--cvat", "--output", "out")
-    assert command(clip, *exports) == 0
-    assert "written to 'out': coco.json, mots.txt, cvat.xml" in capsys.readouterr().out
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["coco.json", "cvat.xml", "mots.txt"]
-    assert len(json.loads((tmp_path / "out" / "coco.json").read_text())["annotations"]) == 2 * len(LEFTS)
-    assert len((tmp_path / "out" / "mots.txt").read_text().splitlines()) == 2 * len(LEFTS)
-    assert len(ElementTree.parse(tmp_path / "out" / "cvat.xml").findall("track/polygon")) == 2 * len(LEFTS)
-    assert command(clip, *exports) == 1
-    assert "'out' is not empty; name another folder with --output, or replace" in capsys.readouterr().err
-    assert command(clip, *exports[:5], *exports[-2:], "--overwrite") == 0
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["coco.json"]
-
-
-def test_an_mp4_is_written_where_there_is_an_encoder(
-    command: Command, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from tracker.media import mp4
-
-    box = (clip, "--box", "10,14,20,20", "--mp4", "--output", "out")
-    with monkeypatch.context() as without:
-        without.setattr(mp4, "ENCODERS", {"no_such_encoder": {}})
-        assert command(*box) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("dmb track: error: an MP4 needs an encoder for H.264") and error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-    try:
-        mp4.h264_encoder()
-    except mp4.EncoderError as missing:
-        pytest.skip(str(missing))
-    assert command(*box) == 0
-    with av.open(str(tmp_path / "out" / "overlay.mp4")) as video:
-        assert [frame.time for frame in video.decode(video=0)] == pytest.approx([0, 0.04, 0.2, 0.24, 0.3])
-
-
-LATER = (
-    "--box",
-    "10,14,20,20",
-    "--at",
-    "2",
-    "--box",
-    "40,4,16,16",
-    "--at",
-    "3",
-    "--object",
-    "1",
-    "--box",
-    "13,14,20,20",
-)
-
-
-def test_objects_start_later_and_are_corrected(command: Command, clip: Path, tmp_path: Path) -> None:
-    assert command(clip, *LATER, "--output", "out") == 0
-    found = [(row["frame"], row["object"], float(row["x"])) for row in rows(tmp_path / "out")]
-    assert found == [
-        ("0", "1", 10), ("1", "1", 10), ("2", "1", 10), ("2", "2", 40), ("3", "1", 13), ("3", "2", 40),
-        ("4", "1", 13), ("4", "2", 40),
-    ]  # fmt: skip
-    records = (tmp_path / "out" / "result.jsonl").read_text().splitlines()
-    assert len(records) == len(found)
-    lines = (tmp_path / "out" / "polygons_2.txt").read_text().splitlines()
-    assert lines[:2] == ["0", "0"] and all("," in line for line in lines[2:]) and len(lines) == 5
-    ids = [set(np.unique(np.asarray(Image.open(path)))) for path in sorted((tmp_path / "out" / "masks").iterdir())]
-    assert ids == [{0, 1}, {0, 1}, {0, 1, 2}, {0, 1, 2}, {0, 1, 2}]
-    with av.open(str(tmp_path / "out" / "overlay.webm")) as video:
-        assert sum(1 for _ in video.decode(video=0)) == 5
-
-
-def test_before_the_first_object_masks_are_empty(command: Command, clip: Path, tmp_path: Path) -> None:
-    (tmp_path / "right").mkdir()
-    for index in (1, 3):
-        Image.fromarray(square(13).astype(np.uint8) * 255).save(tmp_path / "right" / f"{index:05d}.png")
-    later = ("--at", "2", "--box", "13,14,20,20", "--page", "--truth", "right", "--video", "--masks", "--boxes")
-    assert command(clip, *later, "--output", "out") == 0
-    assert [row["frame"] for row in rows(tmp_path / "out")] == ["2", "3", "4"]
-    masks = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "out" / "masks").iterdir())]
-    assert len(masks) == 5 and not masks[0].any() and not masks[1].any() and masks[0].shape == (SIZE[1], SIZE[0])
-    assert np.array_equal(masks[2] > 0, square(13))
-    with av.open(str(tmp_path / "out" / "overlay.webm")) as video:
-        drawn = [frame.to_ndarray(format="rgb24").astype(int) for frame in video.decode(video=0)]
-    assert np.abs(drawn[0] - scene(LEFTS[0])).mean() < 5 < np.abs(drawn[2] - scene(LEFTS[2])).mean()
-    text = (tmp_path / "out" / "page.html").read_text()
-    assert '"frames":[0,1,2,3,4]' in text and '"at":[2,3,4]' in text
-
-
-@pytest.mark.integration
-def test_the_real_tracker_is_corrected(real: Command, clip: Path, tmp_path: Path) -> None:
-    correction = ("--at", "2", "--object", "1", "--box", "13,14,20,20")
-    assert real(clip, "--box", "0,0,12,12", *correction, "--masks", "--output", "out") == 0
-    for index in (2, 3, 4):
-        mask = np.asarray(Image.open(tmp_path / "out" / "masks" / f"{index:05d}.png"))
-        assert overlap(mask == 1, square(LEFTS[index])) > 0.7
-
-
-def test_a_frame_beyond_the_end_is_told_and_the_rest_is_complete(
-    command: Command, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(clip, "--box", "10,14,20,20", "--at", "9", "--box", "1,2,20,20", "--output", "out") == 1
-    captured = capsys.readouterr()
-    told = f"dmb track: error: the last frame of '{clip}' is 4; there is no frame 9 for --at 9 --box 1,2,20,20\n"
-    assert captured.err == told and "5 frames in" in captured.out
-    assert len(rows(tmp_path / "out")) == 5
-    assert command(clip, "--at", "9", "--box", "1,2,20,20", "--page", "--output", "none") == 1
-    assert "page.html" not in capsys.readouterr().out and not (tmp_path / "none" / "page.html").exists()
 
 
 def test_an_earlier_run_is_only_replaced_when_asked(
@@ -387,7 +229,10 @@ def test_unusable_input_is_one_sentence_and_leaves_nothing(
         (["a.mp4", "--box", "1,2,3,4", "--gate", "open"], "--gate is 'open'; it must be paper or"),
         (["a.mp4", "--cocoo"], "unknown option --cocoo; did you mean --coco?"),
         (["a.mp4", "--box", "1,2,3,4", "--at", "-3", "--box", "1,2,3,4"], "--at: '-3' must be a whole number from 0"),
-        (["a.mp4", "--box", "1,2,3,4", "--at", "3"], "--at 3 has no region; put --box, --polygon or --mask behind it"),
+        (
+            ["a.mp4", "--box", "1,2,3,4", "--at", "3"],
+            "--at 3 has no region; put --box, --polygon, --mask or --point behind it",
+        ),
         (["a.mp4", "--at", "3"], "--at 3 has no region"),
         (["a.mp4", "--object", "1", "--box", "1,2,3,4"], "put --at FRAME before it"),
         (["a.mp4", "--start", "5", "--at", "3", "--box", "1,2,3,4"], "--at is 3 and --start 5"),

@@ -87,6 +87,13 @@ SINGLE: dict[str, Callable[[], bytes]] = {
 }
 
 
+def _pages() -> bytes:
+    """A TIFF file of two masks."""
+    stream, page = io.BytesIO(), Image.fromarray(BOTH.astype(np.uint8) * 255)
+    page.save(stream, "tiff", save_all=True, append_images=[page])
+    return stream.getvalue()
+
+
 def _blurred() -> NDArray[np.uint8]:
     return cv2.GaussianBlur(BOTH.astype(np.uint8) * 255, (5, 5), 0)
 
@@ -106,6 +113,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "a photograph": (
         lambda: encoded(np.random.default_rng(0).integers(0, 256, (*SHAPE, 3)).astype(np.uint8)), "or a picture",
     ),
+    "several pictures": (_pages, "holds 2 pictures; save the one"),
+    "no picture": (lambda: b"text", "is damaged or not an image; give a PNG file"),
     "a JPEG": (lambda: encoded(BOTH.astype(np.uint8) * 255, kind="jpeg"), "soft borders"),
     "floats": (lambda: encoded(BOTH.astype(np.float32) / 2, kind="tiff"), "floating-point numbers"),
     "colors on white": (

@@ -312,6 +312,26 @@ def test_masks_beside_images_of_their_name_are_no_frames(tmp_path: Path) -> None
     assert len(read_all(str(tmp_path / "*.png"))[0]) == 3
 
 
+def test_masks_that_are_named_after_their_image_are_no_frames(tmp_path: Path) -> None:
+    for index in range(3):
+        Image.fromarray(scene(10 + 4 * index)).save(tmp_path / f"{index:05d}.jpg")
+        Image.fromarray(np.zeros((SIZE[1], SIZE[0]), np.uint8)).save(tmp_path / f"{index:05d}_mask.png")
+    frames, told = read_all(str(tmp_path))
+    assert [round(float((found.image[20, :, 0] > 180).argmax())) for found in frames] == [10, 14, 18]
+    assert len(told) == 1 and "holds '00000.jpg' and '00000_mask.png'" in told[0] and "(3 left out)" in told[0]
+    assert len(read_all(str(tmp_path / "*_mask.png"))[0]) == 3  # asked for, and nothing beside them
+
+
+def test_a_pattern_that_also_matches_other_files(tmp_path: Path) -> None:
+    for index in range(2):
+        Image.fromarray(scene(10)).save(tmp_path / f"{index:05d}.png")
+    (tmp_path / "notes.txt").write_text("mine")
+    frames, told = read_all(str(tmp_path / "*"))
+    assert len(frames) == 2 and told == [f"'{tmp_path}/*' matches 'notes.txt', which is no image (1 such left out)"]
+    with pytest.raises(SourceError, match=r"notes.txt', which is no image .* matches"):
+        read_all(str(tmp_path / "*.txt"))
+
+
 @pytest.mark.parametrize("name", ["cam1:front.mp4", "concat:one.mp4", "file:x.mp4", "http:a.mp4", "a|b.mp4"])
 def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
@@ -335,6 +355,11 @@ def test_a_url_is_opened_as_one(url: str) -> None:
         open_source("data:image/png,x", warn=print),
     ):
         pass
+
+
+def test_pixels_in_the_order_of_pytorch_are_told_how_to_turn() -> None:
+    with pytest.raises(ImageError, match=r"give 3 \(RGB\) or 1 \(gray\), last, as in: image.transpose\(1, 2, 0\)$"):
+        check_image(np.zeros((3, 40, 50), np.uint8))
 
 
 def test_what_is_no_picture_is_refused() -> None:

@@ -92,3 +92,16 @@ def test_a_tracker_that_was_imported_before_is_one_sentence(tmp_path: Path) -> N
         f"a module 'tracker' ({tmp_path}/tracker.py) was imported before DMB, which is called so, too; "
         "import dmb_tracker first, or rename that file\n"
     )
+
+
+@pytest.mark.parametrize("name", ["PIL", "random"])
+def test_a_users_own_file_in_place_of_a_module_is_one_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.py").write_text("mine = True\n")
+    code = "import sys; sys.argv = ['dmb', 'track', 'no.mp4', '--box', '1,2,3,4']; "
+    code += "from dmb_tracker import main; sys.exit(main())"
+    environment = clean_environment(PYTHONPATH=f"{tmp_path}:{CHECKOUT}")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    told = f"dmb: error: '{tmp_path}/{name}.py' was imported in place of the module '{name}' that DMB needs; rename it"
+    assert done.stderr.startswith(told)

@@ -217,6 +217,21 @@ def test_cvat_has_a_track_for_every_object(tmp_path: Path) -> None:
             assert one.attrib["occluded"] == ("0" if expected.segmented else "1")
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_cvat_closes_tracks_that_end_before_the_video(tmp_path: Path, closed: bool) -> None:
+    export = CvatExport(tmp_path / "cvat.xml", SIZE, "kite", [1, 2])
+    add_all(export.add)  # up to frame 5
+    export.whole = not closed
+    export.close()
+    root = ElementTree.parse(tmp_path / "cvat.xml").getroot()
+    for track in root.findall("track"):
+        frames = [(one.attrib["frame"], one.attrib["outside"]) for one in track]
+        assert frames == [("2", "0"), ("3", "0"), ("5", "0")] + [("6", "1")] * closed
+        if closed:
+            assert track[3].attrib["points"] == track[2].attrib["points"] and track[3].attrib["keyframe"] == "1"
+    assert root.findtext("meta/task/stop_frame") == ("6" if closed else "5")
+
+
 def test_a_file_that_cannot_be_completed_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: CocoExport) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -46,7 +46,7 @@ def test_the_first_frame_is_as_without_a_mark() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ([ONE, at(3)], "--at 3 has no region; put --box, --polygon or --mask behind it"),
+        ([ONE, at(3)], "--at 3 has no region; put --box, --polygon, --mask or --point behind it"),
         ([at(4), at(6), ONE], "--at 4 has no region"),
         ([at(4), whose(1)], "--object 1 has no region"),
         ([at(4), whose(1), at(6), ONE], "--object 1 has no region"),

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -110,6 +111,95 @@ def test_damage_that_the_decoder_conceals_is_counted(tmp_path: Path, suffix: str
         pairs = zip(frames, clean, strict=True)
         wrong = sum(np.abs(one.image.astype(int) - two.image).mean() > 4 for one, two in pairs)
         assert 0.8 * wrong <= int(count[1]) <= wrong + 10, (wrong, told)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "ts"])
+def test_what_follows_a_lost_frame_is_guessed(tmp_path: Path, suffix: str) -> None:
+    """A hole in H.264: from it on to the next whole frame all is predicted from what is not there."""
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3)).astype(np.uint8)
+    clip = tmp_path / f"clip.{suffix}"
+    with av.open(str(clip), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options={"g": "20", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for index in range(60):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(noise, 2 * index, 1), "rgb24")))
+        file.mux(stream.encode())
+    data = bytearray(clip.read_bytes())
+    start = len(data) // 2
+    data[start : start + 8000] = bytes(8000)
+    clip.write_bytes(data)
+    _, told = read(clip)
+    found = re.search(r"about (\d+) of its \d+ frames show what the decoder guessed, from frame (\d+) on", told[-1])
+    assert found is not None and 1 <= int(found[1]) <= 21 and 20 <= int(found[2]) < 40
+
+
+def test_a_pixel_that_is_not_square_and_another_stream_are_kept(tmp_path: Path) -> None:
+    clip = tmp_path / "two.mkv"
+    with av.open(str(clip), "w") as file:
+        streams = [file.add_stream("mpeg4", rate=25) for _ in range(2)]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = Fraction(16, 11)
+        for _ in range(3):
+            for stream, left in zip(streams, (4, 40), strict=True):
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(scene(left), "rgb24")))
+        for stream in streams:
+            file.mux(stream.encode())
+    for number, left in ((None, 4), (0, 4), (1, 40)):
+        frames, told = read(clip, number=number)
+        assert len(frames) == 3 and frames[0].aspect == pytest.approx(16 / 11)
+        assert near(frames[0].image[24, left + 10], RED, 30)
+        expected = [f"'{clip}' holds 2 video streams; number 0 is tracked, --stream chooses another"]
+        assert told == ([] if number is not None else expected)
+    with pytest.raises(SourceError, match="has the video streams 0 to 1; there is no stream 2"):
+        read(clip, number=2)
+    Image.fromarray(scene(3)).save(tmp_path / "one.png")
+    with pytest.raises(SourceError, match="--stream is for videos"):
+        read(tmp_path / "one.png", number=0)
+
+
+@pytest.mark.parametrize(("transfer", "name", "white"), [(16, "PQ", 0.5807), (18, "HLG", 0.75)])
+def test_a_high_dynamic_range_has_its_white_at_reference_white(
+    tmp_path: Path, transfer: int, name: str, white: float
+) -> None:
+    """Gray steps in the codes of PQ and HLG: black, half of white's light, white, and brighter."""
+    half = {16: 0.5081, 18: 0.6174}[transfer]  # code of half of reference white's light
+    steps = np.repeat(np.array([0.0, half, white, 0.9]), 16)[None, :].repeat(48, 0)
+    clip = tmp_path / "clip.mkv"
+    with av.open(str(clip), "w") as file:
+        stream = file.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv444p10le"
+        context = stream.codec_context
+        context.color_trc, context.colorspace, context.color_primaries, context.color_range = transfer, 9, 9, 2
+        frame = av.VideoFrame(*SIZE, "yuv444p10le")
+        for plane, values in zip(frame.planes, (steps * 1023, steps * 0 + 512, steps * 0 + 512), strict=True):
+            rows = np.zeros((plane.height, plane.line_size // 2), np.uint16)
+            rows[:, : plane.width] = np.round(values)
+            plane.update(rows.tobytes())
+        frame.color_trc, frame.colorspace, frame.color_primaries, frame.color_range = transfer, 9, 9, 2
+        for _ in range(2):
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    frames, told = read(clip)
+    assert [int(value) for value in frames[0].image[20, 8::16, 0]] == pytest.approx([0, 188, 255, 255], abs=3)
+    assert told == [
+        f"'{clip}' has a high dynamic range ({name}): reference white (203 cd/m2) and all that is brighter is taken "
+        "for white"
+    ]
+
+
+@pytest.mark.parametrize("flags", ["", "+faststart", "frag_keyframe+empty_moov"])
+def test_any_mp4_is_read_from_a_pipe(tmp_path: Path, flags: str) -> None:
+    """Also with its index at the end, where most programs write it."""
+    with av.open(str(tmp_path / "clip.mp4"), "w", options={"movflags": flags} if flags else {}) as file:
+        stream = file.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for index in range(4):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(scene(10 + index), "rgb24")))
+        file.mux(stream.encode())
+    told: list[str] = []
+    with io.BytesIO((tmp_path / "clip.mp4").read_bytes()) as raw, open_stream(raw, told.append, Levels()) as source:
+        assert len(list(source.frames())) == 4 and not told
 
 
 def test_a_file_cut_short_gives_what_it_holds(tmp_path: Path) -> None:

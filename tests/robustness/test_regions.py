@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -113,6 +114,9 @@ USABLE: dict[str, Any] = {
     "mask of single pixels": noise(0.01),
     "chequered mask": np.indices(SHAPE).sum(0) % 2 == 0,
     "tensor of numbers": torch.tensor(TARGET),
+    "tensor that wants gradients": torch.tensor(TARGET, dtype=torch.float32, requires_grad=True),
+    "mask in a batch with a channel": target_mask()[None, None],
+    "polygon in a batch": np.array([[(40, 30), (70, 30), (70, 54), (40, 54)]]),
 }
 
 # kind: region, and what the sentence says
@@ -299,3 +303,20 @@ def test_whatever_is_given_is_answered_or_refused(region: object) -> None:
         return
     assert_valid(result, SHAPE)
     assert_valid(dmb.track(frame(1)), SHAPE)
+
+
+def test_other_shapes_of_a_region_mean_the_same() -> None:
+    """A dimension of 1 in front, and tensors, change nothing."""
+    alone = (target_mask(), np.array([(40, 30), (70, 30), (70, 54), (40, 54)]), np.array(TARGET))
+    for region in alone:
+        expected = parse_region(region, SHAPE).to_mask(SHAPE)
+        for same in (region[None], region[None, None], torch.tensor(region), torch.tensor(region[None])):
+            assert np.array_equal(parse_region(same, SHAPE).to_mask(SHAPE), expected)
+
+
+def test_a_mask_of_the_background_is_warned_of(engine: Engine) -> None:
+    with pytest.warns(UserWarning, match="covers the image's edges; is the target marked, and not the background"):
+        DMB(engine, CONFIG).initialize(frame(), ~target_mask())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DMB(engine, CONFIG).initialize(frame(), target_mask())

@@ -68,3 +68,10 @@ def test_a_missing_or_foreign_file_is_one_sentence(tmp_path: Path, capsys: pytes
     path.write_text("[1, 2]")
     with pytest.raises(ScoresError, match="analyze again"):
         read_scores(path)
+
+
+def test_an_eao_that_is_not_defined_has_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, [SUPERVISED[0], (SUPERVISED[1][0], [[float("nan")], [0.6]])])
+    assert main([str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "EAO is nan: no sequence is as long as the bounds in the workspace's stack ask for" in printed

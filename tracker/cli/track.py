@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +20,7 @@ from tracker.cli.parsing import Parser
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tracker.media.frames import Frame
+    from tracker.media.frames import Frame, Source
     from tracker.media.outputs import Outputs
     from tracker.media.progress import Progress
     from tracker.media.schedule import Mark, Plan
@@ -37,13 +38,14 @@ Follows one object, or several, through a video, and writes a mask and a rotated
 
 SOURCE is a video file, an animated image, a TIFF file of several pages, a folder of images, a pattern of image files in
 quotes ('frames/*.jpg'), the URL of a stream, a camera's number, or - for a video on standard input. Say where the
-object is in the first frame with --box, --polygon or --mask; repeated, these options give several objects. Without any
-of them a window opens to draw a box in. Behind --at FRAME they are for a later frame: of a new object, which starts
-there, or with --object ID a correction of one that is tracked already, from there on.
+object is in the first frame with --box, --polygon, --mask or --point; repeated, these options give several objects,
+except for points. Without any of them a window opens to draw a box in. Behind --at FRAME they are for a later frame: of
+a new object, which starts there, or with --object ID a correction of one that is tracked already, from there on.
 """
 EXAMPLES = """\
 examples:
   dmb track kite.mp4 --box 218,94,60,80
+  dmb track kite.mp4 --point 250,130 --point 300,180:neg
   dmb track kite.mp4 --mask first.png --start 100 --stop 400 --output kite
   dmb track kite.mp4 --box 218,94,60,80 --at 90 --box 5,7,30,30 --at 150 --object 1 --box 240,90,55,80
   dmb track 'frames/*.jpg' --fps 30 --box 1,2,40,40 --polygon 9,9,40,12,30,50
@@ -80,6 +82,20 @@ def _region(kind: Literal["box", "polygon"]) -> Callable[[str], Given]:
         return Given(kind, numbers)
 
     return parse
+
+
+def _point(text: str) -> Given:
+    """A click: x,y or x,y:neg."""
+    from tracker.media.targets import Given
+
+    numbers, _, kind = text.strip().partition(":")
+    try:
+        place = tuple(float(part) for part in re.split(r"[,\s]+", numbers.strip()))
+    except ValueError:
+        place = ()
+    if len(place) != 2 or not all(map(math.isfinite, place)) or kind not in ("", "neg"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a point; give x,y on the object or x,y:neg beside it")
+    return Given("point", (*place, 0.0 if kind else 1.0))
 
 
 def _mask(text: str) -> Given:
@@ -125,6 +141,13 @@ def _parser() -> argparse.ArgumentParser:
     for name, kind, metavar, text in (
         ("--box", _region("box"), "X,Y,W,H", "a box: left, top, width, height in pixels; repeat it for more objects"),
         ("--polygon", _region("polygon"), "X1,Y1,...", "a polygon: at least three points in pixels"),
+        (
+            "--point",
+            _point,
+            "X,Y[:neg]",
+            "a click on the object, or with :neg beside it; those that follow each other are of one object, --at "
+            "between them begins another",
+        ),
         ("--mask", _mask, "FILE", "a PNG with the object white; in an indexed PNG every id is an object"),
         (
             "--at",
@@ -142,6 +165,12 @@ def _parser() -> argparse.ArgumentParser:
         ),
     ):
         target.add_argument(name, dest="given", action="append", default=[], type=kind, metavar=metavar, help=text)
+    target.add_argument(
+        "--backwards",
+        action="store_true",
+        help="with --at: also track back from there, to the first frame or half of the way to the object's region "
+        "before; frames are kept on disk meanwhile",
+    )
     output = parser.add_argument_group("what is written: only what is named (default: --video --masks --boxes)")
     output.add_argument("--output", type=Path, metavar="DIR", help="folder (default: named after the source)")
     output.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in it")
@@ -178,6 +207,9 @@ def _parser() -> argparse.ArgumentParser:
     frames.add_argument(
         "--fps", type=_rate, metavar="RATE", help="frames per second of images, 0.01 to 1000 (default: 25)"
     )
+    frames.add_argument(
+        "--stream", type=_whole(0), metavar="N", help="of a video with several video streams number N, from 0"
+    )
     settings = parser.add_argument_group("settings of the tracker; their default is the variable in the environment")
     for option, text in _settings_help().items():
         settings.add_argument(option, metavar="VALUE", help=text)
@@ -195,7 +227,7 @@ def _joined(arguments: Sequence[str]) -> list[str]:
     """Regions that begin with a minus sign, which argparse would take for an option, joined with their option."""
     joined: list[str] = []
     for argument in arguments:
-        if joined and joined[-1] in ("--box", "--polygon") and re.match(r"-[\d.]", argument):
+        if joined and joined[-1] in ("--box", "--polygon", "--point") and re.match(r"-[\d.]", argument):
             joined[-1] += f"={argument}"
         else:
             joined.append(argument)
@@ -216,10 +248,12 @@ def _options(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, st
         from tracker.media.targets import has_display  # here, because OpenCV comes with it
 
         if not has_display():
-            remedy = "say where the object is with --box, --polygon or --mask"
+            remedy = "say where the object is with --box, --polygon, --mask or --point"
             parser.error(f"there is no display to draw a box on; {remedy}")
     if options.truth is not None and not options.page:
         parser.error("--truth has no effect without --page")
+    if options.backwards and not any(getattr(one, "name", "") == "at" for one in options.given):
+        parser.error("--backwards has no effect without --at")
     options.source = options.source[0]
     if options.given:
         from tracker.media.frames import Selection
@@ -261,6 +295,7 @@ class Run:
         self.options, self.settings, self.load = options, settings, load
         self.progress, self.interruption = progress, interruption
         self.outputs: Outputs | None = None
+        self.whole = False  # tracked to the source's end
 
     def track(self) -> None:
         """Track, and write; what was written is complete, however this ends.
@@ -270,6 +305,7 @@ class Run:
                 their message.
             Interrupted: a signal came.
         """
+        from tracker.media.backwards import Backwards
         from tracker.media.frames import Selection
         from tracker.media.outputs import check_folder, check_kinds
         from tracker.media.schedule import Objects, numbers_of
@@ -288,6 +324,7 @@ class Run:
                         warn=self.progress.warn,
                         note=self.progress.note,
                         value_range=self.settings.range,
+                        number=options.stream,
                     )
                 )
             folder = options.output or Path(f"{source.name}_tracked")
@@ -303,13 +340,22 @@ class Run:
                 with self.progress.waiting(f"reading the masks in '{truth.folder}' ..."):
                     truth.check(first, numbers_of(plan))
             masks_wanted = options.kinds != ["boxes"]
-            objects = Objects(plan, self.load(self.settings), source.where, masks=masks_wanted)
+            create = self.load(self.settings)
+            objects = Objects(plan, create, source.where, masks=masks_wanted)
+            answer: Callable[[Frame], Mapping[int, Result]] = objects.answer
+            frames = chain([first], frames)
+            if options.backwards:
+                back = Backwards(plan, create, masks=masks_wanted, waiting=self.progress.waiting)
+                opened.enter_context(back.spool)
+                frames = back.track(frames)
+                answer = back.around(answer)
             self.progress.start(selection.count(source.length))
-            answers = objects.answer(first)
-            with self._writing(folder, first, objects.numbers, source.rate, source.name, truth) as outputs:
+            answers = answer(next(frames))
+            with self._writing(folder, first, source, objects.numbers, truth) as outputs:
                 self._write(outputs, first, answers)
                 for frame in frames:
-                    self._write(outputs, frame, objects.answer(frame))
+                    self._write(outputs, frame, answer(frame))
+                self.whole = not selection.ends(objects.last, source.length)
                 objects.finish()
 
     def _plan(self, first: Frame) -> Plan:
@@ -328,7 +374,7 @@ class Run:
 
     @contextmanager
     def _writing(
-        self, folder: Path, first: Frame, object_ids: Sequence[int], rate: float, title: str, truth: Truth | None
+        self, folder: Path, first: Frame, source: Source, object_ids: Sequence[int], truth: Truth | None
     ) -> Iterator[Outputs]:
         """The output files, completed in the end."""
         from tracker.media.outputs import Outputs
@@ -338,15 +384,15 @@ class Run:
             with self.interruption.held():
                 self.outputs = Outputs(
                     folder, self.options.kinds,
-                    size=size, rate=rate / step, object_ids=object_ids, step=step, title=title,
-                    truth=truth,
+                    size=size, rate=source.rate / step, object_ids=object_ids, step=step, title=source.name,
+                    truth=truth, aspect=first.aspect,
                 )  # fmt: skip
             yield self.outputs
         finally:
             with self.interruption.held():
                 try:
                     if self.outputs is not None:
-                        self.outputs.close()
+                        self.outputs.close(whole=self.whole)
                 finally:
                     self.progress.close()
                     if truth is not None and self.outputs is not None and self.outputs.count and not truth.matched:

@@ -30,7 +30,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", "
 PERCENTILES = (0.5, 99.5)  # of the first picture's values: hot pixels and dead ones take no part
 LOOKED_AT = 1_000_000  # pixels, about, that the percentiles are taken from
 SMALLEST = 1e-30  # range of values; in a smaller one there is nothing to be seen
-DEPTHS = (np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64, np.float16, np.float32, np.float64)
+DEPTHS = (np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64, np.float16, np.float32, np.float64)
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ANIMATED = (b"\x89PNG", b"RIFF", b"GIF8")  # how other files begin that may hold several pictures
 DAMAGED = (  # what Pillow raises for damaged files
@@ -111,7 +111,7 @@ def check_image(image: object) -> Pixels:
     """Return an image that a program hands over as H x W x 3, in its own depth.
 
     Args:
-        image: array H x W, H x W x 1 or H x W x 3 (RGB) of uint8, of whole numbers of 16 to 64 bits or of floats; or a
+        image: array H x W, H x W x 1 or H x W x 3 (RGB) of uint8, of other whole numbers or of floats; or a
             Pillow image.
 
     Raises:
@@ -130,7 +130,8 @@ def check_image(image: object) -> Pixels:
     if image.shape[2] == 1:
         return np.repeat(image, 3, axis=2)
     if image.shape[2] != 3:
-        raise ImageError(f"the image has {image.shape[2]} channels; give 3 (RGB) or 1 (gray)")
+        turned = ", as in: image.transpose(1, 2, 0)" if image.shape[0] in (1, 3) else ""
+        raise ImageError(f"the image has {image.shape[2]} channels; give 3 (RGB) or 1 (gray), last{turned}")
     return image
 
 

@@ -28,9 +28,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from tracker.data.images import DAMAGED
+from tracker.data.images import DAMAGED, count
 from tracker.errors import UserError
 from tracker.files import replacing
 
@@ -129,6 +129,8 @@ class MaskReader:
         Raises:
             MaskError: damaged, or no mask.
         """
+        if count(content) > 1:
+            raise MaskError(f"{where} holds {count(content)} pictures; save the one that is the mask as a PNG file")
         try:
             with Image.open(io.BytesIO(content)) as image:
                 image.load()
@@ -150,7 +152,8 @@ class MaskReader:
         except DAMAGED as error:
             if isinstance(error, MaskError):
                 raise
-            raise MaskError(f"{where} is damaged or not an image ({error}); restore it") from error
+            reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+            raise MaskError(f"{where} is damaged or not an image{reason}; give a PNG file") from error
 
     def _doubt(self, kind: str, sentence: str) -> None:
         """Tell once what can be read in more than one way, or refuse it."""

@@ -39,7 +39,9 @@ def _file(path: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         parser.read_string(path.read_text(encoding="utf-8"), source=str(path))
         entries = {name: dict(parser.items(name)) for name in parser.sections()}
     except (configparser.Error, OSError, UnicodeDecodeError) as error:
-        text = f"'{path}' cannot be read: {' '.join(str(error).split())} (write %% for %)"
+        told = " ".join(str(error).split())
+        remedy = "save it as UTF-8 without a byte order mark" if "\\ufeff" in told else "write %% for %"
+        text = f"'{path}' cannot be read: {told} ({remedy})"
         yield Finding(NAME, "problem", text, edit)
         return
     if not entries:

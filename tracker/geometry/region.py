@@ -248,14 +248,16 @@ def parse_region(region: object, shape: tuple[int, int]) -> ParsedRegion:
     """Understand and check a region given by a user.
 
     Args:
-        region: a box of 4 numbers (or 1 x 4, or 2 x 2: two opposite corner pixels); a polygon as n x 2 array (or
-            n x 1 x 2, as OpenCV's contours) or 6, 8, ... numbers; or a mask H x W (or 1 x H x W, H x W x 1, or
-            H x W x 3 of equal channels).
+        region: a box of 4 numbers (or 2 x 2: two opposite corner pixels); a polygon as n x 2 array (or n x 1 x 2, as
+            OpenCV's contours) or 6, 8, ... numbers; or a mask H x W (or H x W x 1, or H x W x 3 of equal channels).
+            Each may have dimensions of 1 before these, and be a tensor.
         shape: height and width of the image.
 
     Raises:
         RegionError: no such region, not finite, empty, outside the image, or far larger than any image.
     """
+    if callable(getattr(region, "detach", None)):  # a tensor of PyTorch, which may be on a GPU, or want gradients
+        region = region.detach().cpu()  # type: ignore[attr-defined]
     try:
         values = np.asarray(region)
         if values.dtype.kind not in "biufU":  # texts may be numbers; complex numbers, dates and objects are none
@@ -286,9 +288,9 @@ def parse_region(region: object, shape: tuple[int, int]) -> ParsedRegion:
 
 def _plain(values: NDArray, shape: tuple[int, int]) -> NDArray:
     """A region without the dimensions that other libraries give it; what is none of these is returned as it is."""
+    while values.ndim > 2 and values.shape[0] == 1 and values.shape[:2] != shape:
+        values = values[0]
     if values.ndim == 3:
-        if values.shape == (1, *shape):
-            return values[0]
         if values.shape[:2] == shape and (values.shape[2] == 1 or np.all(values == values[:, :, :1])):
             return values[:, :, 0]
         if values.shape[1:] == (1, 2):

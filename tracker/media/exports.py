@@ -32,11 +32,15 @@ class TextExport:
     Args:
         path: of the file, in an existing folder.
 
+    Attributes:
+        whole: tracking has come to the source's end; set before `close`.
+
     Raises:
         OSError: it cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
+        self.whole = True
         with ExitStack() as opened:
             draft = opened.enter_context(replacing(path))
             self.file = opened.enter_context(draft.open("w", encoding="utf-8", newline="\n"))
@@ -155,7 +159,8 @@ class CvatExport(TextExport):
 
     They hold exactly the masks' pixels (`outlines`). They are no `<mask>` elements, as CVAT keeps only the first mask
     of a track when it reads one. `occluded` says that the mask was not segmented but moved. The task that reads the
-    file needs a label "object". CVAT shows the last polygon until the end of its video.
+    file needs a label "object". Where tracking ends before the video does, the last polygon comes once more, `outside`:
+    CVAT would show it until the end of its video.
 
     Args:
         path: of the file.
@@ -170,6 +175,7 @@ class CvatExport(TextExport):
     def __init__(self, path: Path, size: tuple[int, int], title: str, object_ids: Sequence[int]) -> None:
         super().__init__(path)
         self.size, self.title = size, title
+        self.shapes: dict[int, str] = {}  # the last points of every object
         self.first: int | None = None
         self.last = 0
         with ExitStack() as opened:
@@ -187,13 +193,17 @@ class CvatExport(TextExport):
         self.last = frame
         for number, answer in answers.items():
             points = ";".join(f"{x}.00,{y}.00" for x, y in outline(answer.mask))
-            state = f'keyframe="1" outside="0" occluded="{int(not answer.segmented)}"'
-            self.tracks[number].write(f'    <polygon frame="{frame}" {state} points="{points}" z_order="0"/>\n')
+            self.shapes[number] = points
+            self.tracks[number].write(_polygon(frame, points, occluded=not answer.segmented))
 
     def finish(self) -> None:
         """Write the tracks behind what CVAT says of a task."""
         width, height = self.size
         first = self.first or 0
+        if not self.whole:
+            self.last += 1
+            for number, points in self.shapes.items():
+                self.tracks[number].write(_polygon(self.last, points, outside=True))
         self.file.write(
             f"""\
 <?xml version="1.0" encoding="utf-8"?>
@@ -218,6 +228,11 @@ class CvatExport(TextExport):
             shutil.copyfileobj(track, self.file)
             self.file.write("  </track>\n")
         self.file.write("</annotations>\n")
+
+
+def _polygon(frame: int, points: str, *, occluded: bool = False, outside: bool = False) -> str:
+    state = f'keyframe="1" outside="{int(outside)}" occluded="{int(occluded)}"'
+    return f'    <polygon frame="{frame}" {state} points="{points}" z_order="0"/>\n'
 
 
 def _printable(text: str) -> str:

@@ -25,11 +25,13 @@ class Frame:
         index: number in the source, from 0.
         seconds: time since the source's first frame.
         image: H x W x 3 RGB, as it is to be seen: upright, and not mirrored.
+        aspect: width of a pixel where it is shown, divided by its height.
     """
 
     index: int
     seconds: float
     image: NDArray[np.uint8]
+    aspect: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class Selection:
         """How many frames that are, of a source of `length` frames; None where that is unknown."""
         known = [number for number in (self.stop, length) if number is not None]
         return len(range(self.start, min(known), self.step)) if known else None
+
+    def ends(self, last: int, length: int | None) -> bool:
+        """Whether it ends with frame `last` though the source, of about `length` frames, may go on."""
+        more = length is None or last + 1 < length
+        return self.stop is not None and last + self.step >= self.stop and more
 
     def of(self, source: Source) -> Iterator[Frame]:
         """Yield the wanted frames, the first of them being frame `start`, all of one size.

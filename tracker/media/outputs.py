@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from tracker.errors import UserError
 from tracker.media.exports import COCO, CVAT, MOTS, CocoExport, CvatExport, MotsExport, TextExport
 from tracker.media.frames import Frame
@@ -111,6 +114,8 @@ class Outputs:
         step: distance of the frames that are added.
         title: of the page.
         truth: right masks, which the page compares with.
+        aspect: width of a pixel where it is shown, divided by its height. The videos have square pixels, and are
+            stretched; all else is in the source's pixels.
 
     Raises:
         OSError: a file cannot be made.
@@ -128,10 +133,13 @@ class Outputs:
         step: int,
         title: str,
         truth: Truth | None = None,
+        aspect: float = 1.0,
     ) -> None:
         kinds = list(kinds)
         check_kinds(kinds)
         self.folder, self.count, self.truth = folder, 0, truth
+        width, height = size
+        self.shown = (round(width * max(aspect, 1.0)), round(height / min(aspect, 1.0)))  # size of the videos
         self.origin = 0.0  # seconds of the first frame
         self.video = self.mp4 = self.masks = self.tables = self.page = None
         self.exports: list[TextExport] = []
@@ -140,7 +148,7 @@ class Outputs:
         self.files: list[str] = []
         with ExitStack() as opened:  # closes them all, even if one of them cannot be closed
             if "video" in kinds:
-                self.video = VideoWriter(folder / VIDEO, size, rate)
+                self.video = VideoWriter(folder / VIDEO, self.shown, rate)
                 opened.callback(self.video.close)
                 self.files.append(VIDEO)
             if "masks" in kinds:
@@ -155,7 +163,7 @@ class Outputs:
                 opened.callback(self.page.close)
                 self.files.append(PAGE)
             if "mp4" in kinds:
-                self.mp4 = Mp4Writer(folder / MP4, size, rate)
+                self.mp4 = Mp4Writer(folder / MP4, self.shown, rate)
                 opened.callback(self.mp4.close)
                 self.files.append(MP4)
             if "coco" in kinds:
@@ -190,6 +198,8 @@ class Outputs:
             self.masks.add(frame.index, answers, (frame.image.shape[0], frame.image.shape[1]))
         if self.video is not None or self.mp4 is not None:
             drawn = overlay(frame.image, answers)
+            if drawn.shape[1::-1] != self.shown:
+                drawn = np.asarray(cv2.resize(drawn, self.shown, interpolation=cv2.INTER_LINEAR), np.uint8)
             for video in (self.video, self.mp4):
                 if video is not None:
                     video.add(drawn, frame.seconds - self.origin)
@@ -199,12 +209,17 @@ class Outputs:
             self.page.add(frame, answers, moments)
         self.count += 1
 
-    def close(self) -> None:
+    def close(self, *, whole: bool = True) -> None:
         """Complete all files.
+
+        Args:
+            whole: the source has no frames after the last one that was added.
 
         Raises:
             OSError: one of them cannot be completed; the others are.
         """
+        for export in self.exports:
+            export.whole = whole
         self.resources.close()
         if self.page is not None and not self.page.moments and PAGE in self.files:
             self.files.remove(PAGE)  # no object has started

@@ -11,6 +11,7 @@ from tracker.data.images import SUFFIXES, ImageError, Levels, count, decode, pic
 from tracker.media.frames import Frame, Source, SourceError, Warn
 
 DEFAULT_RATE = 25.0  # frames per second of images, which hold no time
+MASK_NAME = re.compile(r"[-_. ](mask|masks|gt|seg|label|labels)$", re.IGNORECASE)  # after the name of the image
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -36,9 +37,14 @@ def open_pattern(pattern: str, rate: float | None, warn: Warn, levels: Levels) -
     Raises:
         SourceError: nothing matches.
     """
-    paths = [Path(name) for name in glob.glob(pattern, recursive=True) if Path(name).is_file()]
+    found = [Path(name) for name in glob.glob(pattern, recursive=True) if Path(name).is_file()]
+    paths = [path for path in found if path.suffix.lower() in SUFFIXES]
     if not paths:
-        raise SourceError(f"no file matches '{pattern}'; name a video file, a folder of images or another pattern")
+        what = f"'{found[0]}', which is no image ({', '.join(SUFFIXES)}), matches" if found else "no file matches"
+        raise SourceError(f"{what} '{pattern}'; name a video file, a folder of images or another pattern")
+    if len(paths) < len(found):
+        other = min(set(found) - set(paths))
+        warn(f"'{pattern}' matches '{other.name}', which is no image ({len(found) - len(paths)} such left out)")
     return _pictures(paths, paths[0].resolve().parent.name, pattern, rate, warn, levels)
 
 
@@ -50,14 +56,19 @@ def open_image(path: Path, rate: float | None, warn: Warn, levels: Levels) -> So
 def _without_masks(paths: Sequence[Path], where: str, warn: Warn) -> list[Path]:
     """The images without those that share their name, but for the suffix, with another one.
 
-    In the layouts of data sets with masks, 00000.png is the mask of 00000.jpg.
+    In the layouts of data sets with masks, 00000.png is the mask of 00000.jpg; others call it 00000_mask.png.
     """
     best: dict[Path, Path] = {}
+    stems = {path.with_suffix("") for path in paths}
     for path in sorted(paths, key=lambda path: (SUFFIXES.index(path.suffix.lower()), path.name)):
-        best.setdefault(path.with_suffix(""), path)
+        stem = path.with_suffix("")
+        plain = stem.with_name(MASK_NAME.sub("", stem.name) or stem.name)
+        if plain == stem or plain not in stems:
+            best.setdefault(stem, path)
     left_out = sorted(set(paths) - set(best.values()), key=lambda path: natural_key(str(path)))
     if left_out:
-        kept = best[left_out[0].with_suffix("")]
+        stem = left_out[0].with_suffix("")
+        kept = best.get(stem) or best[stem.with_name(MASK_NAME.sub("", stem.name))]
         warn(
             f"'{where}' holds '{kept.name}' and '{left_out[0].name}': of files with one name only the first kind is "
             f"tracked, the other is taken for its mask ({len(left_out)} left out)"

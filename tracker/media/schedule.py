@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tracker.errors import UserError
+from tracker.geometry.clicks import Clicks
 from tracker.geometry.region import RegionError
 from tracker.media.frames import Frame, Selection, SourceError
 from tracker.media.targets import Given, Target
@@ -36,6 +38,7 @@ def placed(options: Sequence[Given | Mark], selection: Selection) -> list[Given]
     """The regions, each with the frame and the object id that the marks before it name.
 
     A frame holds up to the next one, an object id for one region. What is for the first frame is as without `--at`.
+    Clicks with nothing between them are one region.
 
     Args:
         options: in the order of the command line.
@@ -48,8 +51,13 @@ def placed(options: Sequence[Given | Mark], selection: Selection) -> list[Given]
     at: Mark | None = None
     named: Mark | None = None
     waiting: Mark | None = None  # for its region
+    before: Given | None = None
     for option in options:
         if isinstance(option, Given):
+            if option.kind == "point" and waiting is None and before is not None and before.kind == "point":
+                found[-1] = replace(found[-1], value=(*found[-1].value, *option.value))  # type: ignore[misc]
+                continue
+            before = option
             frame = None if at is None or (at.number == selection.start and named is None) else at.number
             found.append(replace(option, frame=frame, object_id=None if named is None else named.number))
             named = waiting = None
@@ -70,7 +78,7 @@ def placed(options: Sequence[Given | Mark], selection: Selection) -> list[Given]
 
 
 def _alone(mark: Mark) -> ScheduleError:
-    return ScheduleError(f"{mark} has no region; put --box, --polygon or --mask behind it")
+    return ScheduleError(f"{mark} has no region; put --box, --polygon, --mask or --point behind it")
 
 
 def _check_frame(frame: int, selection: Selection) -> None:
@@ -121,6 +129,7 @@ class Objects:
 
     Attributes:
         numbers: ids of all objects, in the order in which they start.
+        last: number of the last frame, -1 before the first one.
     """
 
     def __init__(self, plan: Mapping[int, Mapping[int, Target]], create: Callable[[], DMB], where: str, *, masks: bool):
@@ -129,7 +138,7 @@ class Objects:
         self._waiting = {frame: plan[frame] for frame in sorted(plan)}
         self._trackers = {number: create() for number in self.numbers}
         self._started: set[int] = set()
-        self._last = -1  # frame
+        self.last = -1
 
     def answer(self, frame: Frame) -> dict[int, Result]:
         """What is found in the next frame, by object id; objects that have not started are left out.
@@ -137,7 +146,7 @@ class Objects:
         Raises:
             SourceError: a frame before this one did not come, and a region was given for it.
         """
-        self._last = frame.index
+        self.last = frame.index
         given = self._waiting.pop(frame.index, {})
         for missed, targets in self._waiting.items():
             if missed < frame.index:
@@ -155,11 +164,9 @@ class Objects:
 
     def _given(self, number: int, frame: Frame, target: Target) -> Result:
         """Start an object, or correct one that has started."""
-        tracker = self._trackers[number]
-        if number in self._started:
-            return tracker.correct(frame.image, target.region)
+        again = number in self._started
         self._started.add(number)
-        return tracker.initialize(frame.image, target.region, masks=self.masks)
+        return begin(self._trackers[number], frame, target, masks=self.masks, again=again)
 
     def finish(self) -> None:
         """Be told that no more frames come.
@@ -169,9 +176,25 @@ class Objects:
         """
         for frame, targets in self._waiting.items():
             named = next(iter(targets.values())).named
-            raise SourceError(
-                f"the last frame of '{self.where}' is {self._last}; there is no frame {frame} for {named}"
-            )
+            raise SourceError(f"the last frame of '{self.where}' is {self.last}; there is no frame {frame} for {named}")
+
+
+def begin(tracker: DMB, frame: Frame, target: Target, *, masks: bool, again: bool = False) -> Result:
+    """Start a tracker on a target, or correct it.
+
+    Raises:
+        RegionError: nothing is seen there; the message names the option.
+    """
+    given: dict[str, Any] = {"region": target.region}
+    if isinstance(target.region, Clicks):
+        given = {"points": target.region.points, "labels": target.region.labels}
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of doubtful regions notes have told
+            if again:
+                return tracker.correct(frame.image, **given)
+            return tracker.initialize(frame.image, **given, masks=masks)
+    except RegionError as error:
+        raise RegionError(f"{target.named}: {error}") from error
 
 
 def numbers_of(plan: Mapping[int, Mapping[int, Target]]) -> list[int]:

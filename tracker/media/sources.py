@@ -22,7 +22,13 @@ CAMERA_DIGITS = 4  # of a camera's number, at most
 
 @contextmanager
 def open_source(
-    text: str, *, rate: float | None = None, warn: Warn, value_range: Range | None = None, note: Warn | None = None
+    text: str,
+    *,
+    rate: float | None = None,
+    warn: Warn,
+    value_range: Range | None = None,
+    note: Warn | None = None,
+    number: int | None = None,
 ) -> Iterator[Source]:
     """Open a source.
 
@@ -33,6 +39,7 @@ def open_source(
         warn: takes a sentence for everything that could not be read.
         value_range: the values of pictures with more than 8 bits that become black and white, see `Levels`.
         note: takes a sentence about such pictures; `warn` by default.
+        number: of the video stream in a file or stream that holds several, from 0; None for the usual one.
 
     Raises:
         SourceError: there is no such source, or it is unusable.
@@ -42,19 +49,22 @@ def open_source(
     camera = text.isdecimal() and len(text) <= CAMERA_DIGITS and not path.exists()
     if rate is not None and (text == "-" or camera or stream or (path.is_file() and not _is_image(path))):
         raise SourceError("--fps is for images; this source has times of its own, leave it out")
+    video = text == "-" or stream or (path.is_file() and not _is_image(path))
+    if number is not None and not video:
+        raise SourceError("--stream is for videos; images and cameras have no streams, leave it out")
     if text == "-":
         if sys.stdin.isatty():
             raise SourceError(f"standard input is a terminal; {STREAM_ADVICE}")
         with (
             open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as raw,
-            open_stream(raw, warn, levels) as source,
+            open_stream(raw, warn, levels, number) as source,
         ):
             yield source
     elif camera:
         with open_camera(int(text), warn) as source:
             yield source
     elif stream:
-        with open_url(text, warn, levels) as source:
+        with open_url(text, warn, levels, number) as source:
             yield source
     elif path.is_dir():
         yield open_folder(path, rate, warn, levels)
@@ -68,7 +78,7 @@ def open_source(
     elif _is_image(path):
         yield open_image(path, rate, warn, levels)
     else:
-        with open_video(path, warn, levels) as source:
+        with open_video(path, warn, levels, number) as source:
             yield source
 
 

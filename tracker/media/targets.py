@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tracker.data.images import ImageError, read_bytes
 from tracker.data.masks import VOID, MaskError, MaskReader, covers_edges, objects_of
+from tracker.geometry.clicks import parse_clicks
 from tracker.geometry.region import ParsedRegion, RegionError, box_from_polygon, parse_region
 from tracker.media.frames import Warn
 
@@ -32,21 +33,25 @@ class Given:
 
     Attributes:
         kind: of the region.
-        value: x, y, w, h or x1, y1, ... in pixels, or the path of a mask.
+        value: x, y, w, h or x1, y1, ... in pixels, of clicks x, y and label 1 or 0 each, or the path of a mask.
         frame: of the source, where the region is for a later one than the first.
         object_id: whose region it is, where that is said.
     """
 
-    kind: Literal["box", "polygon", "mask"]
+    kind: Literal["box", "polygon", "mask", "point"]
     value: tuple[float, ...] | Path
     frame: int | None = None
     object_id: int | None = None
 
     def __str__(self) -> str:
-        text = self.value if isinstance(self.value, Path) else ",".join(f"{number:g}" for number in self.value)
         at = "" if self.frame is None else f"--at {self.frame} "
         whose = "" if self.object_id is None else f"--object {self.object_id} "
-        return f"{at}{whose}--{self.kind} {text}"
+        if isinstance(self.value, Path):
+            return f"{at}{whose}--{self.kind} {self.value}"
+        if self.kind == "point":
+            clicks = np.reshape(self.value, (-1, 3)).tolist()
+            return at + whose + " ".join(f"--point {x:g},{y:g}{'' if on else ':neg'}" for x, y, on in clicks)
+        return f"{at}{whose}--{self.kind} " + ",".join(f"{number:g}" for number in self.value)
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Target:
 
     Attributes:
         object_id: of the object, from 1.
-        region: as `DMB.initialize` takes it.
+        region: as `DMB.initialize` takes it, or `Clicks`.
         named: the option that gave it.
         frame: of the source; None for the first one that is tracked.
     """
@@ -145,6 +150,9 @@ def _regions(option: Given, shape: tuple[int, int], note: Warn) -> Mapping[int, 
         RegionError: one of them is unusable; the message names the option.
     """
     try:
+        if option.kind == "point":
+            clicks = np.reshape(np.array(option.value), (-1, 3))
+            return {1: parse_clicks(clicks[:, :2], clicks[:, 2], shape)}
         masks: Mapping[int, object] = {1: option.value}
         if isinstance(option.value, Path):
             masks = read_masks(option.value, partial(_noted, note, option))
@@ -194,7 +202,7 @@ def draw_box(image: NDArray[np.uint8]) -> Given:
         cv2.destroyWindow(WINDOW)
     except cv2.error as error:
         reason = str(error).strip().splitlines()[0]
-        raise RegionError(f"no window can be opened ({reason}); give --box, --polygon or --mask") from error
+        raise RegionError(f"no window can be opened ({reason}); give --box, --polygon, --mask or --point") from error
     if not box[2] or not box[3]:
-        raise RegionError("no box was drawn; draw one, or give --box, --polygon or --mask")
+        raise RegionError("no box was drawn; draw one, or give --box, --polygon, --mask or --point")
     return Given("box", tuple(float(value) for value in box))

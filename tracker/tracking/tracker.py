@@ -14,12 +14,15 @@ from torch import Tensor
 
 from tracker.config import TrackerConfig, TrustConfig
 from tracker.data.images import Levels, Range, check_image
+from tracker.data.masks import covers_edges
 from tracker.engine.engine import Engine
 from tracker.errors import UserError
+from tracker.geometry.clicks import parse_clicks
 from tracker.geometry.crop import Crop, search_crop
 from tracker.geometry.region import (
     Box,
     ParsedRegion,
+    RegionError,
     box_from_mask,
     box_window,
     clean_mask,
@@ -36,6 +39,7 @@ from tracker.memory.quality import Decision, QualityGate
 from tracker.network import DMBNet, QueryFeatures
 from tracker.tracking.belief import believes, leaks, near
 from tracker.tracking.box2seg import pseudo_mask
+from tracker.tracking.clicks import mask_of_clicks
 from tracker.tracking.framing import Framing, compare
 from tracker.tracking.localization import Localizer, Point, SearchResult
 from tracker.tracking.shape import Shape, given_shape
@@ -137,14 +141,23 @@ class DMB:
         return self.config.trust_mask if self.masks else self.config.trust
 
     def initialize(
-        self, image: object, region: object, *, masks: bool = True, value_range: Range | None = None
+        self,
+        image: object,
+        region: object = None,
+        *,
+        points: object = None,
+        labels: object = None,
+        masks: bool = True,
+        value_range: Range | None = None,
     ) -> Result:
         """Start on a target.
 
         Args:
             image: H x W x 3 RGB uint8, or H x W gray, or a Pillow image. Integers of more bits and floats become 8 bit
                 by one range of values for the whole sequence, see `tracker.data.images.Levels`; a warning tells it.
-            region: box (x, y, w, h), polygon (n x 2) or mask (H x W), see `parse_region`.
+            region: box (x, y, w, h), polygon (n x 2) or mask (H x W), see `parse_region`; or None, and points.
+            points: clicks in place of a region: n x 2, x and y in pixels, see `tracker.tracking.clicks`.
+            labels: n numbers: 1 for points on the target, 0 for points that are not on it; None: all are on it.
             masks: masks are wanted, at the full size of the closer crop. False where only boxes will be read, after a
                 box or a polygon: then the crop is smaller.
             value_range: the values of such images that become black and white; None to take them from this image.
@@ -155,9 +168,12 @@ class DMB:
         """
         self.levels = Levels(value_range, _warn, option="value_range=(low, high)")
         image = self.levels(check_image(image))
-        return self._start(image, parse_region(region, image.shape[:2]), masks=masks)
+        parsed = self._parse(image, region, points, labels)
+        if parsed.kind == "mask" and parsed.mask is not None and covers_edges(parsed.mask):
+            _warn("the mask covers the image's edges; is the target marked, and not the background?")
+        return self._start(image, parsed, masks=masks)
 
-    def correct(self, image: object, region: object) -> Result:
+    def correct(self, image: object, region: object = None, *, points: object = None, labels: object = None) -> Result:
         """Start again on the same target in the next frame, where the user gives its region: in place of `track`.
 
         What was remembered of the target is forgotten, as it may be of something else. Frames count on, and what
@@ -165,7 +181,9 @@ class DMB:
 
         Args:
             image: as in `initialize`.
-            region: as in `initialize`: box (x, y, w, h), polygon (n x 2) or mask (H x W), in pixels.
+            region: as in `initialize`: box (x, y, w, h), polygon (n x 2) or mask (H x W), in pixels; or None.
+            points: as in `initialize`, in place of a region.
+            labels: of the points, likewise.
 
         Returns:
             The answer to this frame, as `initialize` gives it, but for `frame_index`.
@@ -178,12 +196,25 @@ class DMB:
         if self.frame_index < 0:
             raise StateError("correct was called before initialize; call initialize(image, region) first")
         pixels = check_image(image)
-        parsed = parse_region(region, pixels.shape[:2])  # before the levels, which a first deep image would fix
+        if points is None:
+            parse_region(region, pixels.shape[:2])  # before the levels, which a first deep image would fix
         frame_index = self.frame_index + 1
-        result = self._start(self.levels(pixels), parsed, masks=self.masks_asked)
+        image = self.levels(pixels)
+        parsed = self._parse(image, region, points, labels)
+        result = self._start(image, parsed, masks=self.masks_asked)
         self.frame_index = frame_index
         self.appearance.count_from(frame_index)
         return replace(result, frame_index=frame_index)
+
+    def _parse(self, image: NDArray[np.uint8], region: object, points: object, labels: object) -> ParsedRegion:
+        """The region, or the clicks in its place: the mask that they give, which Box2Seg refines as it does a box."""
+        shape = (image.shape[0], image.shape[1])
+        if points is None:
+            return parse_region(region, shape)
+        if region is not None:
+            raise RegionError("there are a region and points; give one of them")
+        mask = mask_of_clicks(self.engine, self.maps, image, parse_clicks(points, labels, shape), self.config)
+        return ParsedRegion("box", box_from_mask(mask), mask=mask)
 
     def _start(self, image: NDArray[np.uint8], parsed: ParsedRegion, *, masks: bool) -> Result:
         """Forget everything, and start on a target in an image H x W x 3, which becomes frame 0."""
