@@ -345,9 +345,9 @@ def test_a_signal_while_the_files_are_opened_closes_them(
             os.kill(os.getpid(), number)
             events.append("opened")
 
-        def close(self) -> None:
+        def close(self, **options: bool) -> None:
             os.kill(os.getpid(), number)  # impatience completes the files, too
-            super().close()
+            super().close(**options)
             events.append("closed")
 
     monkeypatch.setattr("tracker.media.outputs.Outputs", Slow)

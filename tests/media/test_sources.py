@@ -130,7 +130,7 @@ def test_what_follows_a_lost_frame_is_guessed(tmp_path: Path, suffix: str) -> No
     clip.write_bytes(data)
     _, told = read(clip)
     found = re.search(r"about (\d+) of its \d+ frames show what the decoder guessed, from frame (\d+) on", told[-1])
-    assert found is not None and 1 <= int(found[1]) <= 21 and 20 <= int(found[2]) < 40
+    assert found is not None and 1 <= int(found[1]) <= 22 and 18 <= int(found[2]) < 40
 
 
 def test_a_pixel_that_is_not_square_and_another_stream_are_kept(tmp_path: Path) -> None:

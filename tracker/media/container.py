@@ -289,8 +289,11 @@ def _spooled(raw: Any) -> Any:
     Such an MP4 makes sense only as a whole: it is copied into a temporary file.
     """
     head = b""
-    while len(head) < HEAD and (more := raw.read(HEAD - len(head))):
-        head += more
+    for wanted in (8, HEAD):  # only of what begins as an MP4 is more awaited: a camera may have sent no more yet
+        while len(head) < wanted and (more := raw.read(wanted - len(head))):
+            head += more
+        if head[4:8] != b"ftyp":
+            return Pipe(raw, head)
     place, names = 0, list[bytes]()
     while place + 8 <= len(head):  # the boxes at the file's top: a size, and a name
         size, name = struct.unpack_from(">I4s", head, place)
@@ -298,7 +301,7 @@ def _spooled(raw: Any) -> Any:
         if size < 8:
             break
         place += size
-    if names[:1] != [b"ftyp"] or b"mdat" not in names or b"moov" in names[: names.index(b"mdat")]:
+    if b"mdat" not in names or b"moov" in names[: names.index(b"mdat")]:
         return Pipe(raw, head)
     whole = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the container
     whole.write(head)
