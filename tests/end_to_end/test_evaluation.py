@@ -220,20 +220,31 @@ def test_an_interruption_keeps_what_is_finished_and_ends_everything(tmp_path: Pa
     assert workspace.initializations() == 2 + 5
 
 
-def test_what_a_killed_evaluation_has_finished_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_killed_evaluation_has_finished_is_found_and_nothing_is_left_running(
+    tmp_path: Path, workers: int
+) -> None:
     workspace = Workspace(tmp_path / "workspace", ("unsupervised",), held=True)
-    process = workspace.start(workers=1)
-    part = workspace.folder / ".dmb_evaluate" / "0000" / "results"
-    wait_until(lambda: any(part.rglob("*_time.value")) and workspace.initializations() == 2)
+    process = workspace.start(workers=workers)
+    results = workspace.folder / "results"
+    finished = 1 if workers == 1 else 0  # both of two wait in their first initialization
+    wait_until(lambda: workspace.initializations() == 2 and len([*results.rglob("*.bin")]) == finished)
     process.kill()
     process.communicate()
-    assert "processes that it has left" in workspace.evaluate(code=1)
-    (leader,) = {os.getpgid(started) for started in workspace.processes()}
-    os.killpg(leader, signal.SIGKILL)
-    time.sleep(1.1)  # files that have just been written might be incomplete
+    for started in workspace.processes():
+        wait_until(lambda started=started: not alive(started), 10)
     workspace.hold.unlink()
     workspace.evaluate()
-    assert len(workspace.times()) == 6 and workspace.initializations() == 2 + 5
+    assert len(workspace.times()) == 6 and workspace.initializations() == 2 + 6 - finished
+    assert not (workspace.folder / ".dmb_evaluate").exists()
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_failure_on_one_sequence_is_told_and_the_others_go_on(tmp_path: Path) -> None:
