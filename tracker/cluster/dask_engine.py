@@ -28,7 +28,7 @@ AHEAD = 4  # tasks for each thread that the scheduler holds
 POLL = 0.1  # seconds
 GRACE = 8.0  # seconds that tasks may take to tell what they have finished, and to end, after an interruption
 CONNECT = 15.0  # seconds
-LOST = 5.0  # seconds in which a scheduler that was lost may come back before the client gives up
+CLOSE = 2.0  # seconds to take leave in
 GPU = "GPU"  # what workers with one announce: dask worker --resources GPU=1
 CONFIGURATION = {
     # a task says itself how many threads it uses
@@ -62,7 +62,8 @@ def run_on_dask(
             folder = Path(tempfile.mkdtemp(prefix="dmb_tasks_")) if scratch is None else scratch
             opened.callback(shutil.rmtree, folder, ignore_errors=True)
             address = opened.enter_context(_local_cluster(min(place.workers, len(tasks)), folder))
-        client = opened.enter_context(_connected(address))
+        client = _connected(address)
+        opened.callback(client.close, timeout=CLOSE)
         run = _Run(client, tasks, place, told, say, alone)
         opened.callback(run.end)
         yield from run.results(interrupted)
@@ -74,7 +75,7 @@ def _local_cluster(workers: int, folder: Path) -> LocalCluster:
         n_workers=workers,
         threads_per_worker=1,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         local_directory=str(folder),
         memory_limit=0,  # a tracker may have all the memory that there is
         silence_logs=logging.CRITICAL,
@@ -85,7 +86,7 @@ def _local_cluster(workers: int, folder: Path) -> LocalCluster:
 def _connected(address: Any) -> Client:
     try:
         if not isinstance(address, str):
-            return Client(address, set_as_default=False, timeout=LOST)
+            return Client(address, set_as_default=False, timeout=CONNECT)
         if "://" not in address:
             if not Path(address).is_file():
                 raise ClusterError(
@@ -198,9 +199,12 @@ class _Run:
         good = [future for future in ended if future.status == "finished"]
         answers = dict(zip(good, self.client.gather(good, direct=False), strict=True)) if good else {}
         for future in ended:
-            task, host = self.futures.pop(future)
-            if future.status in ("cancelled", "lost") or not self._connected():
+            if future.status == "cancelled" or not self._connected():
                 raise self._lost()
+            if future.status in ("lost", "pending"):  # its worker ended with the result; it is computed again
+                future.add_done_callback(self.inbox.put)
+                continue
+            task, host = self.futures.pop(future)
             if future in answers:
                 done = self._done(task, host, answers[future])
             else:
