@@ -12,7 +12,7 @@ from types import TracebackType
 from tests.conftest import CHECKOUT, clean_environment
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Wait for something that happens elsewhere."""
     end = time.monotonic() + seconds
     while not condition():
@@ -27,7 +27,8 @@ class Machines:
         self.folder = folder
         self.file = folder / "scheduler.json"
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
-        self.scheduler = self._start(folder, "scheduler", "--port", "0", "--scheduler-file", str(self.file), "--no-dashboard")
+        words = ["--port", "0", "--scheduler-file", str(self.file), "--no-dashboard"]
+        self.scheduler = self._start(folder, "scheduler", *words)
         wait_until(self.file.exists)
 
     def _start(self, folder: Path, kind: str, *words: str, path: Path = CHECKOUT) -> subprocess.Popen[bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -146,8 +145,6 @@ def test_a_killed_scheduler_is_one_sentence_and_the_rest_goes_on_with_another(tm
                 found[done.task.argument.number] = done
                 if len(found) == 3:
                     machines.scheduler.kill()
-                    print("killed", time.monotonic())
-        print("told", time.monotonic())
     assert set(found) == {0, 1, 2}
     hold.unlink()
     with Machines(tmp_path / "again") as machines:

@@ -8,13 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.cluster.machines import Machines, wait_until
 from tests.conftest import CHECKOUT, clean_environment
 from tests.end_to_end.workspace import Video, straight
 from tests.vot_workspace.mask_folders import label, write_video
@@ -85,7 +84,8 @@ class Workspace:
         (folder / "trackers.ini").write_text("\n".join(["[Noting]", *lines, "[Other]", *lines]) + "\n")
 
     def start(self, *arguments: str, workers: int = 2, **variables: str) -> subprocess.Popen[str]:
-        words = ["-m", "tracker.cli.main", "evaluate", "--workspace", str(self.folder), "--workers", str(workers)]
+        words = ["-m", "tracker.cli.main", "evaluate", "--workspace", str(self.folder)]
+        words += ["--workers", str(workers)] if workers else []
         return subprocess.Popen(
             [sys.executable, *words, *(arguments or ("Noting",))],
             env=environment(**variables),
@@ -137,13 +137,6 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it has not happened"
-        time.sleep(0.05)
-
-
 def test_two_workers_leave_what_one_leaves(tmp_path: Path, serial: Workspace) -> None:
     parallel = Workspace(tmp_path / "parallel")
     output = parallel.evaluate()
@@ -165,6 +158,29 @@ def test_two_workers_leave_what_one_leaves(tmp_path: Path, serial: Workspace) ->
 
     parallel.vot("analysis", "--name", "scores", "Noting")
     assert json.loads((parallel.folder / "analysis" / "scores.json").read_text())["results"]["baseline"]
+
+
+@pytest.mark.slow
+def test_two_machines_leave_what_one_leaves_even_if_one_of_them_dies(tmp_path: Path, serial: Workspace) -> None:
+    workspace = Workspace(tmp_path / "workspace", held=True)
+    with Machines(tmp_path / "machines") as machines:
+        for name in ("one", "two"):
+            machines.worker(name)
+        process = workspace.start("Noting", "--cluster", str(machines.file), workers=0)
+        wait_until(lambda: workspace.initializations() == 2)
+        machines.workers["one"].kill()
+        wait_until(lambda: sum(map(alive, workspace.processes())) == 1)  # the other machine's
+        workspace.hold.unlink()
+        output = "".join(process.communicate(timeout=300))
+        left = [path for path in (tmp_path / "machines").rglob("dmb_task_*") if "one" not in path.parts]
+    assert process.returncode == 0 and "has ended; it runs again" in output, output
+    assert output.count("3 of 3 done") == 2 and "realtime is timed, hence on its own" in output
+    one, two = serial.results(), workspace.results()
+    for name in [name for name in one if "/realtime/" in name and name.endswith("_confidence.value")]:
+        assert one.pop(name) and two.pop(name)
+    assert one == two and serial.times().keys() == workspace.times().keys()
+    assert workspace.initializations() == serial.initializations() + 1, "only what was running is computed twice"
+    assert not left
 
 
 def test_an_earlier_serial_run_is_continued(tmp_path: Path, serial: Workspace) -> None:
