@@ -8,7 +8,6 @@ its own mask.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +21,7 @@ from tracker.api.loading import load_trackers
 from tracker.benchmarks.validation import write_document
 from tracker.cluster.engine import run_tasks
 from tracker.cluster.tasks import (
+    KEPT,
     Context,
     Input,
     Place,
@@ -164,9 +164,6 @@ class Run:
             on_frame()
 
 
-_made = threading.local()  # sequences and trackers of the last task, since opening and loading take seconds
-
-
 def track_sequence(argument: tuple[Run, str], context: Context) -> dict[str, bytes]:
     """Segment one sequence on a worker; returns the masks' files by name, and tells every frame.
 
@@ -179,8 +176,7 @@ def track_sequence(argument: tuple[Run, str], context: Context) -> dict[str, byt
     settings = run.settings
     if settings.weights is not None:
         settings = replace(settings, weights=str(context.local(Path(settings.weights))))
-    if getattr(_made, "by", None) != (run.load, settings):
-        _made.create, _made.by = run.load(settings), (run.load, settings)
+    create = KEPT.get((run.load, settings), lambda: run.load(settings))
 
     def on_frame() -> None:
         context.tell(1)
@@ -189,7 +185,7 @@ def track_sequence(argument: tuple[Run, str], context: Context) -> dict[str, byt
 
     with open_davis(run.source) as sequences:
         (sequence,) = [each for each in sequences if each.name == name]
-        replace(run, output=context.scratch).write(_made.create, sequence, on_frame)
+        replace(run, output=context.scratch).write(create, sequence, on_frame)
     return {path.name: path.read_bytes() for path in sorted((context.scratch / name).iterdir())}
 
 

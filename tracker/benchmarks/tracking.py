@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from tracker.cluster.engine import run_tasks
 from tracker.cluster.progress import Count
 from tracker.cluster.tasks import (
+    KEPT,
     Context,
     Input,
     Place,
@@ -240,9 +240,6 @@ class Item:
     make: Callable[[Settings], Tracker]
 
 
-_made = threading.local()  # the tracker of the last task, since loading takes seconds
-
-
 def track_item(item: Item, context: Context) -> dict[str, Any]:
     """One run, for a worker; returns its document.
 
@@ -253,15 +250,14 @@ def track_item(item: Item, context: Context) -> dict[str, Any]:
     settings = item.settings
     if settings.weights is not None:
         settings = replace(settings, weights=str(context.local(Path(settings.weights))))
-    if getattr(_made, "by", None) != (settings, item.make):
-        _made.tracker, _made.by = item.make(settings), (settings, item.make)
+    tracker = KEPT.get((item.make, settings), lambda: item.make(settings))
 
     def observe(*frame: Any) -> None:
         if context.cancelled():
             raise TaskCancelledError
 
     sequence = read_sequence(context.local(item.folder))
-    return evaluate(_made.tracker, sequence, item.stride, item.first, observe=observe).document()
+    return evaluate(tracker, sequence, item.stride, item.first, observe=observe).document()
 
 
 def run_all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -124,6 +125,22 @@ class Place:
     def alone(self) -> bool:
         """Whether all runs in this process."""
         return self.workers == 1 and self.cluster is None
+
+
+class Kept(threading.local):
+    """What a worker's thread keeps from one task to the next: the last network, since loading one takes seconds."""
+
+    key: Any = None
+    made: Any = None
+
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What was made for an equal key, or is made now."""
+        if self.key != key:
+            self.made, self.key = make(), key
+        return self.made
+
+
+KEPT = Kept()
 
 
 def cores() -> int:
