@@ -99,7 +99,7 @@ def choose_experiments(layout: Layout, names: Sequence[str] | None) -> dict[str,
     return {name: layout.experiments[name] for name in names or layout.experiments}
 
 
-def rounds(layout: Layout, names: Sequence[str] | None) -> list[tuple[list[str], bool]]:
+def rounds(layout: Layout, names: Sequence[str] | None, place: Place) -> list[tuple[list[str], bool]]:
     """Which experiments run beside each other, one round after the other.
 
     Experiments in real time measure how long a frame takes: they come last, alone on their machine, since several
@@ -108,9 +108,10 @@ def rounds(layout: Layout, names: Sequence[str] | None) -> list[tuple[list[str],
     Args:
         layout: the workspace.
         names: of the experiments that are wanted; None for all.
+        place: where they run.
 
     Returns:
-        For each round the names of its experiments, and whether they are timed.
+        For each round the names of its experiments, and whether they are timed and something else would run beside.
 
     Raises:
         WorkspaceError: there is no such experiment.
@@ -118,6 +119,8 @@ def rounds(layout: Layout, names: Sequence[str] | None) -> list[tuple[list[str],
     chosen = choose_experiments(layout, names)
     timed = [name for name, experiment in chosen.items() if experiment.get("realtime") is not None]
     others = [name for name in chosen if name not in timed]
+    if place.alone:
+        return [(list(chosen), False)]
     return [(others, False)] * bool(others) + [(timed, True)] * bool(timed)
 
 

@@ -69,12 +69,12 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -
         raise WorkspaceError(f"--registry is '{options.registry}', which does not exist; name a trackers.ini")
     layout = read_workspace(options.workspace)
     failed = False
-    for names, timed in rounds(layout, options.experiments and options.experiments.split(",")):
+    for names, timed in rounds(layout, options.experiments and options.experiments.split(","), place):
         shared = Place() if timed and place.cluster is None else place
         threads = threads_per_task(shared, environ)
         told = "" if threads is None else f", DMB_THREADS={threads} in each"
         where = f"on '{place.cluster}'" if place.cluster else f"{shared.workers} process{'es' * (shared.workers > 1)}"
-        alone = f"; {', '.join(names)} is timed, hence on its own" if timed and not place.alone else ""
+        alone = f"; {', '.join(names)} is timed, hence on its own" if timed else ""
         print(f"{len(layout.sequences)} sequences, {where}{told}{alone}", flush=True)
         with interruption.watching():
             outcome = evaluate_workspace(

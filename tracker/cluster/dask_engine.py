@@ -26,6 +26,7 @@ from tracker.cluster.tasks import ClusterError, Done, Input, Place, Task, releas
 TRIES = 3  # of a task that fails for a reason of its own, or whose worker ends
 AHEAD = 4  # tasks for each thread that the scheduler holds
 POLL = 0.1  # seconds
+REFRESH = 1.0  # seconds between looks at which workers there are
 GRACE = 8.0  # seconds that tasks may take to tell what they have finished, and to end, after an interruption
 CONNECT = 15.0  # seconds
 CLOSE = 2.0  # seconds to take leave in
@@ -128,6 +129,8 @@ class _Run:
         self.sent: dict[str, Future] = {}  # by digest
         self.number = 0
         self.idle = False
+        self.known: dict[str, dict[str, Any]] = {}
+        self.asked = 0.0
         client.subscribe_topic(self.topic, self.inbox.put)
         if place.cluster is not None and "dashboard" in client.scheduler_info().get("services", {}):
             say(f"dashboard: {client.dashboard_link}")
@@ -142,7 +145,10 @@ class _Run:
         self._drain(0.0)
 
     def _workers(self) -> dict[str, dict[str, Any]]:
-        return dict(self.client.scheduler_info(n_workers=-1)["workers"])
+        """Workers by address, as they were a moment ago: asking costs as much as a task."""
+        if not self.known or time.monotonic() - self.asked > REFRESH:
+            self.known, self.asked = dict(self.client.scheduler_info(n_workers=-1)["workers"]), time.monotonic()
+        return self.known
 
     def _submit(self) -> None:
         workers = {address: facts for address, facts in self._workers().items() if address not in self.refused}
