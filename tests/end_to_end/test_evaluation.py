@@ -83,7 +83,9 @@ class Workspace:
         lines += [f"env_NOTES = {self.notes}", f"env_HOLD = {self.hold}"]
         (folder / "trackers.ini").write_text("\n".join(["[Noting]", *lines, "[Other]", *lines]) + "\n")
 
-    def start(self, *arguments: str, workers: int = 2, **variables: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, workers: int = 2, own_group: bool = False, **variables: str
+    ) -> subprocess.Popen[str]:
         words = ["-m", "tracker.cli.main", "evaluate", "--workspace", str(self.folder)]
         words += ["--workers", str(workers)] if workers else []
         return subprocess.Popen(
@@ -92,6 +94,7 @@ class Workspace:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=own_group,
         )
 
     def evaluate(self, *arguments: str, workers: int = 2, code: int = 0, **variables: str) -> str:
@@ -234,6 +237,18 @@ def test_an_interruption_keeps_what_is_finished_and_ends_everything(tmp_path: Pa
     after = workspace.times()
     assert len(after) == 6 and before.items() <= after.items()
     assert workspace.initializations() == 2 + 5
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal_reaches_all_processes_and_ends_them_quietly(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "workspace", ("unsupervised",), held=True)
+    process = workspace.start(own_group=True)
+    wait_until(lambda: workspace.initializations() == 2)
+    os.killpg(process.pid, signal.SIGINT)
+    output = "".join(process.communicate(timeout=120))
+    assert process.returncode == 130 and "0 of 3 are finished; the same command continues" in output
+    assert "Traceback" not in output and not any(map(alive, workspace.processes()))
+    assert not (workspace.folder / ".dmb_evaluate").exists()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
