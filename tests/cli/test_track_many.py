@@ -7,19 +7,18 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from tests.media.clips import StillTracker, scene, write_clip
+from tests.cluster.machines import Machines
+from tests.media.clips import StillTracker, load_still, scene, square, write_clip
 from tracker.cli import track
 from tracker.media.manifest import ManifestError, Row, rows_of
 from tracker.settings import Settings
 
 BOX = "10,14,20,20"
 TASK = "dmb_task.json"
-
-
-def load_still(settings: Settings) -> Callable[[], StillTracker]:
-    return StillTracker
 
 
 def load_none(settings: Settings) -> Callable[[], StillTracker]:
@@ -90,6 +89,21 @@ def test_two_processes_write_what_one_writes(clips: Path, tmp_path: Path) -> Non
     one, two = files(tmp_path / "by1"), files(tmp_path / "by2")
     assert one.pop("summary.csv") and two.pop("summary.csv")
     assert one == two and {name.split("/")[0] for name in one} == {"cup", "kite"}
+
+
+@pytest.mark.slow
+def test_a_cluster_writes_what_one_process_writes(clips: Path, tmp_path: Path) -> None:
+    (clips / "broken.mp4").unlink()
+    cv2.imwrite("first.png", square(10).astype(np.uint8) * 255)
+    words = ("clips", "--mask", "first.png", "--masks", "--boxes", "--video", "--output")
+    main(*words, "here")
+    with Machines(tmp_path / "machines") as machines:
+        for name in ("one", "two"):
+            machines.worker(name)
+        main(*words, "there", "--cluster", machines.file)
+    here, there = files(tmp_path / "here"), files(tmp_path / "there")
+    assert here.pop("summary.csv") and there.pop("summary.csv")
+    assert here == there and "cup/overlay.webm" in here and "kite/masks/00001.png" in here
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])

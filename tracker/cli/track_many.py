@@ -7,6 +7,7 @@ import copy
 import csv
 import io
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -72,6 +73,8 @@ def options_of(row: Row, shared: argparse.Namespace, manifest: str, parser: argp
 
     options = copy.copy(shared)
     options.source = row.source
+    if Path(row.source).exists():  # a worker's current folder is another one
+        options.source = os.path.abspath(row.source)
     if row.words:
         parser.error = refuse  # type: ignore[method-assign]
         own, plain = parser.parse_args(joined([row.source, *row.words])), parser.parse_args([row.source])
@@ -82,6 +85,9 @@ def options_of(row: Row, shared: argparse.Namespace, manifest: str, parser: argp
                 setattr(options, name, value)
         if own.given:
             options.given = placed(own.given, Selection(options.start, options.stop, options.step))
+    options.given = [
+        replace(one, value=one.value.absolute()) if isinstance(one.value, Path) else one for one in options.given
+    ]
     if not options.given:
         refuse("nothing says where the object is; give --box, --polygon or --mask, for all videos or in its prompts")
     return options
@@ -203,7 +209,7 @@ def _inputs(source: str, options: argparse.Namespace, weights: Path | None) -> l
     from tracker.cluster.tasks import Input, file_digest, fingerprint
 
     masks = [one.value for one in options.given if isinstance(one.value, Path)]
-    paths = [path for path in (Path(source), *masks) if path.exists()]
+    paths = [path for path in (Path(source), *masks) if path.exists()]  # the others are told when they are read
     found = [Input(path, fingerprint(path) if path.is_dir() else file_digest(path)) for path in paths]
     return found + ([] if weights is None else [Input(weights, file_digest(weights), sent=True)])
 
