@@ -16,20 +16,20 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracker.cluster.tasks import PACKAGES, Place, threads_per_task
 from tracker.files import replace_file, replacing
 from tracker.signals import StopFlag
 from vot_workspace.configuration import write_workspace
 from vot_workspace.dataset import choose, provide, with_anchors
 from vot_workspace.layout import CONFIGURATION, read_workspace
-from vot_workspace.parallel import evaluate_workspace, locked, threads_per_worker
+from vot_workspace.parallel import TRAX_SERVER, evaluate_workspace, locked
 from vot_workspace.scores import ScoresError, Table, read_scores
 from vot_workspace.toolkit import LOG, EvaluationError, Toolkit, last_words, read_log
 
 TRACKER = "DMB"
 STACK = "dev.yaml"
 MULTISTART = "dev_multistart.yaml"
-TRAX_SERVER = "tracker.trax_server"
-PACKAGES = Path(__file__).resolve().parent.parent  # the folder that holds the tracker's packages
+ALONE = Place()
 WEIGHTS = "weights.safetensors"  # below a workspace
 REGISTRY = "trackers.ini"  # below a workspace
 RESULTS = Path("results", TRACKER, "baseline")  # below a workspace
@@ -141,13 +141,13 @@ class Tracked:
 def evaluate_sequences(
     job: Job,
     *,
-    workers: int = 1,
+    place: Place = ALONE,
     keep: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     say: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
     """Evaluate a tracker and analyze what came out; arguments and errors are those of `track_sequences`."""
-    with track_sequences(job, workers=workers, keep=keep, environ=environ, say=say) as tracked:
+    with track_sequences(job, place=place, keep=keep, environ=environ, say=say) as tracked:
         table = _analyse(tracked.directory, tracked.toolkit)
         results = {name: tracked.trajectories(name) for name in tracked.names}
     failures = {}
@@ -160,7 +160,7 @@ def evaluate_sequences(
 def track_sequences(
     job: Job,
     *,
-    workers: int = 1,
+    place: Place = ALONE,
     keep: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     say: Callable[[str], None] = lambda line: None,
@@ -169,7 +169,7 @@ def track_sequences(
 
     Args:
         job: what is evaluated.
-        workers: processes at once.
+        place: where tasks run.
         keep: folder for the workspace, in which an interrupted evaluation goes on; None for a temporary one.
         environ: environment of the toolkit, from which other settings of DMB, TraX and the toolkit are removed.
         say: is called with a line whenever a sequence is finished.
@@ -190,7 +190,7 @@ def track_sequences(
         _claim(directory, job)
         scratch = tempfile.TemporaryDirectory(prefix="tmp_", dir=directory, ignore_cleanup_errors=True)
         toolkit = Toolkit(environ, Path(resources.enter_context(scratch)), kept=keep is not None)
-        threads = threads_per_worker(workers, {**toolkit.environment, **job.settings}) if workers > 1 else None
+        threads = None if place.alone else threads_per_task(place, {**toolkit.environment, **job.settings})
         if threads is not None:
             toolkit.environment["DMB_THREADS"] = str(threads)
         with locked(directory) if (directory / CONFIGURATION).is_file() else nullcontext():  # others may work in it
@@ -202,7 +202,7 @@ def track_sequences(
             registry = directory / REGISTRY
             # anew: what is measured is what the stack means now, whatever a kept workspace says
             write_workspace(directory, stack=job.stack, sequences=paths, registry=registry, renew=True)
-        _evaluate(directory, workers, toolkit, say)
+        _evaluate(directory, place, toolkit, say)
         yield Tracked(directory, names, threads, toolkit)
 
 
@@ -242,14 +242,14 @@ def _claim(directory: Path, job: Job) -> None:
         raise EvaluationError(f"folder '{directory}' cannot be used ({error}); name another one") from error
 
 
-def _evaluate(directory: Path, workers: int, toolkit: Toolkit, say: Callable[[str], None]) -> None:
+def _evaluate(directory: Path, place: Place, toolkit: Toolkit, say: Callable[[str], None]) -> None:
     """Run `vot evaluate` for every sequence that has no result yet."""
     interruption = StopFlag()
     with interruption.watching():
         outcome = evaluate_workspace(
             read_workspace(directory),
             [TRACKER],
-            workers=workers,
+            place,
             registry=directory / REGISTRY,
             environ=toolkit.environment,
             give_up=True,

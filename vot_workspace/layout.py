@@ -200,18 +200,26 @@ def known_trackers(places: Iterable[Path], note: Callable[[str], None] = lambda 
     return found
 
 
-def entry_of(name: str, places: Iterable[Path]) -> Mapping[str, Any]:
-    """What the first of the files and folders that knows a tracker says of it; nothing where none does."""
+def entry_of(name: str, places: Iterable[Path], *, exact: bool = False) -> Mapping[str, Any]:
+    """What the first of the files and folders that knows a tracker says of it; nothing where none does.
+
+    Args:
+        name: the tracker's.
+        places: files and folders.
+        exact: whether keys stay in upper case where they are; else they are all in lower case.
+    """
     files: list[Path] = []
     for place in places:
         files += [place / file for file in TRACKER_FILES] if place.is_dir() else [place]
-    return next((_entries(path)[name] for path in files if path.is_file() and name in _entries(path)), {})
+    return next((found[name] for path in files if path.is_file() and name in (found := _entries(path, exact))), {})
 
 
-def _entries(path: Path) -> Mapping[str, Mapping[str, Any]]:
+def _entries(path: Path, exact: bool = False) -> Mapping[str, Mapping[str, Any]]:
     if path.suffix.lower() == ".yaml":
         return {str(name): entry for name, entry in read_yaml(path).items() if isinstance(entry, dict)}
     registry = configparser.ConfigParser()
+    if exact:
+        registry.optionxform = str  # type: ignore[assignment]
     try:
         text = path.read_text(encoding="utf-8")
         if text.startswith("\ufeff"):

@@ -1,9 +1,8 @@
-"""Evaluates a workspace with the VOT toolkit in several processes at once.
+"""Evaluates a workspace with the VOT toolkit in several processes, or on several machines, at once.
 
-The toolkit evaluates one sequence after the other. Here as many processes as wanted do so, each on one sequence in a
-workspace of its own (`vot_workspace.worker`); the longest sequences come first, so that no process is left alone with
-one. Every trajectory is copied into the workspace as soon as it is finished, and an evaluation that was interrupted, or
-one that the toolkit itself has begun, continues where it stopped.
+The toolkit evaluates one sequence after the other. Here every tracker and sequence is a task of its own
+(`vot_workspace.worker`) of `tracker.cluster`. Every trajectory is written into the workspace as soon as it is finished,
+and an evaluation that was interrupted, or one that the toolkit itself has begun, continues where it stopped.
 """
 
 from __future__ import annotations
@@ -12,12 +11,17 @@ import fcntl
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import yaml
+
+from tracker.cluster.engine import run_tasks
+from tracker.cluster.progress import Count, duration
+from tracker.cluster.tasks import Done, Input, Place, Task, content_key, file_digest, fingerprint
+from tracker.errors import UserError
 from tracker.files import replace_file
 from vot_workspace.layout import (
     CONFIGURATION,
@@ -28,13 +32,14 @@ from vot_workspace.layout import (
     known_trackers,
     registry_places,
 )
-from vot_workspace.trajectories import SETTLED, is_finished, read_trajectories
-from vot_workspace.worker import Command, Task, Worker, publish_part, stop
+from vot_workspace.toolkit import LOG
+from vot_workspace.trajectories import is_finished, publish, read_trajectories
+from vot_workspace.worker import Evaluated, Files, Part, evaluate_part, sent_environment, unpacked
 from vot_workspace.writer import REGISTRY, WorkspaceError
 
 SETTINGS = "dmb_settings.json"  # in a tracker's folder of results
-PARTS = ".dmb_evaluate"  # folder in the workspace for those of the processes
-POLL = 0.1  # seconds
+PARTS = ".dmb_evaluate"  # folder in the workspace for temporary files of this machine's processes
+TRAX_SERVER = "tracker.trax_server"
 
 
 @dataclass
@@ -94,48 +99,34 @@ def choose_experiments(layout: Layout, names: Sequence[str] | None) -> dict[str,
     return {name: layout.experiments[name] for name in names or layout.experiments}
 
 
-def rounds(layout: Layout, names: Sequence[str] | None, workers: int) -> list[tuple[list[str], int]]:
+def rounds(layout: Layout, names: Sequence[str] | None, place: Place) -> list[tuple[list[str], bool]]:
     """Which experiments run beside each other, one round after the other.
 
-    Experiments in real time measure how long a frame takes: they come last, and in one process, since several would
-    slow each other down.
+    Experiments in real time measure how long a frame takes: they come last, alone on their machine, since several
+    would slow each other down.
 
     Args:
         layout: the workspace.
         names: of the experiments that are wanted; None for all.
-        workers: processes at once.
+        place: where they run.
 
     Returns:
-        For each round the names of its experiments and the number of processes.
+        For each round the names of its experiments, and whether they are timed and something else would run beside.
 
     Raises:
         WorkspaceError: there is no such experiment.
     """
     chosen = choose_experiments(layout, names)
     timed = [name for name, experiment in chosen.items() if experiment.get("realtime") is not None]
-    if workers == 1 or not timed:
-        return [(list(chosen), workers)]
     others = [name for name in chosen if name not in timed]
-    return [(others, workers)] * bool(others) + [(timed, 1)]
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def threads_per_worker(workers: int, environ: Mapping[str, str]) -> int | None:
-    """CPU threads that DMB is to use in each process; None where the user has chosen."""
-    if environ.get("DMB_THREADS") or environ.get("OMP_NUM_THREADS"):
-        return None
-    return max(1, cores() // workers)  # else each would use all cores, and wait for the others
+    if place.alone:
+        return [(list(chosen), False)]
+    return [(others, False)] * bool(others) + [(timed, True)] * bool(timed)
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[int]:
-    """Keep others from evaluating in the same workspace; yields the file descriptor that holds the lock.
-
-    The processes inherit it: one that was left behind by a kill of this one still holds the lock.
+def locked(directory: Path) -> Iterator[None]:
+    """Keep others from evaluating in the same workspace.
 
     Raises:
         WorkspaceError: an evaluation is running in it.
@@ -144,34 +135,34 @@ def locked(directory: Path) -> Iterator[int]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise WorkspaceError(
-                f"an evaluation is running in '{directory}', or processes that it has left; wait for them or end them"
-            ) from None
+            raise WorkspaceError(f"an evaluation is running in '{directory}'; wait for it, or end it") from None
         except OSError:  # a file system without locks
             pass
-        yield file.fileno()
+        yield
 
 
 def evaluate_workspace(
     layout: Layout,
     trackers: Sequence[str],
+    place: Place,
     *,
-    workers: int = 1,
     registry: Path | None = None,
     experiments: Sequence[str] | None = None,
+    timed: bool = False,
     environ: Mapping[str, str] = os.environ,
     give_up: bool = False,
     say: Callable[[str], None] = lambda line: None,
     interrupted: Callable[[], int | None] = lambda: None,
 ) -> Outcome:
-    """Evaluate trackers on all sequences of a workspace.
+    """Evaluate trackers on all sequences of a workspace. However it ends, what is finished is kept.
 
     Args:
         layout: the workspace.
         trackers: identifiers, or identifier@version.
-        workers: processes at once.
+        place: where.
         registry: file or folder with trackers besides the workspace's own.
         experiments: names of those to run; None for all.
+        timed: whether nothing else may run beside a sequence.
         environ: environment of the processes.
         give_up: whether the first failure ends the evaluation; else the other sequences are evaluated first.
         say: is called with a line whenever a tracker has finished a sequence, or failed on it.
@@ -179,28 +170,140 @@ def evaluate_workspace(
 
     Raises:
         WorkspaceError: unknown tracker or experiment, or another evaluation is running.
+        ClusterError: the cluster cannot be used.
+        OSError: a result cannot be written.
     """
-    folders = results_folders(layout, trackers, registry_places(layout, registry, environ), say)
+    places = registry_places(layout, registry, environ)
+    folders = results_folders(layout, trackers, places, say)
     chosen = choose_experiments(layout, experiments)
     for sequence in layout.sequences.values():
         check_truth(sequence)
     for name in folders.values():
-        note_settings(layout, name, registry_places(layout, registry, environ), environ, say)
-    with locked(layout.directory) as lock:
-        _salvage(layout.directory)
-        tasks = [
-            Task(tracker, folders[tracker], path, frame_count(path))
-            for path in layout.sequences.values()
-            for tracker in folders
-        ]
-        left = [task for task in tasks if not _is_done(layout, chosen, task)]
-        environment = {name: text for name, text in environ.items() if not name.startswith("TRAX")}
-        environment.setdefault("MPLBACKEND", "Agg")
-        done = len(tasks) - len(left)
-        if done:
-            say(f"{done} of {len(tasks)} sequences are finished already")
-        command, outcome = Command(registry, experiments, environment, lock), Outcome(len(tasks), done)
-        return _Pool(layout, command, workers, outcome, give_up, say).run(left, interrupted)
+        note_settings(layout, name, places, environ, say)
+    with locked(layout.directory):
+        shutil.rmtree(layout.directory / PARTS, ignore_errors=True)  # of one that was killed
+        every = [(tracker, sequence) for sequence in layout.sequences.values() for tracker in folders]
+        left = [pair for pair in every if not _is_done(layout, chosen, folders[pair[0]], pair[1])]
+        outcome = Outcome(len(every), len(every) - len(left))
+        if outcome.finished:
+            say(f"{outcome.finished} of {outcome.tasks} sequences are finished already")
+        make = _Tasks(layout, folders, place, places, registry, experiments, environ)
+        tasks, published = [make.task(*pair) for pair in left], set[tuple[str, str]]()
+
+        def keep(folder: str, files: Files) -> None:
+            region = next(reversed(files))
+            if (folder, region) not in published:  # a task that ran twice has told it twice
+                publish(files, layout.directory / folder)
+                published.add((folder, region))
+
+        running = run_tasks(
+            tasks,
+            place,
+            told=lambda task, message: keep(*unpacked(message)),
+            interrupted=interrupted,
+            say=say,
+            scratch=layout.directory / PARTS,
+            alone=timed,
+        )
+        with Count(tasks, say, outcome.finished) as count, closing(running):
+            for done in running:
+                _close(layout, done, outcome, count, keep, quiet=give_up)
+                if give_up and outcome.failures:
+                    break
+        outcome.interrupted = interrupted()
+        return outcome
+
+
+def _close(
+    layout: Layout, done: Done, outcome: Outcome, count: Count, keep: Callable[[str, Files], None], *, quiet: bool
+) -> None:
+    """Keep what a task has found, and tell what has become of it."""
+    found: Evaluated = done.value or Evaluated([], done.reason, {})
+    for folder, files in found.trajectories:
+        keep(folder, files)
+    counted = count.step(done if found.failure is None else replace(done, error=UserError(found.failure)))
+    if found.failure is None:
+        outcome.finished += 1
+        count.say(f"{done.task.label}: {duration(done.seconds)}; {counted}")
+        return
+    outcome.failures[done.task.label] = found.failure
+    logs = layout.directory / "logs"
+    logs.mkdir(exist_ok=True)
+    kept = logs / f"evaluate_{done.task.argument.results}_{done.task.argument.sequence.name}.log"
+    for name, content in found.logs.items():
+        replace_file(kept if name == LOG else logs / name, content)
+    if not quiet:  # else it is for the caller to tell
+        seen = f" (see '{kept}')" if found.logs else ""
+        count.say(f"{done.task.label}: FAILED: {found.failure}{seen}")
+
+
+class _Tasks:
+    """Makes tasks of trackers and sequences."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        folders: Mapping[str, str],
+        place: Place,
+        places: Sequence[Path],
+        registry: Path | None,
+        experiments: Sequence[str] | None,
+        environ: Mapping[str, str],
+    ) -> None:
+        self.layout, self.folders, self.place, self.places = layout, folders, place, places
+        self.option = None if registry is None else registry.absolute()
+        self.experiments = None if experiments is None else tuple(experiments)
+        self.environment = sent_environment(environ, everything=place.cluster is None)
+        stack = layout.stack
+        self.stack = Path(stack).read_text(encoding="utf-8") if isinstance(stack, str) else yaml.safe_dump(stack)
+        self.entries = {name: entry_of(name.partition("@")[0], places, exact=True) for name in folders}
+        self.weights = {name: self._weights(entry, environ) for name, entry in self.entries.items()}
+
+    def task(self, tracker: str, sequence: Path) -> Task:
+        """One tracker on one sequence."""
+        frames, weights, results = frame_count(sequence), self.weights[tracker], self.folders[tracker]
+        part = Part(
+            tracker, results, sequence, self.stack, self.experiments, tuple(self.layout.registry), self.option,
+            dict(self.entries[tracker]), weights, self.environment, _present(self.layout, results, sequence),
+        )  # fmt: skip
+        inputs = []
+        if self.place.cluster is not None:
+            inputs = [Input(sequence, fingerprint(sequence))]
+            inputs += [] if weights is None else [Input(weights, file_digest(weights), sent=True)]
+        seen = sequence.name, [path.read_bytes().hex() for path in sorted(sequence.glob("groundtruth*.txt"))]
+        settings = {name: text for name, text in self.environment.items() if name.startswith(("DMB_", "VOT_"))}
+        present = sorted(f"{folder}/{name}" for folder, files in part.present.items() for name in files)
+        identity = [dict(self.entries[tracker]), self.stack, self.experiments, settings, present]
+        key = content_key(tracker, *seen, identity, [(str(each.path), each.digest) for each in inputs])
+        gpu = self.entries[tracker].get("command") == TRAX_SERVER and settings.get("DMB_DEVICE") != "cpu"
+        return Task(f"{tracker} {sequence.name}", key, evaluate_part, part, max(frames, 1), tuple(inputs), gpu)
+
+    def _weights(self, entry: Mapping[str, str], environ: Mapping[str, str]) -> Path | None:
+        """DMB's weights, which every machine of a cluster must have; None where they are nobody's concern."""
+        if self.place.cluster is None or entry.get("command") != TRAX_SERVER:
+            return None
+        from tracker.checkpoints.weights import WeightsError, asked_model, find_weights
+
+        own = {name.removeprefix("env_"): text for name, text in entry.items() if name.startswith("env_")}
+        try:
+            settings = {**environ, **own}
+            return find_weights(settings.get("DMB_WEIGHTS"), settings, model=asked_model(settings)).absolute()
+        except WeightsError:  # the tracker says so itself
+            return None
+
+
+def _present(layout: Layout, results: str, sequence: Path) -> dict[str, Files]:
+    """Files of the trajectories that a task need not compute again, by folder below the workspace."""
+    found: dict[str, Files] = {}
+    for name in layout.experiments:
+        for folder in sorted((layout.directory / "results" / results / name).glob("*")):
+            # under another sequence's name it is no concern of this one; under any other, only the toolkit knows
+            if folder.name == sequence.name or folder.name not in layout.sequences:
+                whole = [each.files() for each in read_trajectories(folder).values() if each.consistent]
+                if whole:
+                    where = folder.relative_to(layout.directory).as_posix()
+                    found[where] = {name: content for files in whole for name, content in files.items()}
+    return found
 
 
 def note_settings(
@@ -236,98 +339,10 @@ def note_settings(
         )
 
 
-def _is_done(layout: Layout, experiments: Mapping[str, dict[str, object]], task: Task) -> bool:
+def _is_done(layout: Layout, experiments: Mapping[str, dict[str, object]], results: str, sequence: Path) -> bool:
     for name, experiment in experiments.items():
-        folder = layout.directory / "results" / task.results / name / task.sequence.name
+        folder = layout.directory / "results" / results / name / sequence.name
         found = {key: value for key, value in read_trajectories(folder).items() if value.consistent}
-        if not is_finished(experiment, task.sequence, found):
+        if not is_finished(experiment, sequence, found):
             return False
     return True
-
-
-def _salvage(directory: Path) -> None:
-    """Publish what an evaluation that was killed has left."""
-    for part in sorted((directory / PARTS).glob("*")):
-        publish_part(part, directory, set(), ended=False)
-    shutil.rmtree(directory / PARTS, ignore_errors=True)
-
-
-class _Pool:
-    """Keeps the processes busy."""
-
-    def __init__(
-        self,
-        layout: Layout,
-        command: Command,
-        workers: int,
-        outcome: Outcome,
-        give_up: bool,
-        say: Callable[[str], None],
-    ) -> None:
-        self.layout, self.command, self.workers = layout, command, workers
-        self.outcome, self.give_up, self.say = outcome, give_up, say
-        self.frames = self.frames_done = 0
-        self.running: list[Worker] = []
-        self.begin = time.monotonic()
-
-    def run(self, tasks: Sequence[Task], interrupted: Callable[[], int | None]) -> Outcome:
-        """Compute tasks until all are done or the user interrupts. However it ends, what is finished is kept."""
-        self.frames = sum(task.frames for task in tasks)
-        keep = False
-        try:
-            try:
-                self._compute(sorted(tasks, key=lambda task: (-task.frames, task.label)), interrupted)
-            finally:
-                if self.running:
-                    time.sleep(SETTLED)  # what has just been written is whole then
-                    self._close_ended()
-        except OSError:  # what a full disk has kept from being copied is there for the next evaluation
-            keep = True
-            raise
-        finally:
-            stop(self.running)
-            if not keep:
-                shutil.rmtree(self.layout.directory / PARTS, ignore_errors=True)
-        return self.outcome
-
-    def _compute(self, waiting: list[Task], interrupted: Callable[[], int | None]) -> None:
-        """Start processes until nothing is left to do, or it is to end."""
-        started = 0
-        while (waiting or self.running) and self.outcome.interrupted is None:
-            while waiting and len(self.running) < self.workers:
-                part = self.layout.directory / PARTS / f"{started:04d}"
-                self.running.append(Worker(part, self.layout, waiting.pop(0), self.command))
-                started += 1
-            time.sleep(POLL)
-            self._close_ended()
-            if self.give_up and self.outcome.failures:
-                return
-            self.outcome.interrupted = interrupted()
-
-    def _close_ended(self) -> None:
-        for worker in [worker for worker in self.running if worker.ended()]:
-            self.running.remove(worker)
-            self._close(worker)
-
-    def _close(self, worker: Worker) -> None:
-        """Tell what has become of a process that has ended."""
-        self.frames_done += worker.task.frames
-        reason = worker.failure()
-        if reason is None:
-            self.outcome.finished += 1
-            rest = (self.frames - self.frames_done) * (time.monotonic() - self.begin) / max(1, self.frames_done)
-            later = f", about {_duration(rest)} left" if self.frames_done < self.frames else ""
-            count = f"{self.outcome.finished} of {self.outcome.tasks} done"
-            self.say(f"{worker.task.label}: {_duration(worker.seconds)}; {count}{later}")
-        else:
-            self.outcome.failures[worker.task.label] = reason
-            log = worker.keep_logs()
-            if not self.give_up:  # else it is for the caller to tell
-                self.say(f"{worker.task.label}: FAILED: {reason} (see '{log}')")
-        worker.remove()
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -7,7 +7,6 @@ finished as soon as its regions are there. So here the regions are what appears 
 
 from __future__ import annotations
 
-import shutil
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tracker.files import replacing
+from tracker.files import replace_file
 from vot_workspace.writer import WorkspaceError
 
 REGIONS = (".bin", ".txt")
@@ -47,15 +46,20 @@ class Trajectory:
         """Whether all files have been as they are for a while; `now` as `time.time` gives it."""
         return all(path.stat().st_mtime < now - SETTLED for path in (self.regions, *self.values))
 
-    def publish(self, folder: Path) -> None:
-        """Copy the files into a folder, where they replace those of the same name one by one, the regions last."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in (*self.values, self.regions):
-            with replacing(folder / path.name) as draft:
-                shutil.copyfile(path, draft)
-        for suffix in REGIONS:  # a damaged one that this one replaces may have been of the other kind
-            if suffix != self.regions.suffix:
-                (folder / self.regions.with_suffix(suffix).name).unlink(missing_ok=True)
+    def files(self) -> dict[str, bytes]:
+        """Contents by name, the regions last."""
+        return {path.name: path.read_bytes() for path in (*self.values, self.regions)}
+
+
+def publish(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write a trajectory's files into a folder, where they replace those of the same name one by one, regions last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = sorted(files, key=lambda name: Path(name).suffix in REGIONS)
+    for name in names:
+        replace_file(folder / name, files[name])
+    for suffix in REGIONS:  # a damaged one that this one replaces may have been of the other kind
+        if suffix != Path(names[-1]).suffix:
+            (folder / names[-1]).with_suffix(suffix).unlink(missing_ok=True)
 
 
 def _lines(path: Path) -> int:
@@ -83,13 +87,6 @@ def read_trajectories(folder: Path) -> dict[str, Trajectory]:
             own = tuple(value for value in values if value.name.startswith(f"{path.stem}_"))
             found[path.stem] = Trajectory(path, own)
     return found
-
-
-def link(trajectory: Trajectory, folder: Path) -> None:
-    """Show a trajectory to the toolkit in another workspace: it is not computed again there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in (trajectory.regions, *trajectory.values):
-        (folder / path.name).symlink_to(path)
 
 
 def is_finished(experiment: Mapping[str, Any], sequence: Path, found: Mapping[str, Trajectory]) -> bool:

@@ -19,6 +19,7 @@ from tests.data.davis_folders import (
 from tests.tracking.scenes import CONFIG, PATH, ColorEngine, scene
 from tracker import DMB
 from tracker.benchmarks.davis_run import Run, check_folder, segment, soft_aggregation, track_all
+from tracker.cluster.tasks import Place
 from tracker.data.davis import open_davis
 from tracker.data.davis_masks import DavisError
 from tracker.network import DMBNet
@@ -90,7 +91,7 @@ def test_finished_sequences_are_known_and_the_rest_is_segmented(tmp_path: Path) 
     run = Run(what, "mask", tmp_path / "out", Settings(), load_followers)
     counts: list[int] = []
     with open_davis(what) as sequences:
-        assert list(track_all(run, sequences[:1], 1, counts.append)) == ["one"]
+        assert list(track_all(run, sequences[:1], Place(), counts.append)) == ["one"]
         assert counts == [1, 2, 3]
         assert [run.is_done(sequence) for sequence in sequences] == [True, False]
         (tmp_path / "out" / "one" / "00001.png").unlink()

@@ -17,8 +17,8 @@ from tracker.benchmarks.tracking import (
     read_runs,
     read_sequence,
     run_all,
-    write_runs,
 )
+from tracker.cluster.tasks import Place
 from tracker.metrics.resets import Run
 from tracker.settings import Settings
 
@@ -68,15 +68,15 @@ def test_all_runs_come_back_in_order_whoever_made_them(tmp_path: Path, workers: 
     for name, step in (("slow", 0.0), ("fast", 3.0)):
         write(tmp_path, name, moving(24, step))
     lines: list[str] = []
+    path = tmp_path / "runs.json"
     found = run_all(
-        tmp_path, ["slow", "fast"], Settings(), make, strides=[1, 2], starts=2, workers=workers, say=lines.append
-    )
+        tmp_path, ["slow", "fast"], Settings(), make, strides=[1, 2], starts=2, place=Place(workers), kept=path,
+        say=lines.append,
+    )  # fmt: skip
     assert [run.key for run in found] == [(n, s, f) for n in ("fast", "slow") for s in (1, 2) for f in (0, 6)]
     assert not any(run.failures for run in found if run.sequence == "slow")
     assert all(run.failures for run in found if run.sequence == "fast")
     assert len(lines) == 8 and "8 of 8" in lines[-1]
-    path = tmp_path / "runs.json"
-    write_runs(path, found)
     assert [run.failures for run in read_runs(path)] == [run.failures for run in found]
     assert all(isinstance(run, Run) for run in read_runs(path))
 

@@ -12,6 +12,7 @@ import pytest
 from tests.data.davis_folders import ColorFollower, Seen, load_followers, square, two_squares, write_davis
 from tracker.benchmarks.davis_run import Create
 from tracker.cli import benchmark_davis
+from tracker.cluster.tasks import Place
 from tracker.data.davis_masks import read_ids
 from tracker.settings import Settings, from_environment
 
@@ -174,10 +175,10 @@ def test_processes_use_the_chosen_threads_and_tell_their_errors(
 def test_processes_share_the_cores_unless_threads_are_chosen(
     monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], threads: int | None
 ) -> None:
-    monkeypatch.setattr("vot_workspace.parallel.cores", lambda: 6)
+    monkeypatch.setattr("tracker.cluster.tasks.cores", lambda: 6)
     settings = from_environment(environ)
-    assert benchmark_davis._shared(settings, 2, environ).threads == threads
-    assert benchmark_davis._shared(settings, 1, environ) == settings
+    assert benchmark_davis._shared(settings, Place(2), environ).threads == threads
+    assert benchmark_davis._shared(settings, Place(), environ) == settings
 
 
 @pytest.mark.integration

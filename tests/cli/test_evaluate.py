@@ -12,7 +12,7 @@ import pytest
 
 from tracker.cli.evaluate import main
 from vot_workspace.layout import check_truth, frame_count, known_trackers, read_workspace, registry_places
-from vot_workspace.parallel import note_settings, threads_per_worker
+from vot_workspace.parallel import note_settings
 
 REGISTRY = "[Here]\ncommand = here\n[There]\ncommand = there\nversion = 2\n"
 
@@ -183,13 +183,6 @@ def test_a_workspace_is_read_as_the_toolkit_does(workspace: Path) -> None:
     assert frame_count(layout.sequences["ball"]) == 9
     (layout.sequences["ball"] / "sequence").write_text("fps=20\nlength=5\n")
     assert frame_count(layout.sequences["ball"]) == 5
-
-
-def test_threads_are_shared_unless_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vot_workspace.parallel.cores", lambda: 8)
-    assert threads_per_worker(3, {}) == 2 and threads_per_worker(20, {}) == 1
-    for name in ("DMB_THREADS", "OMP_NUM_THREADS"):
-        assert threads_per_worker(3, {name: "4"}) is None
 
 
 def test_help_is_light() -> None:

@@ -19,6 +19,7 @@ import vot_workspace.evaluation
 from tests.doubles import StillTracker
 from tracker import __version__
 from tracker.cli import validate
+from tracker.cluster.tasks import Place
 from vot_workspace.evaluation import Evaluation, EvaluationError, Job
 from vot_workspace.scores import Table
 
@@ -116,7 +117,7 @@ def test_the_evaluation_gets_weights_and_settings_and_its_scores_are_printed(
     jobs: list[Job] = []
 
     def evaluate(job: Job, **options: object) -> Evaluation:
-        assert options["workers"] == 2 and options["keep"] is None
+        assert options["place"] == Place(2) and options["keep"] is None
         assert job.weights is not None and job.weights.read_bytes() == b"weights"
         jobs.append(job)
         scores = {"EAO": math.nan, "accuracy": 0.5, "failures per sequence": 1.0}
@@ -216,6 +217,9 @@ def test_an_empty_first_mask_and_a_bad_setting_are_one_sentence(
         (["--masks", "a", "--keep", "b"], "--keep has no effect without --vot"),
         (["--masks", "a", "--frames", "1"], "--frames is 1; it must be at least 2"),
         (["--vot", "a", "--workers", "0"], "--workers is 0; it must be at least 1"),
+        (["--masks", "a", "--cluster", "b"], "--cluster has no effect without --vot or --tracking"),
+        (["--vot", "a", "--workers", "2", "--cluster", "b"], "--workers has no effect with --cluster"),
+        (["--vot", "a", "--send"], "--send has no effect without --cluster"),
     ],
 )
 def test_wrong_usage_ends_with_2(

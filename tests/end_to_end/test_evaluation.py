@@ -8,13 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.cluster.machines import Machines, wait_until
 from tests.conftest import CHECKOUT, clean_environment
 from tests.end_to_end.workspace import Video, straight
 from tests.vot_workspace.mask_folders import label, write_video
@@ -84,14 +83,18 @@ class Workspace:
         lines += [f"env_NOTES = {self.notes}", f"env_HOLD = {self.hold}"]
         (folder / "trackers.ini").write_text("\n".join(["[Noting]", *lines, "[Other]", *lines]) + "\n")
 
-    def start(self, *arguments: str, workers: int = 2, **variables: str) -> subprocess.Popen[str]:
-        words = ["-m", "tracker.cli.main", "evaluate", "--workspace", str(self.folder), "--workers", str(workers)]
+    def start(
+        self, *arguments: str, workers: int = 2, own_group: bool = False, **variables: str
+    ) -> subprocess.Popen[str]:
+        words = ["-m", "tracker.cli.main", "evaluate", "--workspace", str(self.folder)]
+        words += ["--workers", str(workers)] if workers else []
         return subprocess.Popen(
             [sys.executable, *words, *(arguments or ("Noting",))],
             env=environment(**variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=own_group,
         )
 
     def evaluate(self, *arguments: str, workers: int = 2, code: int = 0, **variables: str) -> str:
@@ -137,13 +140,6 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it has not happened"
-        time.sleep(0.05)
-
-
 def test_two_workers_leave_what_one_leaves(tmp_path: Path, serial: Workspace) -> None:
     parallel = Workspace(tmp_path / "parallel")
     output = parallel.evaluate()
@@ -165,6 +161,29 @@ def test_two_workers_leave_what_one_leaves(tmp_path: Path, serial: Workspace) ->
 
     parallel.vot("analysis", "--name", "scores", "Noting")
     assert json.loads((parallel.folder / "analysis" / "scores.json").read_text())["results"]["baseline"]
+
+
+@pytest.mark.slow
+def test_two_machines_leave_what_one_leaves_even_if_one_of_them_dies(tmp_path: Path, serial: Workspace) -> None:
+    workspace = Workspace(tmp_path / "workspace", held=True)
+    with Machines(tmp_path / "machines") as machines:
+        for name in ("one", "two"):
+            machines.worker(name)
+        process = workspace.start("Noting", "--cluster", str(machines.file), workers=0)
+        wait_until(lambda: workspace.initializations() == 2)
+        machines.workers["one"].kill()
+        wait_until(lambda: sum(map(alive, workspace.processes())) == 1)  # the other machine's
+        workspace.hold.unlink()
+        output = "".join(process.communicate(timeout=300))
+        left = [path for path in (tmp_path / "machines").rglob("dmb_task_*") if "one" not in path.parts]
+    assert process.returncode == 0 and "has ended; it runs again" in output, output
+    assert output.count("3 of 3 done") == 2 and "realtime is timed, hence on its own" in output
+    one, two = serial.results(), workspace.results()
+    for name in [name for name in one if "/realtime/" in name and name.endswith("_confidence.value")]:
+        assert one.pop(name) and two.pop(name)
+    assert one == two and serial.times().keys() == workspace.times().keys()
+    assert workspace.initializations() == serial.initializations() + 1, "only what was running is computed twice"
+    assert not left
 
 
 def test_an_earlier_serial_run_is_continued(tmp_path: Path, serial: Workspace) -> None:
@@ -220,20 +239,43 @@ def test_an_interruption_keeps_what_is_finished_and_ends_everything(tmp_path: Pa
     assert workspace.initializations() == 2 + 5
 
 
-def test_what_a_killed_evaluation_has_finished_is_found(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal_reaches_all_processes_and_ends_them_quietly(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "workspace", ("unsupervised",), held=True)
-    process = workspace.start(workers=1)
-    part = workspace.folder / ".dmb_evaluate" / "0000" / "results"
-    wait_until(lambda: any(part.rglob("*_time.value")) and workspace.initializations() == 2)
+    process = workspace.start(own_group=True)
+    wait_until(lambda: workspace.initializations() == 2)
+    os.killpg(process.pid, signal.SIGINT)
+    output = "".join(process.communicate(timeout=120))
+    assert process.returncode == 130 and "0 of 3 are finished; the same command continues" in output
+    assert "Traceback" not in output and not any(map(alive, workspace.processes()))
+    assert not (workspace.folder / ".dmb_evaluate").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_killed_evaluation_has_finished_is_found_and_nothing_is_left_running(
+    tmp_path: Path, workers: int
+) -> None:
+    workspace = Workspace(tmp_path / "workspace", ("unsupervised",), held=True)
+    process = workspace.start(workers=workers)
+    results = workspace.folder / "results"
+    finished = 1 if workers == 1 else 0  # both of two wait in their first initialization
+    wait_until(lambda: workspace.initializations() == 2 and len([*results.rglob("*.bin")]) == finished)
     process.kill()
     process.communicate()
-    assert "processes that it has left" in workspace.evaluate(code=1)
-    (leader,) = {os.getpgid(started) for started in workspace.processes()}
-    os.killpg(leader, signal.SIGKILL)
-    time.sleep(1.1)  # files that have just been written might be incomplete
+    for started in workspace.processes():
+        wait_until(lambda started=started: not alive(started), 10)
     workspace.hold.unlink()
     workspace.evaluate()
-    assert len(workspace.times()) == 6 and workspace.initializations() == 2 + 5
+    assert len(workspace.times()) == 6 and workspace.initializations() == 2 + 6 - finished
+    assert not (workspace.folder / ".dmb_evaluate").exists()
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_failure_on_one_sequence_is_told_and_the_others_go_on(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import CHECKOUT, clean_environment
 from tests.end_to_end.workspace import Video, straight
+from tracker.cluster.tasks import Place
 from vot_workspace.evaluation import MULTISTART, RESULTS, Job, evaluate_sequences
 from vot_workspace.parallel import PARTS
 from vot_workspace.toolkit import EvaluationError
@@ -43,7 +44,7 @@ def environment() -> dict[str, str]:
 def test_two_workers_find_what_one_finds(source: Path, tmp_path: Path) -> None:
     said: list[str] = []
     kept = tmp_path / "kept"
-    both = evaluate_sequences(job(source), workers=2, keep=kept, environ=environment(), say=said.append)
+    both = evaluate_sequences(job(source), place=Place(2), keep=kept, environ=environment(), say=said.append)
     results = sorted(path.relative_to(kept / RESULTS) for path in (kept / RESULTS).glob("*/*.txt"))
     assert [str(path) for path in results] == ["leaving/leaving_001.txt", "staying/staying_001.txt"]
     assert not (kept / PARTS).exists()
@@ -52,7 +53,7 @@ def test_two_workers_find_what_one_finds(source: Path, tmp_path: Path) -> None:
     assert both.failures["leaving"] > 1 and both.failures["staying"] == 0
     assert both.scores["failures per sequence"] == pytest.approx(both.failures["leaving"] / 2)
 
-    one = evaluate_sequences(job(source), workers=1, environ=environment())
+    one = evaluate_sequences(job(source), environ=environment())
     assert one.scores == both.scores and one.failures == both.failures
     assert 0 < one.scores["EAO"] < 1
 
@@ -66,7 +67,7 @@ def test_two_workers_find_what_one_finds(source: Path, tmp_path: Path) -> None:
 
 def test_starts_in_the_middle(source: Path) -> None:
     assert not list(source.glob("*/anchor.value")), "sequences that know nothing of multi-start evaluation"
-    found = evaluate_sequences(replace(job(source), stack=MULTISTART), workers=2, environ=environment())
+    found = evaluate_sequences(replace(job(source), stack=MULTISTART), place=Place(2), environ=environment())
     assert found.failures == {} and found.lengths == {"leaving": 2 * LENGTH, "staying": 2 * LENGTH}
     assert set(found.scores) == {"EAO", "accuracy", "robustness"}
     assert 0.5 < found.scores["robustness"] < 1.0

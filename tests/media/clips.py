@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -88,6 +88,11 @@ class StillTracker:
 
     def correct(self, image: NDArray[np.uint8], region: object = None, **clicks: NDArray) -> Result:
         return self.initialize(image, region, **clicks)
+
+
+def load_still(settings: object) -> Callable[[], StillTracker]:
+    """Makes what makes still trackers, in workers too."""
+    return StillTracker
 
 
 def square(left: int, top: int = 14, size: int = 20) -> NDArray[np.bool_]:

@@ -23,7 +23,7 @@ from tests.checkpoints.test_conversion import slim
 from tests.end_to_end.test_evaluation import Workspace, wait_until
 from tests.media.clips import StillTracker, write_clip
 from tests.robustness.checks import assert_sentence
-from tests.robustness.disks import Cramped, cramped, files_of_at_most, fill, mounted, sealed
+from tests.robustness.disks import ROOM, Cramped, cramped, files_of_at_most, fill, mounted, sealed
 from tests.training.test_loop import trainer
 from tests.vot_workspace.mask_folders import label, write_video
 from tracker.benchmarks.record import record
@@ -32,7 +32,7 @@ from tracker.cli import track
 from tracker.cli.main import main
 from tracker.network import DMBNet
 from tracker.training.report import Report
-from vot_workspace.trajectories import read_trajectories
+from vot_workspace.trajectories import publish
 
 KINDS = ("a full disk", "a limit")
 MEGABYTE = 2**20
@@ -163,28 +163,14 @@ class TestTracking:
 
 
 class TestEvaluation:
-    def test_a_result_that_cannot_be_copied_leaves_the_old_one(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for name, content in (("part", "new"), ("results", "old")):
-            (tmp_path / name).mkdir()
-            (tmp_path / name / "cup_001.txt").write_text(f"{content}\n")
-            (tmp_path / name / "cup_001_time.value").write_text(f"{content}\n")
-        (trajectory,) = read_trajectories(tmp_path / "part").values()
-        copy = shutil.copyfile
-
-        def fail(source: Path, target: Path) -> None:
-            if source.suffix == ".value":
-                copy(source, target)
-            else:
-                target.write_bytes(b"half of")
-                raise OSError(errno.ENOSPC, "No space left on device")
-
-        monkeypatch.setattr(shutil, "copyfile", fail)
-        with pytest.raises(OSError, match=r"No space left on device: '.*results/cup_001\.txt'"):
-            trajectory.publish(tmp_path / "results")
-        assert (tmp_path / "results" / "cup_001.txt").read_text() == "old\n"
-        assert len(list((tmp_path / "results").iterdir())) == 2
+    def test_a_result_that_cannot_be_written_leaves_the_old_one(self, tmp_path: Path) -> None:
+        files = {"cup_001_time.value": b"0.1\n", "cup_001.txt": b"1,2,3,4\n" * (ROOM * 256)}
+        with cramped(tmp_path / "results", "a full disk") as small:
+            publish({name: b"old\n" for name in files}, small.folder)
+            with pytest.raises(OSError, match=rf"{small.words}: '.*results/cup_001\.txt'"):
+                publish(files, small.folder)
+            assert (small.folder / "cup_001.txt").read_text() == "old\n"
+            assert len(list(small.folder.iterdir())) == 2
 
     @pytest.mark.end_to_end
     def test_an_evaluation_on_a_full_disk_loses_nothing_and_goes_on(self, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ ATTRIBUTES = {
     *(("yaml", name) for name in ("load", "unsafe_load", "full_load", "load_all")),
     *((name, "extractall") for name in ("zipfile", "shutil")),
 }  # fmt: skip
+# a worker computes whatever its scheduler sends, which SECURITY.md says
+TRUSTED = {"tracker/cluster/remote.py": ["pickle.loads"]}
 NEEDED = {("torch", "load"): ("weights_only", True), ("np", "load"): ("allow_pickle", False)}
 
 
@@ -57,7 +59,8 @@ def _starts(function: ast.expr) -> bool:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_nothing_in_the_sources_can_run_code_from_outside(path: Path) -> None:
-    assert not list(offences(path.read_text()))
+    found = [offence.partition(": ")[2] for offence in offences(path.read_text())]
+    assert found == TRUSTED.get(str(path.relative_to(CHECKOUT)), [])
 
 
 @pytest.mark.parametrize(

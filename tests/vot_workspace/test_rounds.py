@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tracker.cluster.tasks import Place
 from vot_workspace.challenges import find_stack
 from vot_workspace.layout import Layout, read_workspace
 from vot_workspace.parallel import rounds
@@ -23,21 +24,22 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def test_what_is_timed_comes_last_and_alone(layout: Layout) -> None:
-    assert rounds(layout, None, 4) == [(["baseline", "unsupervised"], 4), (["realtime"], 1)]
-    assert rounds(layout, ["realtime", "baseline"], 2) == [(["baseline"], 2), (["realtime"], 1)]
-    assert rounds(layout, ["realtime"], 4) == [(["realtime"], 1)]
+    for place in (Place(4), Place(cluster="tcp://there:8786")):
+        assert rounds(layout, None, place) == [(["baseline", "unsupervised"], False), (["realtime"], True)]
+        assert rounds(layout, ["realtime", "baseline"], place) == [(["baseline"], False), (["realtime"], True)]
+        assert rounds(layout, ["realtime"], place) == [(["realtime"], True)]
 
 
 def test_where_nothing_would_compete_there_is_one_round(layout: Layout) -> None:
-    assert rounds(layout, None, 1) == [(["baseline", "realtime", "unsupervised"], 1)]
-    assert rounds(layout, ["baseline"], 4) == [(["baseline"], 4)]
+    assert rounds(layout, None, Place()) == [(["baseline", "realtime", "unsupervised"], False)]
+    assert rounds(layout, ["baseline"], Place(4)) == [(["baseline"], False)]
     layout.experiments["realtime"]["realtime"] = None  # written down, but off
-    assert rounds(layout, None, 4) == [(["baseline", "realtime", "unsupervised"], 4)]
+    assert rounds(layout, None, Place(4)) == [(["baseline", "realtime", "unsupervised"], False)]
 
 
 def test_an_unknown_experiment_is_named(layout: Layout) -> None:
     with pytest.raises(WorkspaceError, match="no experiment 'fast'; it has: baseline, realtime"):
-        rounds(layout, ["fast"], 2)
+        rounds(layout, ["fast"], Place(2))
 
 
 def test_the_stack_measures_the_same_with_and_without_time() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vot_workspace.trajectories import anchor_frames, is_finished, link, read_trajectories
+from vot_workspace.trajectories import anchor_frames, is_finished, publish, read_trajectories
 
 
 def write(folder: Path, name: str, *, frames: int = 3, binary: bool = False, text: str = "1,2,3,4\n") -> None:
@@ -56,15 +56,16 @@ def test_a_published_trajectory_replaces_a_damaged_one_of_the_other_kind(tmp_pat
     write(tmp_path / "part", "car_001")
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "car_001.bin").write_bytes(b"")
-    read_trajectories(tmp_path / "part")["car_001"].publish(tmp_path / "real")
+    publish(read_trajectories(tmp_path / "part")["car_001"].files(), tmp_path / "real")
     names = sorted(path.name for path in (tmp_path / "real").iterdir())
     assert names == ["car_001.txt", "car_001_confidence.value", "car_001_time.value"]
 
 
 def test_links_are_not_taken_for_results(tmp_path: Path) -> None:
     write(tmp_path / "real", "car_001")
-    link(read_trajectories(tmp_path / "real")["car_001"], tmp_path / "part")
-    assert len(list((tmp_path / "part").iterdir())) == 3 and not read_trajectories(tmp_path / "part")
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "car_001.txt").symlink_to(tmp_path / "real" / "car_001.txt")
+    assert read_trajectories(tmp_path / "part") == {}
 
 
 def test_repetitions_end_early_where_a_tracker_repeats_itself(tmp_path: Path, sequence: Path) -> None:

@@ -20,10 +20,11 @@ import numpy as np
 
 from tracker.benchmarks.box_datasets import BoxDataset, BoxDatasetError, BoxSequence
 from tracker.benchmarks.boxes import TrackedBoxes
+from tracker.cluster.tasks import Place
 from tracker.data.images import ImageError, read
 from tracker.files import replace_file
 from vot_workspace.dataset import FACTS, TRUTH
-from vot_workspace.evaluation import Job, Tracked, check_folder, track_sequences
+from vot_workspace.evaluation import ALONE, Job, Tracked, check_folder, track_sequences
 from vot_workspace.toolkit import EvaluationError
 
 COLOR = "color"  # folder of the images, below a sequence
@@ -52,7 +53,7 @@ def run(
     job: Job,
     directory: Path,
     *,
-    workers: int = 1,
+    place: Place = ALONE,
     environ: Mapping[str, str] = os.environ,
     say: Callable[[str], None] = lambda line: None,
 ) -> BoxRun:
@@ -62,7 +63,7 @@ def run(
         dataset: the sequences.
         job: the tracker; its source, stack and identity are set here.
         directory: an existing folder, in which "sequences" and "workspace" are made.
-        workers: processes at once.
+        place: where tasks run.
         environ: environment of the toolkit.
         say: is called with a line whenever a sequence is finished.
 
@@ -80,7 +81,7 @@ def run(
     job = replace(job, settings={**job.settings, "DMB_ANSWER": "rectangle"})  # whatever kind is set for other uses
     check_folder(workspace.resolve(), job)  # before anything is written
     stage(dataset, staged)
-    with track_sequences(job, workers=workers, keep=workspace, environ=environ, say=say) as tracked:
+    with track_sequences(job, place=place, keep=workspace, environ=environ, say=say) as tracked:
         boxes = [read_result(sequence, tracked, dataset.origin) for sequence in dataset.sequences]
         return BoxRun(boxes, tracked.threads)
 

@@ -8,35 +8,40 @@ its own mask.
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracker.api.loading import load_trackers
 from tracker.benchmarks.validation import write_document
+from tracker.cluster.engine import run_tasks
+from tracker.cluster.tasks import (
+    KEPT,
+    Context,
+    Input,
+    Place,
+    Task,
+    TaskCancelledError,
+    content_key,
+    file_digest,
+    release,
+)
 from tracker.data.davis import DavisSequence, Source, open_davis
 from tracker.data.davis_masks import DavisError
 from tracker.data.masks import write_ids
+from tracker.files import replace_file
 from tracker.geometry.region import RegionError, box_from_mask
 from tracker.settings import Settings
-
-if TYPE_CHECKING:
-    from multiprocessing.sharedctypes import Synchronized
-    from multiprocessing.synchronize import Event
 
 INITS = ("mask", "box")
 RUN_FILE = "run.json"
 CLAIM = 0.51  # least probability of a pixel in an object's answered mask: it is the object's unless another is surer
 CERTAIN = 1e-7  # probabilities stay this far from 0 and 1
-POLL = 0.5  # seconds between looks at the workers' progress
 
 
 class Segmented(Protocol):
@@ -159,108 +164,72 @@ class Run:
             on_frame()
 
 
-class _StoppedError(Exception):
-    """The main process wants no more of this sequence."""
+def track_sequence(argument: tuple[Run, str], context: Context) -> dict[str, bytes]:
+    """Segment one sequence on a worker; returns the masks' files by name, and tells every frame.
 
+    Raises:
+        DavisError: damaged input.
+        WeightsError, DeviceError: of the loading.
+        TaskCancelledError: the result is wanted no more.
+    """
+    run, name = argument
+    settings = run.settings
+    if settings.weights is not None:
+        settings = replace(settings, weights=str(context.local(Path(settings.weights))))
+    create = KEPT.get((run.load, settings), lambda: run.load(settings))
 
-class _Worker:
-    """What a process keeps between sequences."""
+    def on_frame() -> None:
+        context.tell(1)
+        if context.cancelled():
+            raise TaskCancelledError
 
-    def __init__(self, run: Run, stop: Event, frames: Synchronized[int]) -> None:
-        self.run, self.stop, self.frames = run, stop, frames
-        self.sequences: dict[str, DavisSequence] | None = None
-        self.create: Create | None = None
-        self.resources = ExitStack()
-
-    def track(self, name: str) -> None:
-        """Segment a sequence. Loading is left to the first one: its errors then reach the user."""
-        if self.sequences is None:
-            found = self.resources.enter_context(open_davis(self.run.source))
-            self.sequences = {sequence.name: sequence for sequence in found}
-        if self.create is None:
-            self.create = self.run.load(self.run.settings)
-        self.run.write(self.create, self.sequences[name], self._on_frame)
-
-    def _on_frame(self) -> None:
-        with self.frames.get_lock():
-            self.frames.value += 1
-        if self.stop.is_set():
-            raise _StoppedError
-
-
-_worker: _Worker | None = None  # of this process
-
-
-def _set_up(run: Run, stop: Event, frames: Synchronized[int]) -> None:
-    from tracker.signals import ignore_ctrl_c
-
-    global _worker
-    ignore_ctrl_c()
-    _worker = _Worker(run, stop, frames)
-
-
-def _track(name: str) -> str:
-    assert _worker is not None
-    _worker.track(name)
-    return name
+    with open_davis(run.source) as sequences:
+        (sequence,) = [each for each in sequences if each.name == name]
+        replace(run, output=context.scratch).write(create, sequence, on_frame)
+    return {path.name: path.read_bytes() for path in sorted((context.scratch / name).iterdir())}
 
 
 def track_all(
-    run: Run, sequences: Sequence[DavisSequence], workers: int, on_frames: Callable[[int], None]
+    run: Run, sequences: Sequence[DavisSequence], place: Place, on_frames: Callable[[int], None]
 ) -> Generator[str, None, None]:
     """Segment sequences and write their masks; yields their names as they are finished.
 
     Args:
         run: what and how.
         sequences: of `run.source`.
-        workers: processes; 1 for this one.
+        place: where.
         on_frames: is called with the number of frames that are done.
 
     Raises:
-        DavisError: damaged input, or a worker that ended.
+        DavisError: damaged input.
         WeightsError, DeviceError: of the loading.
+        ClusterError: the cluster cannot be used.
         OSError: a mask cannot be written.
     """
-    workers = min(workers, len(sequences))
-    if workers <= 1:
-        done = 0
+    weights = () if run.settings.weights is None else (Path(run.settings.weights),)
+    inputs = tuple(Input(path, file_digest(path), sent=True) for path in weights)
+    identity = [release(), run.source, run.init, {**asdict(run.settings), "weights": [each.digest for each in inputs]}]
+    tasks = []
+    for sequence in sequences:
+        cost = len(sequence.frames) * max(sequence.objects, 1)
+        key, gpu = content_key(identity, sequence.name), run.settings.device != "cpu"
+        tasks.append(Task(sequence.name, key, track_sequence, (run, sequence.name), cost, inputs, gpu))
+    count = 0
 
-        def count() -> None:
-            nonlocal done
-            done += 1
-            on_frames(done)
+    def told(task: Task, frames: int) -> None:
+        nonlocal count
+        count += frames
+        on_frames(count)
 
-        create = run.load(run.settings) if sequences else None
-        for sequence in sequences:
-            assert create is not None
-            run.write(create, sequence, count)
-            yield sequence.name
-        return
-    yield from _track_in_processes(run, sequences, workers, on_frames)
-
-
-def _track_in_processes(
-    run: Run, sequences: Sequence[DavisSequence], workers: int, on_frames: Callable[[int], None]
-) -> Iterator[str]:
-    context = multiprocessing.get_context("spawn")  # a forked process would inherit PyTorch's threads, and hang
-    stop, frames = context.Event(), context.Value("q", 0)
-    pool = ProcessPoolExecutor(workers, context, _set_up, (run, stop, frames))
-    try:
-        # the longest first, so that none is left alone in the end
-        longest = sorted(sequences, key=lambda sequence: -len(sequence.frames) * sequence.objects)
-        pending = {pool.submit(_track, sequence.name) for sequence in longest}
-        while pending:
-            finished, pending = wait(pending, POLL, FIRST_COMPLETED)
-            on_frames(frames.value)
-            for future in finished:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise DavisError(
-            "a worker process ended, perhaps for lack of memory; use fewer --workers, the same command continues"
-        ) from error
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
+    with closing(run_tasks(tasks, place, told=told)) as finished:
+        for done in finished:
+            if done.error is not None:
+                raise done.error
+            folder = run.output / done.task.label
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, content in done.value.items():
+                replace_file(folder / name, content)
+            yield done.task.label
 
 
 def check_folder(output: Path, conditions: dict[str, Any], names: Sequence[str]) -> None:

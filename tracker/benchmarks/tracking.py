@@ -1,4 +1,4 @@
-"""Reset-based evaluation of development sequences in one process per worker, without the toolkit's start-ups.
+"""Reset-based evaluation of development sequences on workers, without the toolkit's start-ups.
 
 What decides whether a rule of the tracker stays (`dmb validate --tracking`): many sequences, faster motion by leaving
 out frames, later starts, and every number with its interval.
@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +19,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.cluster.engine import run_tasks
+from tracker.cluster.progress import Count
+from tracker.cluster.tasks import (
+    KEPT,
+    Context,
+    Input,
+    Place,
+    Task,
+    TaskCancelledError,
+    content_key,
+    file_digest,
+    fingerprint,
+    release,
+)
 from tracker.errors import UserError
 from tracker.files import replace_file
 from tracker.metrics.regions import overlap
@@ -190,33 +202,62 @@ def tasks(sequences: Sequence[TrackingSequence], strides: Sequence[int], starts:
                     yield sequence.name, stride, first
 
 
-def write_runs(path: Path, runs: Sequence[Run]) -> None:
-    """Write every overlap as JSON."""
-    replace_file(path, json.dumps([run.document() for run in runs]))
-
-
 def read_runs(path: Path) -> list[Run]:
-    """Read what `write_runs` wrote.
+    """Read the runs that `run_all` has kept.
 
     Raises:
         TrackingDataError: no such file, or another one.
     """
     try:
-        return [Run.read(document) for document in json.loads(path.read_text())]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        rows = json.loads(path.read_text())
+        return [Run.read({name: value for name, value in row.items() if name != "key"}) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrackingDataError(f"'{path}' is no file of runs ({error}); name one that --runs has written") from error
 
 
-_tracker: Tracker  # of a worker process
+def _documents(kept: Path | None) -> dict[str, dict[str, Any]]:
+    """What a file of runs holds, by key; what has none, of an earlier version, does not count."""
+    if kept is None or not kept.exists():
+        return {}
+    read_runs(kept)
+    return {row.pop("key"): row for row in json.loads(kept.read_text()) if "key" in row}
 
 
-def _begin(settings: Settings, make: Callable[[Settings], Tracker]) -> None:
-    global _tracker
-    _tracker = make(settings)
+def _write_documents(path: Path, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    rows = [{"key": key, **document} for key, document in documents.items()]
+    rows.sort(key=lambda row: (row["sequence"], row["stride"], row["first"]))
+    replace_file(path, json.dumps(rows))
 
 
-def _work(folder: Path, stride: int, first: int) -> Run:
-    return evaluate(_tracker, read_sequence(folder), stride, first)
+@dataclass(frozen=True)
+class Item:
+    """What a worker tracks: a sequence's folder, every `stride`-th frame from `first` on, with which tracker."""
+
+    folder: Path
+    stride: int
+    first: int
+    settings: Settings
+    make: Callable[[Settings], Tracker]
+
+
+def track_item(item: Item, context: Context) -> dict[str, Any]:
+    """One run, for a worker; returns its document.
+
+    Raises:
+        TrackingDataError: the sequence cannot be used.
+        TaskCancelledError: the result is wanted no more.
+    """
+    settings = item.settings
+    if settings.weights is not None:
+        settings = replace(settings, weights=str(context.local(Path(settings.weights))))
+    tracker = KEPT.get((item.make, settings), lambda: item.make(settings))
+
+    def observe(*frame: Any) -> None:
+        if context.cancelled():
+            raise TaskCancelledError
+
+    sequence = read_sequence(context.local(item.folder))
+    return evaluate(tracker, sequence, item.stride, item.first, observe=observe).document()
 
 
 def run_all(
@@ -227,59 +268,63 @@ def run_all(
     *,
     strides: Sequence[int],
     starts: int,
-    workers: int,
+    place: Place,
+    kept: Path | None = None,
     say: Callable[[str], None],
 ) -> list[Run]:
-    """Evaluate sequences in worker processes of one thread each.
+    """Evaluate sequences, each in a process of one thread.
 
     Args:
         root: folder of the sequences.
         names: of the sequences.
         settings: of the tracker.
-        make: makes the tracker in each worker.
+        make: makes the tracker on each worker; a function of a module.
         strides: every how many frames one is tracked.
         starts: places from which each sequence is tracked.
-        workers: processes.
+        place: where.
+        kept: file for the runs, which is written after each of them. Those that it holds already, made by the same
+            code from the same sequences, weights and settings, are not computed again.
         say: is called with a line for each run.
 
     Raises:
         TrackingDataError: a sequence cannot be used.
+        ClusterError: the cluster cannot be used.
     """
-    sequences = [read_sequence(root / name) for name in names]
-    lengths = {sequence.name: len(sequence.images) for sequence in sequences}
-    todo = sorted(tasks(sequences, strides, starts), key=lambda task: -(lengths[task[0]] - task[2]) / task[1])
-    runs, failures = list[Run](), 0
-    with closing(_finished(root, todo, settings, make, workers)) as finished:
-        for run in finished:
-            runs.append(run)
+    sequences = {name: read_sequence(root / name) for name in names}
+    seen = {name: fingerprint(root / name) for name in names}
+    weights = () if settings.weights is None else (Path(settings.weights),)
+    files = tuple(Input(path, file_digest(path), sent=True) for path in weights)
+    identity: list[Any] = [release(), make.__module__, make.__qualname__, [file.digest for file in files]]
+    identity.append({**asdict(settings), "weights": None})
+    waiting, documents = list[Task](), _documents(kept)
+    found: dict[str, dict[str, Any]] = {}
+    for name, stride, first in tasks(list(sequences.values()), strides, starts):
+        key = content_key(identity, name, seen[name], stride, first)
+        cost = (len(sequences[name].images) - first) / stride
+        if key in documents:
+            found[key] = documents[key]
+            continue
+        folder = (root / name).absolute()
+        item, gpu = Item(folder, stride, first, settings, make), settings.device != "cpu"
+        label, inputs = f"{name} /{stride} from {first}", (Input(folder, seen[name]), *files)
+        waiting.append(Task(label, key, track_item, item, cost, inputs, gpu))
+    if found:
+        say(f"{len(found)} runs are in '{kept}' already")
+    failures = sum(len(Run.read(document).failures) for document in found.values())
+    with (
+        Count(waiting, say, len(found)) as count,
+        closing(run_tasks(waiting, place, say=say)) as finished,
+    ):
+        for done in finished:
+            if done.error is not None:
+                raise done.error
+            run = Run.read(done.value)
+            found[done.task.key] = done.value
+            if kept is not None:
+                _write_documents(kept, found)
             failures += len(run.failures)
             accuracy = float(np.mean(run.accurate)) if run.accurate else math.nan
-            where, fps = f"{run.sequence} /{run.stride} from {run.first}", run.frames / max(run.seconds, 1e-9)
-            line = f"{where:28s} failures {len(run.failures)} {run.failures}  accuracy {accuracy:.3f}  {fps:.1f} fps"
-            say(f"{line}  ({len(runs)} of {len(todo)}, {failures} failures)")
-    return sorted(runs, key=lambda run: run.key)
-
-
-def _finished(
-    root: Path,
-    todo: Sequence[tuple[str, int, int]],
-    settings: Settings,
-    make: Callable[[Settings], Tracker],
-    workers: int,
-) -> Generator[Run, None, None]:
-    """The runs as they end; with one worker in this process."""
-    if workers == 1:
-        tracker = make(settings)
-        for name, stride, first in todo:
-            yield evaluate(tracker, read_sequence(root / name), stride, first)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (settings, make)) as pool:
-        futures = [pool.submit(_work, root / name, stride, first) for name, stride, first in todo]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:  # Ctrl-C and closing too: nobody waits for the others
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in active_children():
-                child.terminate()
-            raise
+            fps = run.frames / max(run.seconds, 1e-9)
+            line = f"{done.task.label:28s} failures {len(run.failures)} {run.failures}  accuracy {accuracy:.3f}"
+            count.say(f"{line}  {fps:.1f} fps  ({count.step(done)}, {failures} failures)")
+    return sorted(map(Run.read, found.values()), key=lambda run: run.key)

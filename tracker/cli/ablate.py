@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.api.loading import load_tracker
+from tracker.cli.cluster import add_place, place_of
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, chosen_environment
 from tracker.cli.parsing import Parser
@@ -65,10 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     own = parser.add_argument_group("weights of rows that need their own")
     own.add_argument("--concat-weights", metavar="FILE", help='weights trained with position = "concat"')
     own.add_argument("--response-weights", metavar="FILE", help='weights trained with spatial_map = "response"')
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="evaluate in N processes (default: 1)")
     parser.add_argument(
         "--output", type=Path, default=Path("ablation"), metavar="DIR", help="folder of the results (default: ablation)"
     )
+    add_place(parser, "evaluate")
     return parser  # fmt: skip
 
 
@@ -209,7 +210,7 @@ class Study:
         keep = self.options.output / "workspaces" / f"{row.name}-{digest}"
         stack = f"{self.options.stack}.yaml"
         job = Job(self.options.vot, self.names, settings, weights, f"weights {identity['weights']}", stack)
-        found = evaluate_sequences(job, workers=self.options.workers, keep=keep, environ=self.environ, say=say)
+        found = evaluate_sequences(job, place=self.options.place, keep=keep, environ=self.environ, say=say)
         frames = sum(found.lengths.values())
         return {**found.scores, ROBUSTNESS: 100.0 * sum(found.failures.values()) / frames}
 
@@ -308,8 +309,7 @@ def main(
     options = parser.parse_args(arguments)
     if options.sequences and options.masks is None:
         parser.error("--sequences has no effect without --masks")
-    if options.workers < 1:
-        parser.error(f"--workers is {options.workers}; it must be at least 1")
+    options.place = place_of(parser, options)
     environ = chosen_environment(options, environ)
     with ExitStack() as copies:
         warn_of_settings(PROG, environ)

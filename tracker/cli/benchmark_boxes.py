@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.cli.cluster import add_place, place_of
 from tracker.cli.ending import FAILURE, complain, run_orderly, warn_of_settings
 from tracker.cli.model import add_model, model_of
 from tracker.cli.parsing import Parser
@@ -108,7 +109,7 @@ def _parser(benchmark: Benchmark) -> argparse.ArgumentParser:
     add_model(parser)
     parser.add_argument("--sequences", nargs="+", metavar="NAME", help="only these sequences (default: all)")
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each (default: all)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="track in N processes (default: 1)")
+    add_place(parser, "track")
     if benchmark.submitted:
         text = "track nothing: check whether this archive can be submitted"
         parser.add_argument("--check", type=Path, metavar="FILE.zip", help=text)
@@ -126,8 +127,7 @@ def _check_usage(parser: argparse.ArgumentParser, benchmark: Benchmark, options:
         parser.error("--check takes --root and --split only: it compares the archive with the whole split")
     if options.frames is not None and options.frames < 2:
         parser.error(f"--frames is {options.frames}; it must be at least 2")
-    if options.workers < 1:
-        parser.error(f"--workers is {options.workers}; it must be at least 1")
+    options.place = place_of(parser, options)
 
 
 def _lengths(dataset: BoxDataset) -> dict[str, int]:
@@ -213,8 +213,9 @@ def _benchmark(benchmark: Benchmark, options: argparse.Namespace, environ: Mappi
         say(f"{' '.join((benchmark.title, dataset.split)).strip()}: {_extent(dataset)}")
         own = {**process.settings, **tracker_settings(environ)}
         job = replace(process, settings=own, weights=copy, identity=evaluated(document))
-        found = run(dataset, job, options.output, workers=options.workers, environ=environ, say=say)
-    document |= {"workers": options.workers, "threads": found.threads or document["threads"]}  # of each process
+        found = run(dataset, job, options.output, place=options.place, environ=environ, say=say)
+    where = options.place.cluster or options.place.workers
+    document |= {"workers": where, "threads": found.threads or document["threads"]}  # of each process
     files = _write_results(benchmark, found.boxes, options.output)
     code = 0
     if options.split == benchmark.submitted != "":

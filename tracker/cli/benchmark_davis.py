@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.api.loading import load_trackers
+from tracker.cli.cluster import add_place, place_of
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, model_of
 from tracker.cli.parsing import Parser
@@ -20,6 +21,7 @@ from tracker.cli.validate import copied, say
 if TYPE_CHECKING:
     from tracker.benchmarks.davis_run import Load, Run
     from tracker.benchmarks.davis_scores import Scores
+    from tracker.cluster.tasks import Place
     from tracker.data.davis import DavisSequence, Source
     from tracker.settings import Settings
 
@@ -94,17 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for masks and scores")
     add_model(parser)
     parser.add_argument(
-        "--workers",
-        type=int,
-        default=1,
-        metavar="N",
-        help="track in N processes, which share the cores unless DMB_THREADS is set (default: 1)",
-    )
-    parser.add_argument(
         "--no-score",
         action="store_true",
         help="write masks only: for test sets, of which only the first labels are public",
     )
+    add_place(parser, "track")
     return parser  # fmt: skip
 
 
@@ -126,15 +122,15 @@ def _conditions(source: Source, init: str, facts: Mapping[str, Any]) -> dict[str
     }
 
 
-def _shared(settings: Settings, workers: int, environ: Mapping[str, str]) -> Settings:
+def _shared(settings: Settings, place: Place, environ: Mapping[str, str]) -> Settings:
     """The settings of one of several processes: they share the cores unless the user has chosen their threads."""
-    from vot_workspace.parallel import threads_per_worker
+    from tracker.cluster.tasks import threads_per_task
 
-    threads = threads_per_worker(workers, environ) if workers > 1 else None
+    threads = None if place.alone else threads_per_task(place, environ)
     return settings if threads is None else replace(settings, threads=threads)
 
 
-def _track(run: Run, sequences: Sequence[DavisSequence], workers: int) -> None:
+def _track(run: Run, sequences: Sequence[DavisSequence], place: Place) -> None:
     """Track what is missing, with a progress bar."""
     from tqdm import tqdm
 
@@ -147,7 +143,7 @@ def _track(run: Run, sequences: Sequence[DavisSequence], workers: int) -> None:
     with (
         tqdm(total=sum(lengths.values()), desc="tracking", unit=" frames", file=sys.stderr) as bar,
         # closed at once where this is interrupted: the processes end before the message
-        closing(track_all(run, missing, workers, lambda done: bar.update(done - bar.n))) as finished,
+        closing(track_all(run, missing, place, lambda done: bar.update(done - bar.n))) as finished,
     ):
         for name in finished:
             bar.write(f"{name}: {lengths[name]} masks", file=sys.stdout)
@@ -168,14 +164,16 @@ def _benchmark(options: argparse.Namespace, source: Source, load: Load | None, e
     with open_davis(source) as sequences, copied(weights) as copy:
         for sequence in sequences:
             _check(sequence, scored=not options.no_score)
-        workers = min(options.workers, len(sequences))
-        settings = _shared(replace(settings, weights=str(copy)), workers, environ)
+        place: Place = options.place
+        if place.cluster is None:
+            place = replace(place, workers=min(place.workers, len(sequences)))
+        settings = _shared(replace(settings, weights=str(copy)), place, environ)
         facts = conditions(settings, weights, read_weights(copy)[1]["checksum"])
         check_folder(options.output, _conditions(source, options.init, facts), [each.name for each in sequences])
         say("{} {}, {device}, {precision}, threads {threads}".format(
             weights.name, facts["weights"]["checksum"][:12], **facts))  # fmt: skip
         run = Run(source, options.init, options.output, settings, load or load_trackers)
-        _track(run, sequences, options.workers)
+        _track(run, sequences, place)
         if options.no_score:
             say(f"masks written in '{options.output}', not scored")
             return
@@ -200,6 +198,5 @@ def main(arguments: Sequence[str], *, load: Load | None = None, environ: Mapping
     """Track, and score; without `load`, with the real trackers."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.workers < 1:
-        parser.error(f"--workers is {options.workers}; it must be at least 1")
+    options.place = place_of(parser, options)
     _benchmark(options, source_of(parser, options), load, environ)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tracker.api.loading import load_trackers
-from tracker.cli.ending import FAILURE, command, complain, explained
+from tracker.cli.cluster import add_place, place_of
+from tracker.cli.ending import FAILURE, command, complain, explained, warn_of_settings
 from tracker.cli.parsing import Parser
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ quotes ('frames/*.jpg'), the URL of a stream, a camera's number, or - for a vide
 object is in the first frame with --box, --polygon, --mask or --point; repeated, these options give several objects,
 except for points. Without any of them a window opens to draw a box in. Behind --at FRAME they are for a later frame: of
 a new object, which starts there, or with --object ID a correction of one that is tracked already, from there on.
+
+SOURCE may also name many videos: a folder of them (or of folders of images), a pattern ('clips/*.mp4'), or a manifest,
+a CSV file or JSON lines with the columns source, prompts (as on the command line: --box 1,2,30,40) and output. Every
+video then gets its own folder below --output. The same command goes on after an interruption, one that cannot be
+tracked does not stop the others, and a table in the end, also in summary.csv, says how each went.
 """
 EXAMPLES = """\
 examples:
@@ -51,6 +57,8 @@ examples:
   dmb track 'frames/*.jpg' --fps 30 --box 1,2,40,40 --polygon 9,9,40,12,30,50
   ffmpeg -i rtsp://camera -f matroska - | dmb track - --box 10,20,40,40
   dmb track 0
+  dmb track clips --box 218,94,60,80 --workers 2
+  dmb track clips.csv --cluster tcp://host:8786 --output tracked
 
 Ctrl-C ends a run cleanly: everything up to there is complete. Times are seconds since the source's first frame,
 frames count from 0, boxes are x,y,w,h with the top-left pixel at 0,0.
@@ -213,6 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     settings = parser.add_argument_group("settings of the tracker; their default is the variable in the environment")
     for option, text in _settings_help().items():
         settings.add_argument(option, metavar="VALUE", help=text)
+    add_place(parser, "several videos:")
     return parser  # fmt: skip
 
 
@@ -223,7 +232,7 @@ def _settings_help() -> dict[str, str]:
     return {one.option: one.help.replace("%", "%%") for one in VARIABLES if not one.trax_only}
 
 
-def _joined(arguments: Sequence[str]) -> list[str]:
+def joined(arguments: Sequence[str]) -> list[str]:
     """Regions that begin with a minus sign, which argparse would take for an option, joined with their option."""
     joined: list[str] = []
     for argument in arguments:
@@ -234,17 +243,26 @@ def _joined(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def _options(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str | None]]:
+def _options(
+    parser: argparse.ArgumentParser, arguments: Sequence[str]
+) -> tuple[argparse.Namespace, dict[str, str | None]]:
     """Read the command line, and from it the settings by field; wrong usage ends the process with code 2."""
     from tracker.settings import VARIABLES, SettingsError, from_environment
 
-    parser = _parser()
-    options = parser.parse_args(_joined(arguments))
+    options = parser.parse_args(joined(arguments))
     if len(options.source) > 1:
         parser.error("give one SOURCE; a pattern of image files needs quotes, as in 'frames/*.jpg'")
     if options.stop is not None and options.stop <= options.start:
         parser.error(f"--stop is {options.stop} and --start {options.start}; stop after the start")
-    if not options.given:
+    options.place = place_of(parser, options)
+    from tracker.media.manifest import rows_of
+
+    options.rows = rows_of(options.source[0])
+    if options.rows is None and not (options.workers is options.cluster is None):
+        parser.error("--workers and --cluster are for several videos; SOURCE is a single one")
+    if options.rows is not None and options.truth is not None:
+        parser.error("--truth is for a single video")
+    if not options.given and options.rows is None:
         from tracker.media.targets import has_display  # here, because OpenCV comes with it
 
         if not has_display():
@@ -429,15 +447,33 @@ def _attempt(run: Run) -> int:
     return FAILURE
 
 
+def weights_of(settings: Settings, load: Load) -> str | None:
+    """The weights file that `settings` ask for, which every worker must have; None for trackers without one."""
+    if load is not load_trackers:
+        return settings.weights
+    from tracker.checkpoints.weights import find_weights
+
+    return str(find_weights(settings.weights, model=settings.model).absolute())
+
+
 @command(PROG)
 def main(arguments: Sequence[str], *, load: Load = load_trackers, environ: Mapping[str, str] = os.environ) -> int:
     """Track; `load` makes what makes trackers."""
-    options, chosen = _options(arguments)
+    parser = _parser()
+    options, chosen = _options(parser, arguments)
     from tracker.media.progress import Progress
     from tracker.settings import complaints, from_environment
     from tracker.signals import Interruption, Stopped
 
     settings = from_environment(environ, chosen)
+    if options.rows is not None:
+        from tracker.cli.track_many import track_many
+
+        warn_of_settings(PROG, environ)
+        failed = track_many(
+            options.rows, options, settings, load, parser, environ, lambda line: print(line, flush=True)
+        )
+        return FAILURE if failed else 0
     progress, run = Progress(prog=PROG), None
     for complaint in complaints(environ):
         progress.warn(complaint)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.api.loading import load_tracker
+from tracker.cli.cluster import add_place, place_of
 from tracker.cli.ending import command, warn_of_settings
 from tracker.cli.model import add_model, model_of
 from tracker.cli.parsing import Parser
@@ -65,9 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     tracking.add_argument("--tracking-sequences", nargs="+", metavar="NAME", help=which)
     tracking.add_argument("--strides", type=int, nargs="+", metavar="N", help="track every N-th frame (default: 1)")
     tracking.add_argument("--starts", type=int, metavar="K", help="start at K places of each first half (default: 1)")
-    tracking.add_argument("--runs", type=Path, metavar="FILE.json", help="write every overlap, to compare with")
+    kept = "write every overlap, to compare with; the same command continues with what is in it"
+    tracking.add_argument("--runs", type=Path, metavar="FILE.json", help=kept)
     tracking.add_argument("--against", type=Path, metavar="FILE.json", help="compare with such a file by sequence")
-    parser.add_argument("--workers", type=int, metavar="N", help="--vot and --tracking in N processes (default: 1)")
+    add_place(parser, "--vot and --tracking:")
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="write all numbers and conditions")
     return parser
 
@@ -85,9 +87,12 @@ def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -
         for name in names:
             if getattr(options, needed) is None and getattr(options, name) is not None:
                 parser.error(f"--{name.replace('_', '-')} has no effect without --{needed}")
-    if options.workers is not None and options.vot is None and options.tracking is None:
-        parser.error("--workers has no effect without --vot or --tracking")
-    for name, smallest in (("frames", 2), ("workers", 1), ("starts", 1), ("strides", 1)):
+    if options.vot is None and options.tracking is None:
+        for name in ("workers", "cluster"):
+            if getattr(options, name) is not None:
+                parser.error(f"--{name} has no effect without --vot or --tracking")
+    options.place = place_of(parser, options)
+    for name, smallest in (("frames", 2), ("starts", 1), ("strides", 1)):
         given = getattr(options, name)
         for value in given if isinstance(given, list) else [given]:
             if value is not None and value < smallest:
@@ -146,8 +151,8 @@ def _vot(options: argparse.Namespace, job: Job, environ: Mapping[str, str], thre
     """The part in the toolkit; prints, and returns what goes into the JSON file."""
     from vot_workspace.evaluation import evaluate_sequences
 
-    workers = options.workers or 1
-    found = evaluate_sequences(job, workers=workers, keep=options.keep, environ=environ, say=say)
+    place = options.place
+    found = evaluate_sequences(job, place=place, keep=options.keep, environ=environ, say=say)
     for line in found.table.lines():
         say(line)
     if found.failures:
@@ -159,7 +164,7 @@ def _vot(options: argparse.Namespace, job: Job, environ: Mapping[str, str], thre
         {"sequence": name, "frames": length} | ({"failures": found.failures[name]} if found.failures else {})
         for name, length in found.lengths.items()
     ]
-    facts: dict[str, Any] = {"source": job.source.name, "stack": job.stack, "workers": workers}
+    facts: dict[str, Any] = {"source": job.source.name, "stack": job.stack, "workers": place.cluster or place.workers}
     return facts | {"threads_per_worker": found.threads or threads, "sequences": rows, "scores": found.scores}
 
 
@@ -167,17 +172,16 @@ def _tracking(
     options: argparse.Namespace, settings: Settings, load: Callable[[Settings], DMB], names: list[str]
 ) -> dict[str, Any]:
     """The reset-based part without the toolkit; prints, and returns what goes into the JSON file."""
-    from tracker.benchmarks.tracking import TrackingDataError, read_runs, run_all, write_runs
+    from tracker.benchmarks.tracking import TrackingDataError, read_runs, run_all
     from tracker.metrics.resets import Table
 
     strides, starts = sorted(set(options.strides or [1])), options.starts or 1
     before = None if options.against is None else read_runs(options.against)
     alone = replace(settings, threads=1)
     runs = run_all(
-        options.tracking, names, alone, load, strides=strides, starts=starts, workers=options.workers or 1, say=say
+        options.tracking, names, alone, load, strides=strides, starts=starts, place=options.place, kept=options.runs,
+        say=say,
     )
-    if options.runs is not None:
-        write_runs(options.runs, runs)
     table = Table(runs)
     lost = [f"{name} {count}" for name, count in table.failures.items() if count]
     say(f"{sum(table.failures.values())} failures: {', '.join(lost) or 'none'}")
