@@ -186,9 +186,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _settings_help() -> dict[str, str]:
     """Help of the tracker's settings by option."""
-    from tracker.settings import VARIABLES
+    from tracker.settings import OF_DMB
 
-    return {one.option: one.help.replace("%", "%%") for one in VARIABLES if not one.trax_only}
+    return {one.option: one.help.replace("%", "%%") for one in OF_DMB if not one.trax_only}
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
