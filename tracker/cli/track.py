@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tracker.media.frames import Frame
     from tracker.media.outputs import Outputs
     from tracker.media.progress import Progress
+    from tracker.media.realtime import Clock, Pace
     from tracker.media.schedule import Mark, Plan
     from tracker.media.targets import Given
     from tracker.media.truth import Truth
@@ -178,6 +179,12 @@ def _parser() -> argparse.ArgumentParser:
     frames.add_argument(
         "--fps", type=_rate, metavar="RATE", help="frames per second of images, 0.01 to 1000 (default: 25)"
     )
+    frames.add_argument(
+        "--realtime",
+        action="store_true",
+        help="frames come at the source's own times, and those that come while the tracker is busy are "
+        "dropped, as by a camera; the summary says how many",
+    )
     settings = parser.add_argument_group("settings of the tracker; their default is the variable in the environment")
     for option, text in _settings_help().items():
         settings.add_argument(option, metavar="VALUE", help=text)
@@ -248,6 +255,7 @@ class Run:
         load: makes what makes trackers.
         progress: is told every frame, and all warnings.
         interruption: is entered.
+        pace: when frames come, and their answers.
     """
 
     def __init__(
@@ -257,9 +265,10 @@ class Run:
         load: Load,
         progress: Progress,
         interruption: Interruption,
+        pace: Pace,
     ) -> None:
         self.options, self.settings, self.load = options, settings, load
-        self.progress, self.interruption = progress, interruption
+        self.progress, self.interruption, self.pace = progress, interruption, pace
         self.outputs: Outputs | None = None
 
     def track(self) -> None:
@@ -270,7 +279,7 @@ class Run:
                 their message.
             Interrupted: a signal came.
         """
-        from tracker.media.frames import Selection
+        from tracker.media.frames import Selection, SourceError
         from tracker.media.outputs import check_folder, check_kinds
         from tracker.media.schedule import Objects, numbers_of
         from tracker.media.sources import open_source
@@ -290,6 +299,8 @@ class Run:
                         value_range=self.settings.range,
                     )
                 )
+            if options.realtime and source.camera:
+                raise SourceError("--realtime is for videos and streams; a camera drops frames by itself, leave it out")
             folder = options.output or Path(f"{source.name}_tracked")
             masks = [given.value for given in options.given if isinstance(given.value, Path)]
             truth = None if options.truth is None else Truth(options.truth, selection, self.progress.note)
@@ -305,11 +316,14 @@ class Run:
             masks_wanted = options.kinds != ["boxes"]
             objects = Objects(plan, self.load(self.settings), source.where, masks=masks_wanted)
             self.progress.start(selection.count(source.length))
+            self.pace.start(first)
             answers = objects.answer(first)
             with self._writing(folder, first, objects.numbers, source.rate, source.name, truth) as outputs:
                 self._write(outputs, first, answers)
-                for frame in frames:
-                    self._write(outputs, frame, objects.answer(frame))
+                for frame in self.pace.frames(frames, options.step / source.rate, plan):
+                    answers = objects.answer(frame)
+                    self.pace.answered()
+                    self._write(outputs, frame, answers)
                 objects.finish()
 
     def _plan(self, first: Frame) -> Plan:
@@ -347,6 +361,7 @@ class Run:
                 try:
                     if self.outputs is not None:
                         self.outputs.close()
+                        self.outputs.summarize(self._speed())
                 finally:
                     self.progress.close()
                     if truth is not None and self.outputs is not None and self.outputs.count and not truth.matched:
@@ -357,12 +372,23 @@ class Run:
             outputs.add(frame, answers)
             self.progress.step()
 
+    def _speed(self) -> dict[str, object]:
+        """How much was tracked, and how fast."""
+        count, seconds = 0 if self.outputs is None else self.outputs.count, max(self.progress.seconds, 1e-9)
+        facts = {"frames": count, "seconds": round(seconds, 3), "fps": round(count / seconds, 3)}
+        live = {"dropped": self.pace.dropped} if self.pace.live else {}
+        return {**facts, **live, "latency_ms": self.pace.latency()}
+
     def summary(self) -> str:
         """What was written where, how much, and how fast."""
         if self.outputs is None or not self.outputs.count:
             return "nothing was written"
         count, seconds = self.outputs.count, self.progress.seconds
         speed = f"{count} frame{'s' if count > 1 else ''} in {seconds:.1f} s, {count / max(seconds, 1e-9):.2f} fps"
+        if self.pace.live:
+            speed += f", {self.pace.dropped} dropped"
+        if latency := self.pace.latency():
+            speed += f", latency p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms"
         return f"{speed}; written to '{self.outputs.folder}': {', '.join(self.outputs.files)}"
 
 
@@ -384,10 +410,17 @@ def _attempt(run: Run) -> int:
 
 
 @command(PROG)
-def main(arguments: Sequence[str], *, load: Load = load_trackers, environ: Mapping[str, str] = os.environ) -> int:
-    """Track; `load` makes what makes trackers."""
+def main(
+    arguments: Sequence[str],
+    *,
+    load: Load = load_trackers,
+    environ: Mapping[str, str] = os.environ,
+    clock: Clock | None = None,
+) -> int:
+    """Track; `load` makes what makes trackers, and `clock` is what frames come by (default: the real one)."""
     options, chosen = _options(arguments)
     from tracker.media.progress import Progress
+    from tracker.media.realtime import Clock, Pace
     from tracker.settings import complaints, from_environment
     from tracker.signals import Interruption, Stopped
 
@@ -397,7 +430,8 @@ def main(arguments: Sequence[str], *, load: Load = load_trackers, environ: Mappi
         progress.warn(complaint)
     try:
         with Interruption() as interruption:
-            run = Run(options, settings, load, progress, interruption)
+            pace = Pace(clock or Clock(), live=options.realtime)
+            run = Run(options, settings, load, progress, interruption, pace)
             return _attempt(run)
     except Stopped as stop:
         print(f"{PROG}: {stop}: {run.summary() if run else 'nothing was written'}", file=sys.stderr)
