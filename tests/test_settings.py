@@ -12,6 +12,7 @@ from tracker.config import MODEL_NAMES, PositionConfig, TrackerConfig
 from tracker.settings import (
     BEGIN,
     DOCUMENT,
+    OF_DMB,
     REGISTRY,
     VARIABLES,
     Settings,
@@ -63,6 +64,7 @@ def test_all_values_are_read() -> None:
             "DMB_ANSWER": "mask",
             "DMB_MULTIOBJECT": "no",
             "DMB_LOG": "/tmp/dmb.log",
+            "DMB_PEERS": "/data/networks",
         }
     )
     assert settings == Settings(
@@ -86,6 +88,7 @@ def test_all_values_are_read() -> None:
         answer="mask",
         multiobject=False,
         log="/tmp/dmb.log",
+        peers="/data/networks",
     )
     config = settings.tracker_config()
     assert config.position == PositionConfig("concat", "response")
@@ -197,7 +200,7 @@ def test_the_registrys_commented_settings_can_be_uncommented() -> None:
     parser = configparser.ConfigParser()
     parser.read_string((ROOT / REGISTRY).read_text().replace("\n;env_", "\nenv_"))
     given = {name.upper().removeprefix("ENV_"): value for name, value in parser["DMB"].items() if name[:4] == "env_"}
-    assert len(given) == len(VARIABLES)
+    assert len(given) == len(OF_DMB)
     settings = from_environment(given)
     as_trained = PositionConfig("add", "distance")  # what the project's weights want, by its name
     expected = replace(TrackerConfig(), position=as_trained)

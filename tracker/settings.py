@@ -101,6 +101,7 @@ DEVICE = Kind(_device, "auto, cpu, cuda or cuda:<number>")
 SWITCH = Kind(_switch, "on or off")
 FILE = Kind(str, "a file")
 RANGE = Kind(_range, "two numbers, LOW,HIGH")
+FOLDER = Kind(_absolute, "the absolute path of a folder (the toolkit starts trackers elsewhere)")
 LOG_FILE = Kind(_absolute, "an absolute path (the toolkit starts trackers elsewhere)")
 
 
@@ -114,6 +115,7 @@ def setting(
     unset: str = "",
     example: str = "",
     trax_only: bool = False,
+    peers_only: bool = False,
 ) -> Any:
     """Declare a setting.
 
@@ -126,11 +128,10 @@ def setting(
         unset: what None stands for, for people.
         example: what trackers.ini shows where the default cannot be typed.
         trax_only: concerns the TraX process alone.
+        peers_only: concerns OpenCV's trackers, not DMB.
     """
-    facts = {"name": name, "kind": kind, "what": what, "parameter": parameter}
-    return dataclasses.field(
-        default=default, metadata=facts | {"unset": unset, "example": example, "trax_only": trax_only}
-    )
+    facts = {"name": name, "kind": kind, "what": what, "parameter": parameter, "unset": unset, "example": example}
+    return dataclasses.field(default=default, metadata=facts | {"trax_only": trax_only, "peers_only": peers_only})
 
 
 @dataclass(frozen=True)
@@ -254,6 +255,14 @@ class Settings:
     log: str | None = setting(
         "DMB_LOG", LOG_FILE, "file for log lines", unset="none", example="/path/to/dmb.log", trax_only=True
     )
+    peers: str | None = setting(
+        "DMB_PEERS",
+        FOLDER,
+        "the networks of OpenCV's NANO and VIT trackers",
+        unset="none",
+        example="/path/to/networks",
+        peers_only=True,
+    )
 
     def tracker_config(self, base: TrackerConfig | None = None) -> TrackerConfig:
         """Apply what was chosen to a configuration.
@@ -281,7 +290,7 @@ class Variable:
     Attributes:
         field: of `Settings`.
         name: of the environment variable.
-        kind, what, parameter, unset, example, trax_only: see `setting`.
+        kind, what, parameter, unset, example, trax_only, peers_only: see `setting`.
         given: the default of one that is not a parameter.
     """
 
@@ -293,6 +302,7 @@ class Variable:
     unset: str
     example: str
     trax_only: bool
+    peers_only: bool
     given: object
 
     @property
@@ -336,6 +346,7 @@ def _text(value: object) -> str:
 VARIABLES = tuple(
     Variable(field=entry.name, given=entry.default, **entry.metadata) for entry in dataclasses.fields(Settings)
 )
+OF_DMB = tuple(variable for variable in VARIABLES if not variable.peers_only)
 
 
 def from_environment(environ: Mapping[str, str], options: Mapping[str, str | None] | None = None) -> Settings:
@@ -415,7 +426,7 @@ def registry(text: str) -> str:
     before, rest = text.split(f"{BEGIN}\n")
     after = rest.split(f"{END}\n")[1]
     lines = []
-    for variable in VARIABLES:
+    for variable in OF_DMB:
         told = f"; {variable.what} [{variable.kind.allowed}; default: {variable.default}]"
         lines += [told.replace("%", "%%"), f";{variable.line}"]
     return f"{before}{BEGIN}\n" + "".join(f"{line}\n" for line in lines) + f"{END}\n{after}"

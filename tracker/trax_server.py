@@ -23,7 +23,7 @@ import numpy as np
 
 from tracker import signals
 from tracker.errors import explained, hidden
-from tracker.settings import VARIABLES, Settings, SettingsError, complaints, from_environment
+from tracker.settings import OF_DMB, Settings, SettingsError, complaints, from_environment
 
 if TYPE_CHECKING:
     from tracker.config import TrackerConfig
@@ -219,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--check", action="store_true", help="load the weights, track a little, report, exit")
-    for variable in VARIABLES:
+    for variable in OF_DMB:
         parser.add_argument(variable.option, metavar="VALUE", help=variable.help.replace("%", "%%"))
     return parser
 

@@ -1,7 +1,8 @@
 """OpenCV's trackers as a TraX process, so that every report has something to compare DMB with.
 
-`python -m vot_workspace.opencv_baseline`, started by the toolkit; `OPENCV_TRACKER` names the tracker: MIL is in every
-OpenCV, CSRT in opencv-contrib-python only. Axis-aligned rectangles, one object, deterministic, free of torch.
+`python -m vot_workspace.opencv_baseline`, started by the toolkit; `OPENCV_TRACKER` names the tracker: MIL, NANO and VIT
+are in every OpenCV, CSRT in opencv-contrib-python only; NANO and VIT read their networks from the folder `DMB_PEERS`.
+Axis-aligned rectangles, one object, deterministic, free of torch.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
@@ -27,11 +28,17 @@ if TYPE_CHECKING:
     import trax  # type: ignore[import-untyped]
 
 ABOUT = """\
-This is the TraX process of OpenCV's MIL and CSRT trackers. The VOT toolkit starts it; started by hand it has nothing
-to do. Use it with `vot evaluate MIL`; trackers.ini at the top of the checkout registers it.
+This is the TraX process of OpenCV's MIL, CSRT, NANO and VIT trackers. The VOT toolkit starts it; started by hand it has
+nothing to do. Use it with `vot evaluate MIL`; trackers.ini at the top of the checkout registers it.
 """
 VARIABLE = "OPENCV_TRACKER"
-TRACKERS = ("MIL", "CSRT")
+# by tracker its networks' files: the parameter of OpenCV that takes each, and its name, that of OpenCV's own test data
+MODELS: dict[str, dict[str, str]] = {
+    "MIL": {},
+    "CSRT": {},
+    "NANO": {"backbone": "nanotrack_backbone_sim.onnx", "neckhead": "nanotrack_head_sim.onnx"},
+    "VIT": {"net": "object_tracking_vittrack_2023sep.onnx"},
+}
 STARTED_BY_CLIENT = ("TRAX", "TRAX_SOCKET", "TRAX_IN", "TRAX_OUT")
 FAILURE, USAGE = 1, 2  # exit codes
 SEED = 1
@@ -64,22 +71,48 @@ def seed_everything(seed: int = SEED) -> None:
     library.srand(seed)
 
 
-def create(name: str) -> OpenCVTracker:
+def create(name: str, models: str | None = None) -> OpenCVTracker:
     """Make one of OpenCV's trackers.
 
+    Args:
+        name: a key of MODELS.
+        models: folder with its networks, for those that have any.
+
     Raises:
-        BaselineError: unknown name, or this OpenCV has no such tracker.
+        BaselineError: unknown name, this OpenCV has no such tracker, or there are no usable networks.
     """
-    if name not in TRACKERS:
-        raise BaselineError(f"{VARIABLE} is '{name}'; it must be {' or '.join(TRACKERS)}")
-    factory = getattr(cv2, f"Tracker{name}_create", None)
+    if name not in MODELS:
+        raise BaselineError(f"{VARIABLE} is '{name}'; it must be {' or '.join(MODELS)}")
+    cv: Any = cv2
+    spelling = name.capitalize() if MODELS[name] else name  # TrackerMIL, but TrackerNano
+    factory = getattr(cv, f"Tracker{spelling}_create", None)
     if factory is None:
         raise BaselineError(
             f"OpenCV {cv2.__version__} has no {name} tracker; install opencv-contrib-python in place of opencv-python, "
             "best in an environment of its own"
         )
-    tracker: OpenCVTracker = factory()
+    if not MODELS[name]:
+        tracker: OpenCVTracker = factory()
+        return tracker
+    parameters = getattr(cv, f"Tracker{spelling}_Params")()
+    for parameter, file in MODELS[name].items():
+        setattr(parameters, parameter, str(_model(name, models, file)))
+    try:
+        tracker = factory(parameters)
+    except cv2.error as error:
+        raise BaselineError(
+            f"OpenCV cannot read the networks of {name} in '{models}' ({' '.join(str(error).split())}); get them again"
+        ) from error
     return tracker
+
+
+def _model(name: str, models: str | None, file: str) -> Path:
+    if not models:
+        raise BaselineError(f"{name} needs a network; name the folder with '{file}' by DMB_PEERS (docs/BENCHMARKS.md)")
+    path = Path(models).expanduser() / file
+    if not path.is_file():
+        raise BaselineError(f"DMB_PEERS is '{models}', which has no '{file}' for {name}; see docs/BENCHMARKS.md")
+    return path
 
 
 def pixel_box(box: Box, shape: tuple[int, int]) -> PixelBox:
@@ -97,15 +130,15 @@ class Baseline:
     """One of OpenCV's trackers, deterministic, any number of initializations.
 
     Args:
-        name: MIL or CSRT.
+        name, models: see `create`.
 
     Raises:
         BaselineError: see `create`.
     """
 
-    def __init__(self, name: str) -> None:
-        create(name)  # now, not at the first frame: a missing tracker is reported at once
-        self.name = name
+    def __init__(self, name: str, models: str | None = None) -> None:
+        create(name, models)  # now, not at the first frame: a missing tracker is reported at once
+        self.name, self.models = name, models
         self._tracker: OpenCVTracker | None = None
         self._box: PixelBox = (0, 0, 0, 0)
 
@@ -125,7 +158,7 @@ class Baseline:
         shape = (image.shape[0], image.shape[1])
         self._box = pixel_box(parse_region(box, shape).box, shape)
         seed_everything()
-        self._tracker = create(self.name)
+        self._tracker = create(self.name, self.models)
         self._tracker.init(image, self._box)
         return self._box
 
@@ -212,7 +245,7 @@ def serve(server: trax.Server, baseline: Baseline) -> None:
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
     """Serve the client that has started this process; returns the exit code."""
-    name = environ.get(VARIABLE, TRACKERS[0]).upper()
+    name = environ.get(VARIABLE, next(iter(MODELS))).upper()
     if not any(variable in environ for variable in STARTED_BY_CLIENT):
         print(ABOUT, end="")
         return USAGE
@@ -229,7 +262,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     reason = None
     try:
         try:
-            baseline = Baseline(name)
+            baseline = Baseline(name, environ.get("DMB_PEERS", "").strip())
         except BaselineError:
             server.wait()  # a reason is heard only after a request; before, the toolkit says "unable to connect"
             raise

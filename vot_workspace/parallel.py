@@ -320,7 +320,7 @@ def note_settings(
     """
     settings = {name: text for name, text in environ.items() if name.startswith("DMB_") and text}
     settings |= {str(name): str(text) for name, text in entry_of(results.partition("@")[0], places).items()}
-    for name in ("DMB_THREADS", "DMB_LOG", "env_dmb_log", "timeout", "label", "tags"):
+    for name in ("DMB_THREADS", "DMB_LOG", "DMB_PEERS", "env_dmb_log", "env_dmb_peers", "timeout", "label", "tags"):
         settings.pop(name, None)
     folder = layout.directory / "results" / results
     path, made = folder / SETTINGS, json.dumps(settings, sort_keys=True, indent=1)

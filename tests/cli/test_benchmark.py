@@ -15,7 +15,7 @@ def test_a_benchmark_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark"]) == 2
     assert "davis" in capsys.readouterr().err
     assert main(["benchmark", "flight"]) == 2
-    assert "there is no benchmark 'flight'; use one of: davis, failures, speed" in capsys.readouterr().err
+    assert "there is no benchmark 'flight'; use one of: davis, failures, peers, speed" in capsys.readouterr().err
 
 
 def test_every_benchmark_is_in_the_help() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,11 +16,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from tests.cli.conftest import LEFTS, Command, rows
 from tests.conftest import clean_environment
-from tests.media.clips import SIZE, scene, square, write_clip
+from tests.media.clips import SIZE, StillTracker, scene, square, write_clip
+from tests.media.test_realtime import Hands
 from tests.tracking.scenes import CONFIG, ColorEngine
 from tracker import DMB
 from tracker.cli import track
@@ -27,6 +30,7 @@ from tracker.media.progress import Progress
 from tracker.metrics.masks import overlap
 from tracker.network import DMBNet
 from tracker.settings import Settings
+from tracker.tracking.tracker import Result
 
 
 @pytest.mark.integration
@@ -35,7 +39,7 @@ def test_everything_about_a_video_is_written(
 ) -> None:
     assert real(clip, "--box", "10,14,20,20") == 0
     folder = tmp_path / "clip_tracked"
-    names = ["boxes.csv", "masks", "overlay.webm", "polygons_1.txt", "result.jsonl"]
+    names = ["boxes.csv", "masks", "overlay.webm", "polygons_1.txt", "result.jsonl", "summary.json"]
     assert sorted(path.name for path in folder.iterdir()) == names
     for index, left in enumerate(LEFTS):
         mask = np.asarray(Image.open(folder / "masks" / f"{index:05d}.png"))
@@ -46,13 +50,44 @@ def test_everything_about_a_video_is_written(
     with av.open(str(folder / "overlay.webm")) as video:
         assert [frame.time for frame in video.decode(video=0)] == pytest.approx([0, 0.04, 0.2, 0.24, 0.3])
     captured = capsys.readouterr()
-    assert captured.out.count("\n") == 1 and "5 frames in" in captured.out and "fps; written to" in captured.out
+    assert captured.out.count("\n") == 1 and "5 frames in" in captured.out and "; written to" in captured.out
     assert "'clip_tracked': overlay.webm, masks/, boxes.csv" in captured.out and "error" not in captured.err
 
 
 def test_settings_come_from_options_and_environment(command: Command, clip: Path) -> None:
     assert command(clip, "--box", "1,2,20,20", "--boxes", "--device", "cpu", DMB_THREADS="1", DMB_DEVICE="cuda") == 0
     assert command.settings == [Settings(device="cpu", threads=1)]  # type: ignore[attr-defined]
+
+
+def test_in_real_time_frames_are_dropped_and_counted(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hands = Hands()
+
+    class Slow(StillTracker):
+        def track(self, image: NDArray[np.uint8]) -> Result:
+            hands.pass_(0.13)
+            return super().track(image)
+
+    def run(*options: str) -> dict[str, object]:
+        arguments = [str(clip), "--box", "1,2,20,20", "--boxes", "--overwrite", *options]
+        assert track.main(arguments, load=lambda settings: Slow, environ={}, clock=hands.clock) == 0  # type: ignore
+        return json.loads((tmp_path / "clip_tracked" / "summary.json").read_text())
+
+    # frames come at 0, 40, 200, 240, 300 ms; the tracker is ready at 0, 170 (of 40), 330 (of 200), 460 (of 300)
+    summary = run("--realtime")
+    assert summary["frames"] == 4 and summary["dropped"] == 1
+    assert [row["frame"] for row in rows(tmp_path / "clip_tracked")] == ["0", "1", "2", "4"]
+    assert (tmp_path / "clip_tracked" / "polygons_1.txt").read_text().splitlines()[3] == "0"
+    assert summary["latency_ms"] == {"p50": 130.0, "p95": 157.0}
+    told = capsys.readouterr().out
+    assert "fps, 1 dropped, latency p50 130 ms, p95 157 ms; written to" in told and "summary.json" in told
+
+    summary = run()
+    assert summary["frames"] == 5 and "dropped" not in summary
+    assert summary["latency_ms"] == {"p50": 130.0, "p95": 130.0}
+    assert "fps, latency p50 130 ms" in capsys.readouterr().out
 
 
 @pytest.mark.integration
@@ -79,7 +114,8 @@ def test_frames_and_regions_can_be_chosen(command: Command, clip: Path, tmp_path
     polygon = ("--polygon", "13,14,32,14,32,33,13,33", "--boxes", "--output", "o")
     assert command(clip, *polygon, "--start", 2, "--step", 2) == 0
     assert [row["frame"] for row in rows(tmp_path / "o")] == ["2", "4"]
-    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["boxes.csv", "polygons_1.txt", "result.jsonl"]
+    names = ["boxes.csv", "polygons_1.txt", "result.jsonl", "summary.json"]
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == names
     assert command(clip, "--box", "-3,-2,40,45", "--stop", 1, "--masks", "--output", "p") == 0
     assert [path.name for path in (tmp_path / "p" / "masks").iterdir()] == ["00000.png"]
 
@@ -135,7 +171,7 @@ def test_the_page_comes_beside_the_rest(
     monkeypatch.setattr(page, "write_page", write_page)
     assert command(clip, "--box", "10,14,20,20", "--page", "--boxes", "--output", "out") == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["boxes.csv", "page.html", "polygons_1.txt", "result.jsonl"]
+    assert names == ["boxes.csv", "page.html", "polygons_1.txt", "result.jsonl", "summary.json"]
     facts = calls[0]
     assert facts["times"] == pytest.approx(np.arange(5) / facts["frame_rate"], abs=0.001)  # a constant rate
     assert facts["size"] == SIZE and facts["title"] == "clip" and sorted(facts["thumbnails"]) == [0, 1, 2, 3, 4]

@@ -21,14 +21,15 @@ def test_results_for_other_programs_are_written_beside_the_rest(
     exports = ("--box", "10,14,20,20", "--box", "1,2,9,9", "--coco", "--mots", "--cvat", "--output", "out")
     assert command(clip, *exports) == 0
     assert "written to 'out': coco.json, mots.txt, cvat.xml" in capsys.readouterr().out
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["coco.json", "cvat.xml", "mots.txt"]
+    names = ["coco.json", "cvat.xml", "mots.txt", "summary.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert len(json.loads((tmp_path / "out" / "coco.json").read_text())["annotations"]) == 2 * len(LEFTS)
     assert len((tmp_path / "out" / "mots.txt").read_text().splitlines()) == 2 * len(LEFTS)
     assert len(ElementTree.parse(tmp_path / "out" / "cvat.xml").findall("track/polygon")) == 2 * len(LEFTS)
     assert command(clip, *exports) == 1
     assert "'out' is not empty; name another folder with --output, or replace" in capsys.readouterr().err
     assert command(clip, *exports[:5], *exports[-2:], "--overwrite") == 0
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["coco.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["coco.json", "summary.json"]
 
 
 def test_an_mp4_is_written_where_there_is_an_encoder(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from tracker.checkpoints.weights import load_weights
 from tracker.engine.engine import Engine, is_full, refinement_window, resolve_device, resolve_precision
 from tracker.errors import DeviceError
 from tracker.network import DMBNet, QueryFeatures, Window
+from tracker.network.fused import FusedConv
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +102,34 @@ def test_filter_features_do_not_depend_on_the_batch(engine: Engine) -> None:
     whole = engine.filter_features(crops)
     assert whole.shape == (3, 1024, 4, 4)
     assert torch.allclose(whole, engine.filter_features(crops, batch=1), atol=1e-4)
+
+
+def test_parameters_are_held_once(weights_file: Path) -> None:
+    """Once the copy that runs is made, nothing is left of the network that was read from a file."""
+    engine = Engine(load_weights(weights_file), precision="bfloat16")
+    given = [weakref.ref(tensor) for tensor in (*engine.model.parameters(), *engine.model.buffers())]
+    architecture, position = engine.model.architecture, engine.model.position
+    assert len(given) > 100 and all(reference() is not None for reference in given)
+    assert {module.weight.dtype for module in engine.network.modules() if isinstance(module, FusedConv)} == {
+        torch.bfloat16
+    }
+    gc.collect()
+    assert not [reference for reference in given if reference() is not None]
+    assert engine.model is engine.network
+    assert (engine.model.architecture, engine.model.position) == (architecture, position)
+
+
+def test_a_network_that_somebody_else_has_made_stays_as_it_was() -> None:
+    torch.manual_seed(0)
+    network = DMBNet().eval()  # with gradients, as in training
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    engine = Engine(network, precision="bfloat16")
+    engine.encode_query(engine.normalize(np.zeros((1, 32, 32, 3), np.uint8)))
+    assert engine.model is network and engine.network is not network
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    after = network.state_dict()
+    assert all(
+        torch.equal(after[name], tensor) and after[name].dtype == tensor.dtype for name, tensor in before.items()
+    )
+    storages = {parameter.data_ptr() for parameter in (*network.parameters(), *network.buffers())}
+    assert not storages & {tensor.data_ptr() for tensor in (*engine.network.parameters(), *engine.network.buffers())}

@@ -40,6 +40,7 @@ class TinyNet(nn.Module):
     coarse_prediction = False
     position = "add"
     spatial_map = "distance"
+    checksum = None  # from no weights file
     architecture = Architecture()  # so that the usual configuration is taken for its own
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from tests.conftest import CHECKOUT, clean_environment
 from tests.robustness.tiny import CONFIG as TINY
 from tests.robustness.tiny import TinyNet
 from tracker import DMB, Result, StateFileError
-from tracker.checkpoints.weights import load_weights, write_tensors
+from tracker.checkpoints.weights import checksum, halve, load_weights, write_tensors
 from tracker.config import AppearanceConfig, GateConfig, TrackerConfig
 from tracker.engine.engine import Engine
 from tracker.network import DMBNet
@@ -273,6 +273,17 @@ def test_a_tracker_is_copied_and_pickled(model: DMBNet) -> None:
 
 def test_the_real_network_is_pickled_before_and_after_it_has_run(weights_file: Path) -> None:
     engine = Engine(load_weights(weights_file))
-    assert engine.network is not None
-    again = pickle.loads(pickle.dumps(engine))
-    assert again.network is not engine.network and copy.deepcopy(engine) is engine
+    before = pickle.loads(pickle.dumps(engine))
+    assert engine.network is engine.model
+    after = pickle.loads(pickle.dumps(engine))
+    assert after.network is not engine.network and copy.deepcopy(engine) is engine
+    crop = engine.normalize(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8))
+    answers = [each.encode_query(crop).stride16 for each in (engine, before, after)]
+    assert torch.equal(answers[1], answers[0]) and torch.equal(answers[2], answers[0])
+
+
+def test_the_state_names_the_same_network_before_and_after_it_has_run(weights_file: Path) -> None:
+    given = load_weights(weights_file)
+    expected = checksum(halve(given.state_dict()))
+    assert given.checksum == expected  # so a state of an earlier version, which computed it, is of the same network
+    assert given.train().checksum is None  # what is trained is another one

@@ -59,7 +59,7 @@ def test_it_follows_and_repeats_itself() -> None:
 
 
 def test_what_cannot_be_done_is_said() -> None:
-    with pytest.raises(BaselineError, match="must be MIL or CSRT"):
+    with pytest.raises(BaselineError, match="must be MIL or CSRT or NANO or VIT"):
         create("KCF")
     with pytest.raises(BaselineError, match="initialize first"):
         Baseline("MIL").track(picture(0, 0))
@@ -71,6 +71,21 @@ def test_without_contrib_csrt_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.delattr(cv2, "TrackerCSRT_create", raising=False)
     with pytest.raises(BaselineError, match="opencv-contrib-python"):
         create("CSRT")
+
+
+def test_a_missing_network_is_named(tmp_path: Path) -> None:
+    for models in (None, ""):
+        with pytest.raises(BaselineError, match=r"VIT needs a network; name the folder .* by DMB_PEERS"):
+            create("VIT", models)
+    (tmp_path / "nanotrack_backbone_sim.onnx").write_bytes(b"")
+    with pytest.raises(BaselineError, match=r"has no 'nanotrack_head_sim\.onnx' for NANO"):
+        create("NANO", str(tmp_path))
+
+
+def test_a_damaged_network_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "object_tracking_vittrack_2023sep.onnx").write_bytes(b"no network")
+    with pytest.raises(BaselineError, match="OpenCV cannot read the networks of VIT"):
+        create("VIT", str(tmp_path))
 
 
 def test_by_hand_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tracker.tracking.tracker import DMB
 
 INITS = ("mask", "box")
-PATHS = ("weights", "log")  # settings that are named elsewhere, or concern one machine only
+PATHS = ("weights", "log", "peers")  # settings that are named elsewhere, or concern one machine only
 CHECKOUT = Path(__file__).resolve().parents[2]  # or, installed, the folder of packages
 
 

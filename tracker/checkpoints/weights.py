@@ -286,8 +286,8 @@ def differences(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, T
     return complaints
 
 
-def fill_model(model: DMBNet, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Copy tensors into a model.
+def fill_model(model: DMBNet, tensors: Mapping[str, Tensor], path: Path, *, assign: bool = False) -> None:
+    """Copy tensors into a model, or with `assign` make them its own.
 
     Raises:
         WeightsError: names or shapes differ; the message lists the first of them.
@@ -298,7 +298,7 @@ def fill_model(model: DMBNet, tensors: Mapping[str, Tensor], path: Path) -> None
             f"weights file '{path}' belongs to another network than one of {model.architecture.text} "
             f"({', '.join(complaints)}); use one written by this version of DMB"
         )
-    model.load_state_dict(dict(tensors), strict=False)
+    model.load_state_dict(dict(tensors), strict=False, assign=assign)
 
 
 def architecture_of(metadata: Mapping[str, str], path: Path) -> Architecture:
@@ -366,7 +366,12 @@ def load_weights(
     """
     path = find_weights(option, model=model)
     tensors, metadata = read_weights(path)
-    network = build_model(metadata, path)
-    fill_model(network, tensors, path)
+    with torch.device("meta"):  # without numbers, which would be random
+        network = build_model(metadata, path)
+    fill_model(network, {name: tensor.float() for name, tensor in tensors.items()}, path, assign=True)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.num_batches_tracked = torch.tensor(0)  # which no file holds
     network.requires_grad_(False).eval()
+    network.checksum = metadata["checksum"]
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

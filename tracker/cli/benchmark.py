@@ -19,6 +19,7 @@ benchmarks:
   failures ...     where the tracker fails on sequences with masks, with pictures
   got10k ...       AO and success rates on GOT-10k, and the archive for its server
   otb ...          success and precision on OTB
+  peers ...        DMB beside OpenCV's trackers and yours: scores, time and memory in one table
   speed ...        milliseconds per frame and by stage, beside a plain variant
   trackingnet ...  success and precision on TrackingNet, and the archive for its server
 
@@ -34,6 +35,7 @@ def _boxes(name: str) -> Callable[..., int]:
 BENCHMARKS: dict[str, Callable[[], Callable[..., int]]] = {
     "davis": partial(resolve_name, "tracker.cli.benchmark_davis:main"),
     "failures": partial(resolve_name, "tracker.cli.benchmark_failures:main"),
+    "peers": partial(resolve_name, "tracker.cli.benchmark_peers:main"),
     "speed": partial(resolve_name, "tracker.cli.benchmark_speed:main"),
     **{name: partial(_boxes, name) for name in ("got10k", "otb", "trackingnet")},
 }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tracker.media.frames import Frame, Source
     from tracker.media.outputs import Outputs
     from tracker.media.progress import Progress
+    from tracker.media.realtime import Clock, Pace
     from tracker.media.schedule import Mark, Plan
     from tracker.media.targets import Given
     from tracker.media.truth import Truth
@@ -218,6 +219,12 @@ def _parser() -> argparse.ArgumentParser:
     frames.add_argument(
         "--stream", type=_whole(0), metavar="N", help="of a video with several video streams number N, from 0"
     )
+    frames.add_argument(
+        "--realtime",
+        action="store_true",
+        help="frames come at the source's own times, and those that come while the tracker is busy are "
+        "dropped, as by a camera; the summary says how many",
+    )
     settings = parser.add_argument_group("settings of the tracker; their default is the variable in the environment")
     for option, text in _settings_help().items():
         settings.add_argument(option, metavar="VALUE", help=text)
@@ -227,9 +234,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _settings_help() -> dict[str, str]:
     """Help of the tracker's settings by option."""
-    from tracker.settings import VARIABLES
+    from tracker.settings import OF_DMB
 
-    return {one.option: one.help.replace("%", "%%") for one in VARIABLES if not one.trax_only}
+    return {one.option: one.help.replace("%", "%%") for one in OF_DMB if not one.trax_only}
 
 
 def joined(arguments: Sequence[str]) -> list[str]:
@@ -272,6 +279,8 @@ def _options(
         parser.error("--truth has no effect without --page")
     if options.backwards and not any(getattr(one, "name", "") == "at" for one in options.given):
         parser.error("--backwards has no effect without --at")
+    if options.backwards and options.realtime:
+        parser.error("--backwards needs all frames before it answers, and --realtime drops some; leave one out")
     options.source = options.source[0]
     if options.given:
         from tracker.media.frames import Selection
@@ -300,6 +309,7 @@ class Run:
         load: makes what makes trackers.
         progress: is told every frame, and all warnings.
         interruption: is entered.
+        pace: when frames come, and their answers.
     """
 
     def __init__(
@@ -309,9 +319,10 @@ class Run:
         load: Load,
         progress: Progress,
         interruption: Interruption,
+        pace: Pace,
     ) -> None:
         self.options, self.settings, self.load = options, settings, load
-        self.progress, self.interruption = progress, interruption
+        self.progress, self.interruption, self.pace = progress, interruption, pace
         self.outputs: Outputs | None = None
         self.whole = False  # tracked to the source's end
 
@@ -324,7 +335,7 @@ class Run:
             Interrupted: a signal came.
         """
         from tracker.media.backwards import Backwards
-        from tracker.media.frames import Selection
+        from tracker.media.frames import Selection, SourceError
         from tracker.media.outputs import check_folder, check_kinds
         from tracker.media.schedule import Objects, numbers_of
         from tracker.media.sources import open_source
@@ -345,6 +356,8 @@ class Run:
                         number=options.stream,
                     )
                 )
+            if options.realtime and source.camera:
+                raise SourceError("--realtime is for videos and streams; a camera drops frames by itself, leave it out")
             folder = options.output or Path(f"{source.name}_tracked")
             masks = [given.value for given in options.given if isinstance(given.value, Path)]
             truth = None if options.truth is None else Truth(options.truth, selection, self.progress.note)
@@ -368,11 +381,14 @@ class Run:
                 frames = back.track(frames)
                 answer = back.around(answer)
             self.progress.start(selection.count(source.length))
+            self.pace.start(first)
             answers = answer(next(frames))
             with self._writing(folder, first, source, objects.numbers, truth) as outputs:
                 self._write(outputs, first, answers)
-                for frame in frames:
-                    self._write(outputs, frame, answer(frame))
+                for frame in self.pace.frames(frames, options.step / source.rate, plan):
+                    answers = answer(frame)
+                    self.pace.answered()
+                    self._write(outputs, frame, answers)
                 self.whole = not selection.ends(objects.last, source.length)
                 objects.finish()
 
@@ -411,6 +427,7 @@ class Run:
                 try:
                     if self.outputs is not None:
                         self.outputs.close(whole=self.whole)
+                        self.outputs.summarize(self._speed())
                 finally:
                     self.progress.close()
                     if truth is not None and self.outputs is not None and self.outputs.count and not truth.matched:
@@ -421,12 +438,23 @@ class Run:
             outputs.add(frame, answers)
             self.progress.step()
 
+    def _speed(self) -> dict[str, object]:
+        """How much was tracked, and how fast."""
+        count, seconds = 0 if self.outputs is None else self.outputs.count, max(self.progress.seconds, 1e-9)
+        facts = {"frames": count, "seconds": round(seconds, 3), "fps": round(count / seconds, 3)}
+        live = {"dropped": self.pace.dropped} if self.pace.live else {}
+        return {**facts, **live, "latency_ms": self.pace.latency()}
+
     def summary(self) -> str:
         """What was written where, how much, and how fast."""
         if self.outputs is None or not self.outputs.count:
             return "nothing was written"
         count, seconds = self.outputs.count, self.progress.seconds
         speed = f"{count} frame{'s' if count > 1 else ''} in {seconds:.1f} s, {count / max(seconds, 1e-9):.2f} fps"
+        if self.pace.live:
+            speed += f", {self.pace.dropped} dropped"
+        if latency := self.pace.latency():
+            speed += f", latency p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms"
         return f"{speed}; written to '{self.outputs.folder}': {', '.join(self.outputs.files)}"
 
 
@@ -457,11 +485,18 @@ def weights_of(settings: Settings, load: Load) -> str | None:
 
 
 @command(PROG)
-def main(arguments: Sequence[str], *, load: Load = load_trackers, environ: Mapping[str, str] = os.environ) -> int:
-    """Track; `load` makes what makes trackers."""
+def main(
+    arguments: Sequence[str],
+    *,
+    load: Load = load_trackers,
+    environ: Mapping[str, str] = os.environ,
+    clock: Clock | None = None,
+) -> int:
+    """Track; `load` makes what makes trackers, and `clock` is what frames come by (default: the real one)."""
     parser = _parser()
     options, chosen = _options(parser, arguments)
     from tracker.media.progress import Progress
+    from tracker.media.realtime import Clock, Pace
     from tracker.settings import complaints, from_environment
     from tracker.signals import Interruption, Stopped
 
@@ -479,7 +514,8 @@ def main(arguments: Sequence[str], *, load: Load = load_trackers, environ: Mappi
         progress.warn(complaint)
     try:
         with Interruption() as interruption:
-            run = Run(options, settings, load, progress, interruption)
+            pace = Pace(clock or Clock(), live=options.realtime)
+            run = Run(options, settings, load, progress, interruption, pace)
             return _attempt(run)
     except Stopped as stop:
         print(f"{PROG}: {stop}: {run.summary() if run else 'nothing was written'}", file=sys.stderr)

@@ -139,6 +139,7 @@ def track_item(item: Item, context: Context) -> Tracked:
     """
     from tracker.cli.track import Run
     from tracker.cluster.tasks import KEPT
+    from tracker.media.realtime import Clock, Pace
 
     options, settings, folder = copy.copy(item.options), item.settings, context.scratch / "results"
     settings = replace(settings, weights=settings.weights and str(context.local(Path(settings.weights))))
@@ -149,7 +150,7 @@ def track_item(item: Item, context: Context) -> Tracked:
         options.source = str(context.local(Path(options.source)))
     options.output, reports = folder, _Reports(context)
     run = Run(options, settings, lambda settings: KEPT.get((item.load, settings), lambda: item.load(settings)),
-              reports, _Uninterrupted())  # type: ignore[arg-type]  # fmt: skip
+              reports, _Uninterrupted(), Pace(Clock(), live=options.realtime))  # type: ignore[arg-type]  # fmt: skip
     try:
         run.track()
     except Exception as error:

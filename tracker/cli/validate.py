@@ -114,9 +114,9 @@ def tracker_settings(
         without: what is left out. The weights are given apart, and they tell their model: the one in the environment
             need not be it, since --model goes before it.
     """
-    from tracker.settings import VARIABLES
+    from tracker.settings import OF_DMB
 
-    chosen = {variable.name: environ.get(variable.name, "").strip() for variable in VARIABLES}
+    chosen = {variable.name: environ.get(variable.name, "").strip() for variable in OF_DMB}
     return {name: text for name, text in chosen.items() if text and name not in without}
 
 
@@ -179,7 +179,14 @@ def _tracking(
     before = None if options.against is None else read_runs(options.against)
     alone = replace(settings, threads=1)
     runs = run_all(
-        options.tracking, names, alone, load, strides=strides, starts=starts, place=options.place, kept=options.runs,
+        options.tracking,
+        names,
+        alone,
+        load,
+        strides=strides,
+        starts=starts,
+        place=options.place,
+        kept=options.runs,
         say=say,
     )
     table = Table(runs)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from tracker.config import Precision
 from tracker.engine.graphs import CudaRecorder, Function, Graphs, Recorder
+from tracker.engine.heap import give_back
 from tracker.engine.resampling import resample
 from tracker.errors import DeviceError, DeviceFullError
 from tracker.geometry.crop import Crop
@@ -110,7 +111,8 @@ def is_full(error: BaseException) -> bool:
 class Engine:
     """The network on one device in one precision.
 
-    What runs is a copy for inference, see `tracker.network.fused`; it is made at the first use.
+    What runs is a copy for inference, see `tracker.network.fused`; it is made at the first use. A network that was
+    read from a weights file is let go of then, so that its parameters are held once.
 
     The plain way: only the remembered frames are read, and the mask is refined only where the coarse prediction sees
     something. With graphs, which are for GPUs, shapes are static: the memory is padded, the mask refined everywhere,
@@ -122,7 +124,7 @@ class Engine:
 
     Args:
         model: the network, in evaluation mode, on its device. What becomes of its parameters after the first use is
-            not seen.
+            not seen, and `model` of the engine may be the copy.
         precision: arithmetic of convolutions and attention.
         graphs: run through graphs. On a CPU a stand-in takes their place (for tests).
     """
@@ -146,7 +148,8 @@ class Engine:
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle: without what is made anew at the first use."""
-        return vars(self) | {"_network": None, "_frame": None, "_graphs": self._graphs is not None}
+        kept = self._network if self._network is self.model else None
+        return vars(self) | {"_network": kept, "_frame": None, "_graphs": self._graphs is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -157,6 +160,9 @@ class Engine:
         """The copy of the network that runs: its tensors are of `self.dtype`, on `self.device`."""
         if self._network is None:
             self._network = self._prepare()
+            if self.model.checksum is not None:
+                self.model = self._network
+            give_back()
         return self._network
 
     def _prepare(self) -> DMBNet:

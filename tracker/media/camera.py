@@ -43,6 +43,7 @@ def open_camera(number: int, warn: Warn) -> Iterator[Source]:
             warn(f"camera {number} gives no further picture after {index} frames")
 
         rate = float(capture.get(cv2.CAP_PROP_FPS))
-        yield Source(f"camera{number}", f"camera {number}", rate if 1 <= rate <= 1000 else DEFAULT_RATE, None, frames)
+        rate = rate if 1 <= rate <= 1000 else DEFAULT_RATE
+        yield Source(f"camera{number}", f"camera {number}", rate, None, frames, camera=True)
     finally:
         capture.release()

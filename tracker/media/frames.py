@@ -44,6 +44,7 @@ class Source:
         rate: nominal frames per second.
         length: number of frames, where it is known or can be estimated.
         frames: yields them once; raises SourceError.
+        camera: it gives what it sees at the moment.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Source:
     rate: float
     length: int | None
     frames: Callable[[], Iterator[Frame]]
+    camera: bool = False
 
 
 @dataclass(frozen=True)

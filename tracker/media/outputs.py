@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 
 from tracker.errors import UserError
+from tracker.files import replace_file
 from tracker.media.exports import COCO, CVAT, MOTS, CocoExport, CvatExport, MotsExport, TextExport
 from tracker.media.frames import Frame
 from tracker.media.masks import MaskFolder
@@ -25,11 +27,11 @@ from tracker.media.truth import Truth
 from tracker.media.video import VideoWriter
 from tracker.tracking.tracker import Result
 
-VIDEO, MASKS, MP4 = "overlay.webm", "masks", "overlay.mp4"
+VIDEO, MASKS, MP4, SUMMARY = "overlay.webm", "masks", "overlay.mp4", "summary.json"
 KINDS = ("video", "masks", "boxes", "page", "mp4", "coco", "mots", "cvat")
 WHOLE = (MP4, COCO, MOTS, CVAT)  # appear when they are complete, and are hidden drafts until then
 DRAFT = rf"\.({'|'.join(map(re.escape, WHOLE))})\.\w{{8}}"  # what a killed process leaves
-NAMES = (VIDEO, BOXES, RECORDS, PAGE, TEMPORARY, *WHOLE)
+NAMES = (VIDEO, BOXES, RECORDS, PAGE, TEMPORARY, SUMMARY, *WHOLE)
 OURS = re.compile("|".join((*map(re.escape, NAMES), r"polygons_\d+\.txt", DRAFT)))
 OUR_MASK = re.compile(r"\d{5,}\.png")
 
@@ -223,3 +225,12 @@ class Outputs:
         self.resources.close()
         if self.page is not None and not self.page.moments and PAGE in self.files:
             self.files.remove(PAGE)  # no object has started
+
+    def summarize(self, facts: Mapping[str, object]) -> None:
+        """Write what was done, and how fast, as JSON.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        replace_file(self.folder / SUMMARY, json.dumps(facts, indent=2) + "\n")
+        self.files.append(SUMMARY)

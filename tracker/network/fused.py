@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from copy import deepcopy
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,11 +44,22 @@ class FusedConv(nn.Module):
         stride = (1, 1) if self.step > 1 else conv.stride
         self.geometry = cast(Size, conv.padding), stride, conv.dilation, conv.groups
         self.bias = None if conv.bias is None else conv.bias.detach().to(dtype)
+        self._use(weight)
+
+    def _use(self, weight: Tensor) -> None:
         # a stem's few channels gain nothing from another layout
-        self.in_one = weight.device.type == "cpu" and conv.in_channels >= 16 and onednn_fuses(dtype)
+        self.in_one = weight.device.type == "cpu" and weight.shape[1] >= 16 and onednn_fuses(weight.dtype)
         self.weight = (
             _lay_out(weight, *self.geometry) if self.in_one else weight.contiguous(memory_format=torch.channels_last)
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickle, which do not know oneDNN's layout: with plain weights."""
+        return vars(self) | {"weight": self.weight.to_dense() if self.in_one else self.weight}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._use(state["weight"])
 
     def forward(self, x: Tensor, *, relu: bool = False) -> Tensor:
         """Map N x inputs x H x W to N x outputs x H/stride x W/stride."""
@@ -179,15 +190,18 @@ def fuse(model: Network, dtype: torch.dtype) -> Network:
     """
     if model.training:
         raise ValueError("the network is in training mode; call eval() first")
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     with torch.no_grad():
-        network = deepcopy(model).requires_grad_(False)
+        network = deepcopy(model, shared)  # modules only: most parameters are replaced
         for trunk in [module for module in network.modules() if isinstance(module, Trunk)]:
             _fold_stem(trunk)
         _swap(network, dtype)
-        statistics = {name: buffer for name, buffer in network.named_buffers() if name.startswith("image_")}
-        network.to(dtype)
-        for name, buffer in statistics.items():
-            setattr(network, name, buffer)  # pixel values need more than half precision's digits
+        for module in network.modules():  # what is left becomes a copy, too
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                setattr(module, name, nn.Parameter(parameter.to(dtype, copy=True), requires_grad=False))
+            for name, buffer in list(module.named_buffers(recurse=False)):
+                # pixel values need more than half precision's digits
+                setattr(module, name, buffer.to(buffer.dtype if name.startswith("image_") else dtype, copy=True))
     return network
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -92,8 +92,16 @@ class DMBNet(nn.Module):
         self.memory_key_value = KeyValue(self.architecture)
         self.query_key_value = KeyValue(self.architecture)
         self.decoder = Decoder(position, self.architecture)
-        self.register_buffer("image_mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("image_std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=False)
+        self.checksum: str | None = None  # of the weights file that all parameters are from
+        # on a device of their own, since a network to be filled may be made on "meta"
+        for name, numbers in (("image_mean", IMAGE_MEAN), ("image_std", IMAGE_STD)):
+            self.register_buffer(name, torch.tensor(numbers, device="cpu").view(1, 3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; what is trained is no weights file's any more."""
+        if mode:
+            self.checksum = None
+        return super().train(mode)
 
     def normalize(self, image: Tensor) -> Tensor:
         """Turn an RGB image N x 3 x H x W with values 0..255 into the encoders' input."""

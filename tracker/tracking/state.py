@@ -210,7 +210,8 @@ def _digest(text: str) -> str:
 def _network(model: DMBNet) -> dict[str, Any]:
     """What tells one network from another, the same on every device."""
     conventions = ("stride_on", "coarse_prediction", "position", "spatial_map")
-    return {name: getattr(model, name) for name in conventions} | {"checksum": checksum(halve(model.state_dict()))}
+    found = model.checksum or checksum(halve(model.state_dict()))
+    return {name: getattr(model, name) for name in conventions} | {"checksum": found}
 
 
 def _name(network: object) -> str:

@@ -16,6 +16,7 @@ from tracker.config import TrackerConfig, TrustConfig
 from tracker.data.images import Levels, Range, check_image
 from tracker.data.masks import covers_edges
 from tracker.engine.engine import Engine
+from tracker.engine.heap import give_back
 from tracker.errors import UserError
 from tracker.geometry.clicks import parse_clicks
 from tracker.geometry.crop import Crop, search_crop
@@ -247,6 +248,7 @@ class DMB:
         self.steady = None if self.masks else SteadyBox.of(self.shape.polygon, self._mask_box(self.shape))
         self.angle = edge_angle(self.shape.polygon) if self.angle is None else self.angle
         self.frame_index = 0
+        give_back()
         return self._result(1.0, segmented=True, decision=None, peak=self.center)
 
     def track(self, image: object) -> Result:
