@@ -103,7 +103,8 @@ def test_a_cluster_writes_what_one_process_writes(clips: Path, tmp_path: Path) -
         main(*words, "there", "--cluster", machines.file)
     here, there = files(tmp_path / "here"), files(tmp_path / "there")
     assert here.pop("summary.csv") and there.pop("summary.csv")
-    assert here == there and "cup/overlay.webm" in here and "kite/masks/00001.png" in here
+    assert here.keys() == there.keys() and {"cup/overlay.webm", "kite/masks/00001.png"} <= here.keys()
+    assert [name for name in here if here[name] != there[name] and not name.endswith(".webm")] == []  # has random ids
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
