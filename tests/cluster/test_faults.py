@@ -174,7 +174,7 @@ def test_a_worker_of_another_version_or_without_dmb_is_refused(tmp_path: Path) -
             run(machines, [task(work) for work in works(notes)], say=lines.append)
         refused = [line for line in lines if line.startswith("worker")]
         assert len(refused) == 2, "each is named once"
-        assert any("has no DMB (No module named 'tracker.cluster" in line for line in refused), refused
+        assert any("has no DMB (" in line for line in refused), refused
         machines.worker("good")
         found = run(machines, [task(work) for work in works(notes, seconds=0.1)])
         assert [found[number].value for number in range(6)] == [number**2 for number in range(6)]
