@@ -170,11 +170,11 @@ def test_a_worker_of_another_version_or_without_dmb_is_refused(tmp_path: Path) -
         with pytest.raises(ClusterError, match=sentence):
             run(machines, [task(work) for work in works(notes, 2)])
         machines.worker("bare", path=none)
-        with pytest.raises(ClusterError, match="has .*DMB"):
+        with pytest.raises(ClusterError, match=r"has .*DMB"):
             run(machines, [task(work) for work in works(notes)], say=lines.append)
         refused = [line for line in lines if line.startswith("worker")]
         assert len(refused) == 2, "each is named once"
-        assert any("has no DMB (No module named 'tracker.cluster'); install" in line for line in refused)
+        assert any("has no DMB (" in line for line in refused), refused
         machines.worker("good")
         found = run(machines, [task(work) for work in works(notes, seconds=0.1)])
         assert [found[number].value for number in range(6)] == [number**2 for number in range(6)]
