@@ -29,9 +29,9 @@ class CropConfig:
     box_factor: float = 3.0  # side of the second crop where only boxes are wanted: fine borders are not needed ...
     box_size: int = 256  # ... and fewer pixels are faster
     recenter: bool = True  # segment a second, closer crop at the filter's peak (release); else the search region
-    search_around_after: int = 10  # lost frames after which the regions around are searched, with recenter; 0: never.
-    # That is how the search grows: a region of three times the side at the same resolution, in up to nine pieces
-    search_around_above: float = 0.5  # only a higher peak there is the target: others look like it, and it may be near
+    search_around_after: int = 3  # lost frames after which, where masks are wanted, the regions around are searched,
+    # with recenter; 0: never. That is how the search grows: a region of three times the side at the same resolution,
+    # in up to nine pieces. Boxes lose more targets by it than they find again (docs/LAB_BOOK.md)
     search_around_step: float = 0.6  # how far those are from the search region, in its sides
     max_size_change: float = 1.05  # the size may grow by this factor per frame, or shrink by its inverse (release)
     max_size_change_mask: float = 1.1  # the same when initialized from a mask (release)

@@ -205,7 +205,7 @@ class Settings:
     search_around_after: int | None = setting(
         "DMB_SEARCH_AROUND_AFTER",
         _whole(0),
-        "lost frames after which the regions around are searched too, with DMB_RECENTER; 0: never",
+        "lost frames after which the regions around are searched too, for masks, with DMB_RECENTER; 0: never",
         parameter="crop.search_around_after",
     )
     segment: bool | None = setting(

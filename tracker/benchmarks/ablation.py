@@ -72,7 +72,6 @@ ROWS: tuple[Row, ...] = (
     Row("response", "filter's response as spatial map", {"DMB_SPATIAL_MAP": "response"}, weights="response"),
     Row("correct_center_off", "mask does not correct the filter's center", {"DMB_CORRECT_CENTER": "off"}),
     Row("filter_off", "no filter and no gate: appearance memory alone", {"DMB_FILTER": "off"}),
-    Row("search_off", "lost target not searched around", {"DMB_SEARCH_AROUND_AFTER": "0"}),
     Row("segment_off", "the filter alone, no masks", {"DMB_SEGMENT": "off"}),
     Row("interval_0", "interval 0: first frame only", _interval(0), table=False, interval=0),
     Row("interval_1", "interval 1", _interval(1), table=False, interval=1),

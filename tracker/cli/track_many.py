@@ -62,7 +62,7 @@ def options_of(row: Row, shared: argparse.Namespace, manifest: str, parser: argp
     Raises:
         ManifestError: its prompts are not understood, or there are none.
     """
-    from tracker.cli.track import joined
+    from tracker.cli.track_options import joined
     from tracker.media.frames import Selection
     from tracker.media.schedule import placed
 

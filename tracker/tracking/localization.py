@@ -107,10 +107,10 @@ class Localizer:
         features = self.engine.filter_features(self.engine.normalize(crops))
         self.memory.initialize(features, (np.asarray(centers) + 0.5) / STRIDE - 0.5, in_cells(crop, size))
 
-    def locate(self, image: NDArray[np.uint8], center: Point, size: Point) -> SearchResult:
+    def locate(self, image: NDArray[np.uint8], center: Point, size: Point, *, around: bool = True) -> SearchResult:
         """Find the target of `size` that was last at `center`; the gate judges what is found.
 
-        After some lost frames the regions around are searched too, where a second crop is segmented (`recenter`): a
+        After some lost frames the regions `around` are searched too, where a second crop is segmented (`recenter`): a
         target that was hidden, or outside the picture, comes back elsewhere.
         """
         crop = self.region(center, size)
@@ -120,13 +120,13 @@ class Localizer:
             return SearchResult(crop, pixels, query, None, None, center)
         features = self.engine.filter_features(pixels) if query is None else query.stride16.float()
         where = self.memory.localize(features)
-        patience = self.config.crop.search_around_after
+        patience = self.config.crop.search_around_after if around else 0
         if query is None and patience and self.lost_frames >= patience and self._lost(where):
             for other in self._regions_around(crop, size, image.shape[:2]):
                 other_pixels = self.engine.pixels(image, other)
                 other_features = self.engine.filter_features(other_pixels)
                 found = self.memory.localize(other_features)
-                if found.peak > max(where.peak, self.config.crop.search_around_above):
+                if found.peak > where.peak and not self._lost(found):
                     crop, pixels, features, where = other, other_pixels, other_features, found
         self.lost_frames = self.lost_frames + 1 if self._lost(where) else 0
         # a peak that is none says nothing of the place

@@ -263,7 +263,7 @@ class DMB:
         image = self.levels(check_image(image))
         self.engine.begin(image)
         self.frame_index += 1
-        located = self.localizer.locate(image, self.center, self.size)
+        located = self.localizer.locate(image, self.center, self.size, around=self.masks)
         decision = self.gate.judge(located.score)
         expected = self._clamp(located.peak, image.shape[:2])
         looks = self.config.mask.enabled and not self.blind
