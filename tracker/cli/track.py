@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from tracker.api.loading import load_trackers
 from tracker.cli.ending import FAILURE, command, complain, explained, warn_of_settings
-from tracker.cli.track_options import PROG, track_options, track_parser
+from tracker.cli.track_options import PROG, track_options
+from tracker.cli.track_options import track_parser as _parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -224,7 +225,7 @@ def main(
     clock: Clock | None = None,
 ) -> int:
     """Track; `load` makes what makes trackers, and `clock` is what frames come by (default: the real one)."""
-    parser = track_parser()
+    parser = _parser()
     options, chosen = track_options(parser, arguments)
     from tracker.media.progress import Progress
     from tracker.media.realtime import Clock, Pace
