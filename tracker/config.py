@@ -87,7 +87,7 @@ class GateConfig:
 
     rule: GateRule = "paper"
     queue_length: int = 25  # L of eq. 10 (release)
-    max_uncertainty: float = 10.0  # the threshold of eq. 11; under "relative" the frame is not segmented above it
+    max_uncertainty: float = 10.0  # the threshold of eq. 11; under "relative" nothing is remembered above it
     lost_above: float = 4.0  # paper: a peak with 1/peak above this has lost the target: nothing is learned from it
     found_below: float = 3.0  # relative: below it the peak enters the mean and the sample the filter (release)
     trusted_frames: int = 4  # relative: the first tracked frames count as certain, the mean being empty (release)

@@ -25,7 +25,7 @@ from tracker.media.mp4 import EncoderError, Mp4Writer
 from tracker.media.outlines import outline
 from tracker.media.outputs import Outputs, remove_old
 from tracker.media.run_lengths import compressed, run_lengths
-from tracker.media.video import VideoError
+from tracker.media.webm import VideoError
 from tracker.tracking.tracker import Result
 
 Mask = NDArray[np.bool_]

@@ -20,7 +20,7 @@ from tracker.media.overlay import COLORS, color_of, overlay, tint
 from tracker.media.recording import moment
 from tracker.media.report import MAX_THUMBNAILS, Thumbnails
 from tracker.media.tables import Tables
-from tracker.media.video import VideoError, VideoWriter
+from tracker.media.webm import VideoError, VideoWriter
 
 
 @pytest.mark.parametrize("size", [SIZE, (65, 49)])

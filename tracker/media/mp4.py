@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tracker.errors import UserError
 from tracker.files import replacing
-from tracker.media.video import VideoWriter
+from tracker.media.webm import VideoWriter
 
 ENCODERS = {
     # encoding must not take longer than tracking does; without B-frames, times begin at 0 in every player

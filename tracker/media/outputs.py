@@ -24,7 +24,7 @@ from tracker.media.recording import moment
 from tracker.media.report import PAGE, TEMPORARY, PageRecording
 from tracker.media.tables import BOXES, RECORDS, Tables, polygons_name
 from tracker.media.truth import Truth
-from tracker.media.video import VideoWriter
+from tracker.media.webm import VideoWriter
 from tracker.tracking.tracker import Result
 
 VIDEO, MASKS, MP4, SUMMARY = "overlay.webm", "masks", "overlay.mp4", "summary.json"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tracker.media.frames import Frame
 from tracker.media.overlay import tint
 from tracker.media.recording import Moment
-from tracker.media.video import VideoWriter
+from tracker.media.webm import VideoWriter
 from tracker.tracking.tracker import Result
 
 PAGE = "page.html"
