@@ -9,7 +9,8 @@ import configparser
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import count
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -128,20 +129,39 @@ def read_list(folder: Path) -> dict[str, Path]:
     return {path.name: path.absolute() for path in paths}
 
 
-def check_truth(sequence: Path) -> None:
-    """Read a sequence's ground truth as the toolkit does, which tells neither the file nor the line of a mistake.
+def check_truths(layout: Layout) -> None:
+    """Read the ground truth of all sequences, see `check_truth`; without resets and starts, the first region is enough.
 
     Raises:
-        WorkspaceError: a line is not a region; the message names it.
+        WorkspaceError: a line is not a region, or there are more or fewer lines than frames.
     """
-    for path in sorted(sequence.glob("groundtruth*.txt")):
+    first_is_enough = all(experiment.get("type") == "unsupervised" for experiment in layout.experiments.values())
+    for sequence in layout.sequences.values():
+        check_truth(sequence, first_is_enough=first_is_enough)
+
+
+def check_truth(sequence: Path, *, first_is_enough: bool = False) -> None:
+    """Read a sequence's ground truth as the toolkit does, which tells neither the file nor the line of a mistake.
+
+    Where lines are missing it counts failures in those frames, and where there are too many its analysis fails.
+
+    Args:
+        sequence: its folder.
+        first_is_enough: whether a file may hold the first frame's region alone, as where the others are kept secret.
+
+    Raises:
+        WorkspaceError: a line is not a region (the message names it), or there are more or fewer lines than frames.
+    """
+    frames, told = _frames(sequence)
+    for path in sorted(sequence.glob("groundtruth_*.txt")) or sorted(sequence.glob("groundtruth*.txt")):
         try:
             text = path.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise WorkspaceError(f"'{path}' cannot be read ({error}); save it as plain text in UTF-8") from error
         if text.startswith("\ufeff"):
             raise WorkspaceError(f"'{path}' begins with a byte order mark; save it as UTF-8 without one")
-        for number, line in enumerate(text.splitlines(), 1):
+        lines = text.splitlines()
+        for number, line in enumerate(lines, 1):
             if not line.strip():
                 raise WorkspaceError(f"'{path}', line {number} is empty; write nan,nan,nan,nan where nothing is seen")
             if not _is_region(line.strip()):
@@ -149,6 +169,11 @@ def check_truth(sequence: Path) -> None:
                     f"'{path}', line {number}: '{line.strip()[:60]}' is not a region; write x,y,w,h or a polygon's "
                     "x1,y1,x2,y2,x3,y3, ... with commas between the numbers, or a mask"
                 )
+        if frames and len(lines) != frames and not (first_is_enough and len(lines) == 1):
+            raise WorkspaceError(
+                f"'{path}' has {len(lines)} lines, but the sequence has {frames} frames ({told}); write one region "
+                "for each frame, nan,nan,nan,nan where nothing is seen"
+            )
 
 
 def _is_region(line: str) -> bool:
@@ -161,14 +186,38 @@ def _is_region(line: str) -> bool:
     return len(numbers) in (1, 4) or (len(numbers) >= 6 and len(numbers) % 2 == 0)
 
 
+def _facts(sequence: Path) -> dict[str, str]:
+    """What a sequence's file of facts says."""
+    path = sequence / "sequence"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return {key.strip(): value.strip() for key, equals, value in (line.partition("=") for line in lines) if equals}
+
+
+def _frames(sequence: Path) -> tuple[int, str]:
+    """Frames of a sequence as the toolkit counts them, and what tells so; 0 where it cannot be told.
+
+    That is the length in the file of facts, or the images from the first number on to the last before a gap.
+    """
+    facts = _facts(sequence)
+    if facts.get("length", "").isdecimal():
+        return int(facts["length"]), f"'{sequence / 'sequence'}' says so"
+    channels = [facts[key] for key in ("channels.color", "channels.depth", "channels.ir") if key in facts]
+    default = "color/%08d.jpg" if (sequence / "sequence").is_file() else "%08d.jpg"
+    pattern = PurePosixPath((channels or [default])[0].replace("\\", "/"))
+    images = pattern if pattern.suffix else pattern / "%08d.jpg"
+    try:
+        names = set(os.listdir(sequence / images.parent))
+        first_absent = next(number for number in count(1) if images.name % number not in names)
+    except (OSError, TypeError, ValueError):  # the toolkit says what is wrong
+        return 0, ""
+    return first_absent - 1, f"images '{sequence / images}'"
+
+
 def frame_count(sequence: Path) -> int:
     """Frames of a sequence as far as its files tell: its own word, or the lines of its ground truth."""
-    facts = sequence / "sequence"
-    if facts.is_file():
-        for line in facts.read_text(encoding="utf-8", errors="replace").splitlines():
-            key, _, value = line.partition("=")
-            if key.strip() == "length" and value.strip().isdecimal():
-                return int(value)
+    length = _facts(sequence).get("length", "")
+    if length.isdecimal():
+        return int(length)
     return max((path.read_bytes().count(b"\n") for path in sequence.glob("groundtruth*.txt")), default=0)
 
 

@@ -26,7 +26,7 @@ from tracker.files import replace_file
 from vot_workspace.layout import (
     CONFIGURATION,
     Layout,
-    check_truth,
+    check_truths,
     entry_of,
     frame_count,
     known_trackers,
@@ -176,8 +176,7 @@ def evaluate_workspace(
     places = registry_places(layout, registry, environ)
     folders = results_folders(layout, trackers, places, say)
     chosen = choose_experiments(layout, experiments)
-    for sequence in layout.sequences.values():
-        check_truth(sequence)
+    check_truths(layout)
     for name in folders.values():
         note_settings(layout, name, places, environ, say)
     with locked(layout.directory):

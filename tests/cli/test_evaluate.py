@@ -6,13 +6,22 @@ import fcntl
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tracker.cli.evaluate import main
-from vot_workspace.layout import check_truth, frame_count, known_trackers, read_workspace, registry_places
+from vot_workspace.layout import (
+    check_truth,
+    check_truths,
+    frame_count,
+    known_trackers,
+    read_workspace,
+    registry_places,
+)
 from vot_workspace.parallel import note_settings
+from vot_workspace.writer import WorkspaceError
 
 REGISTRY = "[Here]\ncommand = here\n[There]\ncommand = there\nversion = 2\n"
 
@@ -75,6 +84,52 @@ def test_a_mistake_in_the_ground_truth_is_told_with_file_and_line(
     assert f"'{path}{told}" in refusal(capsys, "--workspace", workspace, "Here")
 
 
+def with_images(sequence: Path, pattern: str, count: int) -> None:
+    for number in range(1, count + 1):
+        path = sequence / (pattern % number)
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+
+
+@pytest.mark.parametrize("lines", [7, 12])
+@pytest.mark.parametrize(
+    ("facts", "images", "told"),
+    [
+        ("length=9\n", "color/%08d.jpg", "'{}/sequence' says so"),
+        ("channels.color=color/%08d.jpg\n", "color/%08d.jpg", "images '{}/color/%08d.jpg'"),
+        ("channels.color = left\\%05d.png\n", "left/%05d.png", "images '{}/left/%05d.png'"),
+        ("channels.ir=ir\n", "ir/%08d.jpg", "images '{}/ir/%08d.jpg'"),
+        ("fps=20\n", "color/%08d.jpg", "images '{}/color/%08d.jpg'"),
+        (None, "%08d.jpg", "images '{}/%08d.jpg'"),
+    ],
+)
+def test_more_or_fewer_regions_than_frames_are_told_with_both_numbers(
+    workspace: Path, capsys: pytest.CaptureFixture[str], facts: str | None, images: str, told: str, lines: int
+) -> None:
+    ball = workspace / "sequences" / "ball"
+    if facts is not None:
+        (ball / "sequence").write_text(facts)
+    with_images(ball, images, 9)
+    check_truth(ball)
+    (ball / "groundtruth.txt").write_text("0,0,9,9\n" * lines)
+    said = refusal(capsys, "--workspace", workspace, "Here")
+    assert f"'{ball}/groundtruth.txt' has {lines} lines, but the sequence has 9 frames ({told.format(ball)})" in said
+
+
+def test_the_first_region_is_enough_where_nothing_is_reset(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As in challenges that keep the others secret: a file with one line for each of several objects."""
+    ball = workspace / "sequences" / "ball"
+    with_images(ball, "%08d.jpg", 9)
+    for target in "ab":
+        (ball / f"groundtruth_{target}.txt").write_text("0,0,9,9\n")
+    assert "groundtruth_a.txt' has 1 lines" in refusal(capsys, "--workspace", workspace, "Here")
+    layout = read_workspace(workspace)
+    check_truths(replace(layout, experiments={"unsupervised": layout.experiments["unsupervised"]}))
+    (ball / "groundtruth_b.txt").write_text("0,0,9,9\n" * 2)
+    with pytest.raises(WorkspaceError, match=r"groundtruth_b.txt' has 2 lines, but the sequence has 9 frames"):
+        check_truth(ball, first_is_enough=True)
+
+
 def test_a_byte_order_mark_in_a_registry_is_told(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = workspace / "trackers.ini"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
@@ -135,6 +190,7 @@ def test_files_of_others_may_be_damaged_or_old(workspace: Path, capsys: pytest.C
     facts = workspace / "sequences" / "ball" / "sequence"
     facts.write_bytes("name=B\xe4lle\nlength=5\n".encode("latin-1"))
     assert frame_count(facts.parent) == 5
+    (facts.parent / "groundtruth.txt").write_text("0,0,9,9\n" * 5)
     (workspace / "config.yaml").write_text("registry: trackers.ini\nstack: vot2020/shortterm\n")
     (facts.parent / "anchor.value").write_text("1\n0\none\n")
     told = refusal(capsys, "--workspace", workspace, "Here")

@@ -66,6 +66,36 @@ def test_the_first_failure_ends_it_and_its_exit_code_is_kept(toolkit: Path) -> N
     assert (toolkit / "events").read_text() == "analysis 3\nanalysis 0\nreport\n"
 
 
+def workspace(folder: Path, *, lines: int) -> Path:
+    """One sequence of three frames."""
+    sequence = folder / "sequences" / "cup"
+    sequence.mkdir(parents=True)
+    (folder / "sequences" / "list.txt").write_text("cup\n")
+    (folder / "config.yaml").write_text(
+        "registry: trackers.ini\nstack: {experiments: {baseline: {type: supervised}}}\n"
+    )
+    (sequence / "sequence").write_text("length=3\n")
+    (sequence / "groundtruth.txt").write_text("0,0,9,9\n" * lines)
+    return folder
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "run"])
+def test_the_ground_truth_is_checked_before_an_evaluation(
+    toolkit: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    folder = workspace(toolkit / "short", lines=2)
+    told = "groundtruth.txt' has 2 lines, but the sequence has 3 frames"
+    for where in (["--workspace", str(folder)], [f"--workspace={folder}"]):
+        assert vot.main(["--debug", verb, "--force", *where, "0"]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("dmb vot: error: ") and error.count("\n") == 1 and told in error
+    assert vot.main(["pack", "--workspace", str(folder), "0"]) == 0
+    assert vot.main([verb, "--workspace", str(workspace(toolkit / "good", lines=3)), "5"]) == 5
+    assert vot.main([verb, "--workspace", str(toolkit / "nowhere"), "6"]) == 6, "that is for the toolkit to tell"
+    monkeypatch.chdir(folder)
+    assert vot.main([verb, "0"]) == 1 and told in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("toolkit")
 def test_a_toolkit_that_is_killed_has_a_code_as_in_a_shell() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]

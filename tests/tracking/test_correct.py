@@ -99,12 +99,37 @@ def test_a_bad_region_is_refused_as_at_the_start_and_changes_nothing(region: obj
         assert_equal(dmb.track(frame(step)), twin.track(frame(step)))
 
 
-def test_a_bad_region_does_not_fix_the_range_of_values() -> None:
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ({"region": (900, 900, 5, 5)}, "outside"),
+        ({"points": [(900, 900)]}, "lies outside the image"),
+        ({"points": [(1, 2, 3)]}, "not understood"),
+        ({"points": [(5, 5)], "labels": [0]}, "no point is on the target"),
+        ({"region": TARGET, "points": [(5, 5)]}, "give one of them"),
+        ({"points": [(2, 2)]}, "nothing is seen around the point"),
+    ],
+)
+def test_a_refused_correction_does_not_fix_the_range_of_values(prompt: dict[str, object], told: str) -> None:
     dmb = tiny_tracker()
     dmb.initialize(frame(), TARGET)
+    with pytest.raises(RegionError, match=told):
+        dmb.correct(frame().astype(np.uint16) * 100, **prompt)
+    assert dmb.levels.limits is None and dmb.frame_index == 0
+    other = frame().astype(np.uint16) * 50
+    with pytest.warns(UserWarning, match="the pictures are of type uint16"):
+        dmb.correct(other, TARGET)
+    low, high = np.percentile(other, (0.5, 99.5))
+    assert dmb.levels.limits == (low, high)
+
+
+@pytest.mark.parametrize("points", [[(900, 900)], [(2, 2)]])
+def test_a_refused_start_keeps_the_range_of_values_of_the_one_before(points: list[tuple[float, float]]) -> None:
+    dmb = tiny_tracker()
+    dmb.initialize(frame().astype(np.uint16) * 100, TARGET, value_range=(0.0, 25500.0))
     with pytest.raises(RegionError):
-        dmb.correct(frame().astype(np.uint16) * 100, (900, 900, 5, 5))
-    assert dmb.levels.limits is None
+        dmb.initialize(frame().astype(np.uint16) * 50, points=points)
+    assert dmb.levels.limits == (0.0, 25500.0) and dmb.track(frame(1).astype(np.uint16) * 100).frame_index == 1
 
 
 def test_a_bad_image_is_refused_and_changes_nothing() -> None:

@@ -7,9 +7,10 @@ import json
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from tests.robustness.tiny import CONFIG as TINY
 from tests.robustness.tiny import TinyNet
 from tracker import DMB, Result, StateFileError
 from tracker.checkpoints.weights import checksum, halve, load_weights, write_tensors
-from tracker.config import AppearanceConfig, GateConfig, TrackerConfig
+from tracker.config import AppearanceConfig, ClickConfig, GateConfig, TrackerConfig
 from tracker.engine.engine import Engine
 from tracker.network import DMBNet
 from tracker.tracking.state import FORMAT, _digest, _read
@@ -241,15 +242,49 @@ def test_other_weights_are_refused(model: DMBNet, tmp_path: Path) -> None:
         DMB.load(path, other)
 
 
-def test_a_file_of_another_version_is_refused(model: DMBNet, tmp_path: Path) -> None:
-    path = tmp_path / "state"
-    started(model).save(path)
+def edit_config(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change the configuration in a state file, as if another version had saved it."""
     facts = _read(path).facts
-    facts["config"]["mask"]["sharpness"] = 1.0
+    edit(facts["config"])
     text = json.dumps(facts)
     write_tensors(load_file(path), path, {"format": FORMAT, "state": text, "state_checksum": _digest(text)})
-    with pytest.raises(StateFileError, match=r"mask.sharpness .*load it with the version that saved it"):
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda config: config["mask"].update(sharpness=1.0), "mask.sharpness"),
+        (lambda config: config["mask"].pop("threshold"), "mask.threshold"),
+        (lambda config: config.update(smell={"nose": 1}), "'smell'"),
+    ],
+)
+def test_a_file_of_another_version_is_refused(
+    model: DMBNet, tmp_path: Path, edit: Callable[[dict[str, Any]], object], told: str
+) -> None:
+    path = tmp_path / "state"
+    started(model).save(path)
+    edit_config(path, edit)
+    with pytest.raises(StateFileError, match=rf"{told} .*load it with the version that saved it"):
         DMB.load(path, model)
+
+
+def test_the_configuration_comes_back_as_it_was(model: DMBNet, tmp_path: Path) -> None:
+    config = replace(CONFIG, click=ClickConfig(sides=(0.1, 0.25), rounds=3))
+    started(model, config).save(tmp_path / "state")
+    loaded = DMB.load(tmp_path / "state", model).config
+    assert loaded == config and loaded.click.sides == (0.1, 0.25)
+    assert hash(loaded) == hash(config)
+
+
+def test_a_file_from_before_there_were_clicks_goes_on(model: DMBNet, tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    dmb = started(model, replace(CONFIG, click=ClickConfig(rounds=5)))
+    dmb.save(path)
+    edit_config(path, lambda config: config.pop("click"))
+    twin = DMB.load(path, dmb.engine)
+    assert twin.config == CONFIG and twin.config.click == ClickConfig()
+    further = range(BEFORE, BEFORE + 2)
+    assert_equal(follow(twin, further), follow(dmb, further))
 
 
 def test_pixels_that_nobody_reads_are_not_saved(model: DMBNet, tmp_path: Path) -> None:

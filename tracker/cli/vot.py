@@ -1,22 +1,26 @@
 """`dmb vot`: a thin front to the VOT toolkit's command line.
 
 Up to toolkit 0.6, `vot analysis --format html` wrote a report, and many still type it; 0.7 wants `vot analysis` and
-then `vot report --format html`. This command takes the old form and passes everything else through unchanged. The
-toolkit is GPLv3 and run as a process of its own.
+then `vot report --format html`. This command takes the old form and passes everything else through unchanged. Before an
+evaluation it checks the ground truth. The toolkit is GPLv3 and run as a process of its own.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 from tracker.cli.ending import command
+from tracker.errors import UserError
 from tracker.signals import handled
 
 ANALYSIS = ("analysis", "analyse", "analyze")
+EVALUATION = ("evaluate", "run")
 REPORTS = ("html", "latex", "plots")  # formats that only `vot report` knows
 GLOBAL_OPTIONS_WITH_VALUE = ("--registry",)
 
@@ -53,6 +57,26 @@ def translate(arguments: Sequence[str]) -> list[list[str]]:
         return [arguments]
     before = arguments[:command]
     return [[*before, "analysis", *rest], [*before, "report", *rest, "--format", chosen]]
+
+
+def _check_truth(words: Sequence[str]) -> None:
+    """Before an evaluation, check the ground truth; whatever else is wrong the toolkit says itself.
+
+    Raises:
+        WorkspaceError: see `vot_workspace.layout.check_truth`.
+    """
+    index = _command_index(words)
+    if index is None or words[index] not in EVALUATION:
+        return
+    from vot_workspace.layout import check_truths, read_workspace
+
+    parser = argparse.ArgumentParser(exit_on_error=False, add_help=False)
+    parser.add_argument("--workspace", type=Path, default=Path())
+    try:
+        layout = read_workspace(parser.parse_known_args(words[index + 1 :])[0].workspace)
+    except (argparse.ArgumentError, UserError):
+        return
+    check_truths(layout)
 
 
 def _in_foreground() -> bool:
@@ -102,6 +126,7 @@ def _run(words: Sequence[str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Run the toolkit; returns the exit code of the first run that fails, else 0."""
     for words in translate(arguments):
+        _check_truth(words)
         code = _run(words)
         if code:
             return code

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -223,17 +223,21 @@ def _name(network: object) -> str:
 
 
 def _config(document: Mapping[str, Any]) -> TrackerConfig:
-    """The configuration of a file, which must state all parameters of this version and no others."""
+    """The configuration of a file: a part that did not exist yet has its default, the others state all parameters."""
     default, parts = TrackerConfig(), {}
-    if document.keys() != {field.name for field in fields(default)}:
-        raise ValueError("its configuration has other parts")
+    unknown = document.keys() - {field.name for field in fields(default)}
+    if unknown:
+        raise ValueError(f"the part '{min(unknown)}' of its configuration is not known")
     for field in fields(default):
+        if field.name not in document:
+            continue
         kind, values = type(getattr(default, field.name)), document[field.name]
         differing = values.keys() ^ {parameter.name for parameter in fields(kind)}
         if differing:
             raise ValueError(f"the parameter {field.name}.{sorted(differing)[0]} is not known to both")
-        parts[field.name] = kind(**values)
-    return TrackerConfig(**parts)
+        # JSON has lists only, and a parameter of several values is a tuple
+        parts[field.name] = kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    return replace(default, **parts)
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import warnings
@@ -18,7 +19,7 @@ from tracker.data.masks import covers_edges
 from tracker.engine.engine import Engine
 from tracker.engine.heap import give_back
 from tracker.errors import UserError
-from tracker.geometry.clicks import parse_clicks
+from tracker.geometry.clicks import Clicks, parse_clicks
 from tracker.geometry.crop import Crop, search_crop
 from tracker.geometry.region import (
     Box,
@@ -60,6 +61,15 @@ def _read_only(array: NDArray[Any]) -> Any:
 
 def _warn(sentence: str) -> None:
     warnings.warn(sentence, stacklevel=5)
+
+
+def _prompt(shape: tuple[int, int], region: object, points: object, labels: object) -> ParsedRegion | Clicks:
+    """What the user gives in an image H x W: a region, or clicks in its place."""
+    if points is None:
+        return parse_region(region, shape)
+    if region is not None:
+        raise RegionError("there are a region and points; give one of them")
+    return parse_clicks(points, labels, shape)
 
 
 class StateError(UserError):
@@ -167,9 +177,12 @@ class DMB:
             ImageError: unusable image.
             RegionError: unusable region.
         """
-        self.levels = Levels(value_range, _warn, option="value_range=(low, high)")
-        image = self.levels(check_image(image))
-        parsed = self._parse(image, region, points, labels)
+        pixels = check_image(image)
+        prompt = _prompt(pixels.shape[:2], region, points, labels)
+        levels = Levels(value_range, _warn, option="value_range=(low, high)")
+        image = levels(pixels)
+        parsed = self._region(image, prompt)
+        self.levels = levels
         if parsed.kind == "mask" and parsed.mask is not None and covers_edges(parsed.mask):
             _warn("the mask covers the image's edges; is the target marked, and not the background?")
         return self._start(image, parsed, masks=masks)
@@ -197,24 +210,22 @@ class DMB:
         if self.frame_index < 0:
             raise StateError("correct was called before initialize; call initialize(image, region) first")
         pixels = check_image(image)
-        if points is None:
-            parse_region(region, pixels.shape[:2])  # before the levels, which a first deep image would fix
+        prompt = _prompt(pixels.shape[:2], region, points, labels)
+        levels = copy.copy(self.levels)  # a first deep image fixes them, but not if this call is refused
+        image = levels(pixels)
+        parsed = self._region(image, prompt)
+        self.levels = levels
         frame_index = self.frame_index + 1
-        image = self.levels(pixels)
-        parsed = self._parse(image, region, points, labels)
         result = self._start(image, parsed, masks=self.masks_asked)
         self.frame_index = frame_index
         self.appearance.count_from(frame_index)
         return replace(result, frame_index=frame_index)
 
-    def _parse(self, image: NDArray[np.uint8], region: object, points: object, labels: object) -> ParsedRegion:
-        """The region, or the clicks in its place: the mask that they give, which Box2Seg refines as it does a box."""
-        shape = (image.shape[0], image.shape[1])
-        if points is None:
-            return parse_region(region, shape)
-        if region is not None:
-            raise RegionError("there are a region and points; give one of them")
-        mask = mask_of_clicks(self.engine, self.maps, image, parse_clicks(points, labels, shape), self.config)
+    def _region(self, image: NDArray[np.uint8], prompt: ParsedRegion | Clicks) -> ParsedRegion:
+        """The region, or what clicks in its place give: a mask, which Box2Seg refines as it does a box."""
+        if isinstance(prompt, ParsedRegion):
+            return prompt
+        mask = mask_of_clicks(self.engine, self.maps, image, prompt, self.config)
         return ParsedRegion("box", box_from_mask(mask), mask=mask)
 
     def _start(self, image: NDArray[np.uint8], parsed: ParsedRegion, *, masks: bool) -> Result:
