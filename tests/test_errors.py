@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import pkgutil
 
 import tracker
@@ -18,6 +19,7 @@ def test_what_users_are_told() -> None:
     assert explained(FileNotFoundError(2, "No such file", "x")) == "[Errno 2] No such file: 'x'"
     full = RuntimeError("CUDA out of memory")
     assert is_full(full) and explained(full) == explained(MemoryError()) == str(DeviceFullError())
+    assert str(pickle.loads(pickle.dumps(DeviceFullError("cuda:1")))) == str(DeviceFullError("cuda:1"))
     assert explained(RuntimeError("a defect")) is None and explained(ValueError("a defect")) is None
 
 

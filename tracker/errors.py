@@ -33,7 +33,10 @@ class DeviceFullError(UserError):
     """
 
     def __init__(self, device: object = "the device") -> None:
-        super().__init__(f"the memory of {device} is full; {FULL}")
+        super().__init__(str(device))  # alone, as pickle makes the error again from what is given here
+
+    def __str__(self) -> str:
+        return f"the memory of {self.args[0]} is full; {FULL}"
 
 
 def explained(error: Exception) -> str | None:

@@ -42,11 +42,6 @@ def handled(handler: Handler, numbers: Sequence[signal.Signals] = SIGNALS) -> It
             signal.signal(number, earlier)
 
 
-def ignore_ctrl_c() -> None:
-    """For worker processes, which Ctrl-C reaches as well: the main process tells them when to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def stop(number: int, _frame: FrameType | None) -> None:
     """A handler: raises Stopped."""
     raise Stopped(number)

@@ -43,7 +43,9 @@ def main(*words: object, load: object = load_still, code: int = 0) -> None:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """All files below a folder but those that hold times."""
+    found = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("summary.csv", "summary.json")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def table(folder: Path) -> dict[str, dict[str, str]]:
@@ -87,7 +89,6 @@ def test_two_processes_write_what_one_writes(clips: Path, tmp_path: Path) -> Non
     for workers in (1, 2):
         main(clips / "*.mkv", "--box", BOX, "--masks", "--boxes", "--workers", workers, "--output", f"by{workers}")
     one, two = files(tmp_path / "by1"), files(tmp_path / "by2")
-    assert one.pop("summary.csv") and two.pop("summary.csv")
     assert one == two and {name.split("/")[0] for name in one} == {"cup", "kite"}
 
 
@@ -102,7 +103,6 @@ def test_a_cluster_writes_what_one_process_writes(clips: Path, tmp_path: Path) -
             machines.worker(name)
         main(*words, "there", "--cluster", machines.file)
     here, there = files(tmp_path / "here"), files(tmp_path / "there")
-    assert here.pop("summary.csv") and there.pop("summary.csv")
     assert here.keys() == there.keys() and {"cup/overlay.webm", "kite/masks/00001.png"} <= here.keys()
     assert [name for name in here if here[name] != there[name] and not name.endswith(".webm")] == []  # has random ids
 
@@ -141,17 +141,62 @@ def test_a_manifest_gives_each_its_prompts_and_output(clips: Path, tmp_path: Pat
         ("source\n", "names no videos"),
         ("source,prompts\na.mkv,--box 1,2,9,9\n", "line 2 has more fields than columns; put what holds commas in"),
         ("source,prompts\na.mkv,--box 1\n", "line 2: --box: '1' is not a box"),
-        ("source,output\ncup.mkv,x\nkite.mkv,x\n", "line 3 has the output 'x' of another line"),
+        ("source,output\ncup.mkv,x\nkite.mkv,./x\n", "line 3 has the output 'x' of another line"),
+        ('source,prompts\ncup.mkv,"--mask \'a"\n', "line 2: prompts are '--mask 'a' (No closing quotation); give"),
+        ('source,prompts\ncup.mkv,"--start 3 --stop 2"\n', "line 2: --stop is 2 and --start 3; stop after the start"),
+        ('source,prompts\ncup.mkv,"--object 1 --box 1,2,9,9"\n', "line 2: --object 1 says whose region follows after"),
+        ("source\nm\udcfcll.mkv\n", "cannot be read ('utf-8' codec can't decode byte 0xfc"),
     ],
 )
 def test_a_mistake_in_a_manifest_is_one_sentence_and_nothing_is_tracked(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, told: str
 ) -> None:
-    (clips / "list.csv").write_text(content)
+    (clips / "list.csv").write_bytes(content.encode(errors="surrogateescape"))
     main(clips / "list.csv", "--output", "out", code=1)
     error = capsys.readouterr().err
     assert f"list.csv'{', ' if told.startswith('line') else ' '}{told}" in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_what_differs_in_anything_is_tracked_again(clips: Path, tmp_path: Path) -> None:
+    """Patterns of one name, pictures of the same sizes with other contents, and options that change results."""
+    for number, folder in enumerate(("one", "two", "three")):
+        (tmp_path / folder / "color").mkdir(parents=True)
+        for index in range(2):
+            cv2.imwrite(str(tmp_path / folder / "color" / f"{index}.bmp"), scene(10 + number))
+    sources = {"one": "one/color/*.bmp", "two": "two/color/*.bmp", "three": "three/color"}
+    lines = [f"{source},{output}\n" for output, source in sources.items()]
+    (tmp_path / "list.csv").write_text("source,output\n" + "".join(lines))
+    (tmp_path / "weights").touch()
+    main("list.csv", "--box", BOX, "--boxes", "--output", "out", "--weights", "weights")
+    assert {row["result"] for row in table(tmp_path / "out").values()} == {"done"}
+    main("*/color", "--box", BOX, "--boxes", "--output", "all")
+    assert [row["result"] for row in csv.DictReader((tmp_path / "all" / "summary.csv").open())] == ["done"] * 3
+    for option in ("--backwards", "--realtime"):
+        later = ("--at", "1", "--box", BOX) if option == "--backwards" else ()
+        main(clips / "*.mkv", "--box", BOX, *later, "--boxes", "--output", option[2:])
+        main(clips / "*.mkv", "--box", BOX, *later, "--boxes", option, "--output", option[2:], "--overwrite")
+        assert {row["result"] for row in table(tmp_path / option[2:]).values()} == {"done"}
+
+
+def test_results_of_a_single_run_in_the_folder_are_not_taken_for_those_of_many(clips: Path, tmp_path: Path) -> None:
+    (clips / "broken.mp4").unlink()
+    many = ("clips", "--box", BOX, "--boxes", "--output", "out")
+    main(*many)
+    main(clips / "cup.mkv", "--box", "1,2,9,9", "--boxes", "--output", "out/cup", "--overwrite")
+    main(*many, code=1)
+    assert "holds other files" in table(tmp_path / "out")["cup.mkv"]["result"]
+
+
+def test_a_mask_that_is_given_is_not_overwritten(clips: Path, tmp_path: Path) -> None:
+    given = tmp_path / "out" / "cup" / "masks" / "00000.png"
+    given.parent.mkdir(parents=True)
+    cv2.imwrite(str(given), square(10).astype(np.uint8) * 255)
+    before = given.read_bytes()
+    (clips / "broken.mp4").unlink()
+    main(clips, "--mask", given, "--masks", "--output", "out", "--overwrite", code=1)
+    assert given.read_bytes() == before
+    assert "lies where results would be overwritten" in table(tmp_path / "out")["cup.mkv"]["result"]
 
 
 def test_what_is_one_video_and_what_are_many(clips: Path, tmp_path: Path) -> None:
@@ -165,6 +210,13 @@ def test_what_is_one_video_and_what_are_many(clips: Path, tmp_path: Path) -> Non
     assert found == [Row(str(images), (), "images")], "a folder of folders of images"
     (clips / "cup.mp4").touch()
     assert [row.output for row in rows_of(str(clips)) or ()] == ["broken", "cup.mkv", "cup.mp4", "kite"]
+    (clips / "._kite.mkv").touch()
+    assert len(rows_of(str(clips)) or ()) == 4, "what macOS puts beside a video is none"
+    for folder in ("one", "two"):
+        (tmp_path / folder / "color").mkdir(parents=True)
+        (tmp_path / folder / "color" / "1.jpg").touch()
+    found = rows_of(str(tmp_path / "*" / "color"))
+    assert [row.output for row in found or ()] == ["one/color", "two/color"], "each has a folder of its own"
     (tmp_path / "list.jsonl").write_text("[1]\n")
     with pytest.raises(ManifestError, match="line 1 is no JSON object"):
         rows_of(str(tmp_path / "list.jsonl"))

@@ -48,6 +48,8 @@ def test_keys_tell_contents_apart(tmp_path: Path) -> None:
     (folder / "1.jpg").write_bytes(b"other")
     second = fingerprint(folder), fingerprint(folder / "1.jpg"), content_key(folder, {"a": 2})
     assert all(one != two for one, two in zip(first, second, strict=True))
+    (folder / "1.jpg").write_bytes(b"third")
+    assert fingerprint(folder) != second[0], "names and sizes are the same"
     assert release() == release() and release().startswith("0.")
 
 

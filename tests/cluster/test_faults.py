@@ -85,6 +85,9 @@ def test_what_a_worker_lacks_is_sent_once_and_checked(
     assert len([line for line in lines if line.startswith("worker")]) == 2, "both workers were asked"
     found = run(pair, [task(Work(3, notes, read=sequence.path), sequence)], send=True)
     assert found[3].value == 9 + 50
+    changed = Input(weights.path, "0" * 64, sent=True)
+    found = run(pair, [task(Work(3, notes, read=weights.path), changed)])
+    assert found[3].reason == "'/proc/self/cwd/weights.bin' was changed while this ran; run the same command again"
 
 
 def test_timed_tasks_have_their_machine_for_themselves(pair: Machines, tmp_path: Path) -> None:

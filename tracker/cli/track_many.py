@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from tracker.cluster.tasks import Context, Done, Input, Task
     from tracker.settings import Settings
 
-TASK = "dmb_task.json"  # in a video's folder of results: of what they were made
 SUMMARY = "summary.csv"
 OWN = ("given", "start", "stop", "step", "fps")  # what the prompts of a row may set
 TELL = 25  # frames between two words of a worker
@@ -64,7 +64,8 @@ def options_of(row: Row, shared: argparse.Namespace, manifest: str, parser: argp
     """
     from tracker.cli.track_options import joined
     from tracker.media.frames import Selection
-    from tracker.media.schedule import placed
+    from tracker.media.schedule import ScheduleError, placed
+    from tracker.media.sources import MAGIC
 
     where = f"'{manifest}', line {row.line}" if row.line else f"'{row.source}'"
 
@@ -73,7 +74,8 @@ def options_of(row: Row, shared: argparse.Namespace, manifest: str, parser: argp
 
     options = copy.copy(shared)
     options.source = row.source
-    if Path(row.source).exists():  # a worker's current folder is another one
+    if Path(row.source).exists() or any(character in row.source for character in MAGIC):
+        # a worker's current folder is another one
         options.source = os.path.abspath(row.source)
     if row.words:
         parser.error = refuse  # type: ignore[method-assign]
@@ -83,8 +85,13 @@ def options_of(row: Row, shared: argparse.Namespace, manifest: str, parser: argp
                 if name not in OWN:
                     refuse(f"prompts cannot set --{name.replace('_', '-')}; give it to the command, for all videos")
                 setattr(options, name, value)
+        if options.stop is not None and options.stop <= options.start:
+            refuse(f"--stop is {options.stop} and --start {options.start}; stop after the start")
         if own.given:
-            options.given = placed(own.given, Selection(options.start, options.stop, options.step))
+            try:
+                options.given = placed(own.given, Selection(options.start, options.stop, options.step))
+            except ScheduleError as error:
+                refuse(str(error))
     options.given = [
         replace(one, value=one.value.absolute()) if isinstance(one.value, Path) else one for one in options.given
     ]
@@ -165,7 +172,7 @@ def track_item(item: Item, context: Context) -> Tracked:
 def _publish(tracked: Tracked, folder: Path, key: str) -> None:
     """The results appear under their name only when all of them are there."""
     from tracker.files import UMASK, replace_file
-    from tracker.media.outputs import remove_old
+    from tracker.media.outputs import TASK, remove_old
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:40]}."))
@@ -177,7 +184,7 @@ def _publish(tracked: Tracked, folder: Path, key: str) -> None:
         (draft / TASK).write_text(json.dumps({"key": key, "frames": tracked.frames}) + "\n")
         if folder.is_dir() and any(folder.iterdir()):  # --overwrite: what is not ours stays
             remove_old(folder)
-            for path in sorted(one for one in draft.rglob("*") if one.is_file()):
+            for path in (*map(draft.joinpath, tracked.files), draft / TASK):  # that last: it says that all are there
                 (folder / path.relative_to(draft)).parent.mkdir(exist_ok=True)
                 replace_file(folder / path.relative_to(draft), path.read_bytes())
         else:
@@ -192,6 +199,8 @@ def _finished(folder: Path, key: str, *, overwrite: bool) -> int | None:
     Raises:
         UserError: the folder holds something else.
     """
+    from tracker.media.outputs import TASK
+
     try:
         found = json.loads((folder / TASK).read_text(encoding="utf-8"))
         if found["key"] == key:
@@ -225,8 +234,9 @@ def _task(item: Item, row: Row) -> Task:
     inputs = _inputs(options.source, options, weights)
     plain = {**asdict(item.settings), "weights": None, "threads": None}
     regions = [(one.kind, str(one.value), one.frame, one.object_id) for one in options.given]
-    what = [options.kinds, options.start, options.stop, options.step, options.fps]
-    source = Path(options.source).name if inputs else options.source
+    names = ("kinds", "start", "stop", "step", "fps", "stream", "backwards", "realtime")
+    what = [getattr(options, name) for name in names]
+    source = Path(options.source).name if Path(options.source).exists() else options.source
     key = content_key(__version__, source, [one.digest for one in inputs], regions, what, plain)
     cost = inputs[0].path.stat().st_size if inputs and inputs[0].path.is_file() else 1
     return Task(row.output, key, track_item, item, max(cost, 1), tuple(inputs), item.settings.device != "cpu")
@@ -261,10 +271,10 @@ def track_many(
     from tracker.cluster.engine import run_tasks
     from tracker.cluster.progress import Count, duration
     from tracker.cluster.tasks import threads_per_task
-    from tracker.media.outputs import check_kinds
+    from tracker.media.outputs import check_folder, check_kinds
 
     check_kinds(options.kinds)
-    root = options.output or Path(f"{Path(options.source).stem or 'videos'}_tracked".replace("*", ""))
+    root = options.output or Path(f"{re.sub(r'[*?[]|]', '', Path(options.source).stem) or 'videos'}_tracked")
     settings = replace(settings, weights=weights_of(settings, load))
     if not options.place.alone:
         settings = replace(settings, threads=settings.threads or threads_per_task(options.place, environ))
@@ -278,6 +288,9 @@ def track_many(
         try:
             task = _task(item, row)
             frames = _finished(folder, task.key, overwrite=options.overwrite)
+            if frames is None:
+                masks = [one.value for one in own.given if isinstance(one.value, Path)]
+                check_folder(folder, overwrite=True, source=own.source, masks=masks)
         except (UserError, OSError) as error:
             table[row.output]["result"] = str(error)
             continue

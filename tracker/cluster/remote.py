@@ -54,7 +54,11 @@ class WorkerContext:
         return self.places.get(path, path)
 
     def find(self, sent: Sequence[tuple[str, bytes]]) -> list[str]:
-        """Find all inputs, of which some may just have been sent; returns the paths of those that are missing."""
+        """Find all inputs, of which some may just have been sent; returns the paths of those that are missing.
+
+        Raises:
+            UserError: what was sent is not what was wanted.
+        """
         store = Path(self.worker.local_directory) / RECEIVED
         for name, content in sent:
             _keep(store / name, content)
@@ -62,6 +66,8 @@ class WorkerContext:
         for wanted in self.task.inputs:
             own = store / stored_name(wanted)
             found = next((path for path in (wanted.path, own) if _is(path, wanted)), None)
+            if found is None and stored_name(wanted) in dict(sent):  # to be sent it once more would not end
+                raise UserError(f"'{wanted.path}' was changed while this ran; run the same command again")
             if found is None:
                 missing.append(str(wanted.path))
             else:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +56,15 @@ def rows_of(source: str) -> list[Row] | None:
             return None
     else:
         found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+    found = [one for one in found if not one.name.startswith(".")]  # macOS puts ._clip.mp4 beside clip.mp4
     videos = [one for one in found if one.suffix.lower() in VIDEOS or (one.is_dir() and _pictures(one, SUFFIXES))]
-    stems = [one.stem for one in videos]
-    named = [one.stem if stems.count(one.stem) == 1 else one.name for one in videos]
-    return [Row(str(one), (), name) for one, name in zip(videos, named, strict=True)] or None
+    if not videos:
+        return None
+    common = os.path.commonpath([one.parent for one in videos])
+    names = [(one.stem, one.name, os.path.relpath(one, common)) for one in videos]
+    count = Counter(name for each in names for name in set(each))
+    outputs = [next((name for name in each if count[name] == 1), each[-1]) for each in names]
+    return [Row(str(one), (), output) for one, output in zip(videos, outputs, strict=True)]
 
 
 def _pictures(folder: Path, suffixes: Sequence[str]) -> bool:
@@ -66,12 +72,15 @@ def _pictures(folder: Path, suffixes: Sequence[str]) -> bool:
 
 
 def _manifest(path: Path) -> Iterator[Row]:
-    text = path.read_text(encoding="utf-8-sig")
     lines: list[tuple[int, dict[str, Any]]] = []
-    if path.suffix.lower() == ".csv":
-        reader = csv.DictReader(io.StringIO(text))
-        lines = [(reader.line_num, dict(row)) for row in reader]
-    else:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".csv":
+            reader = csv.DictReader(io.StringIO(text))
+            lines = [(reader.line_num, dict(row)) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"'{path}' cannot be read ({error}); save it as plain text in UTF-8") from error
+    if path.suffix.lower() != ".csv":
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip():
                 try:
@@ -90,9 +99,12 @@ def _manifest(path: Path) -> Iterator[Row]:
             told = f"has '{others[0]}'" if others else "names no source"
             raise ManifestError(f"{where} {told}; its columns are source, prompts (--box 1,2,30,40) and output")
         prompts = row.get("prompts") or ()
-        words = shlex.split(prompts) if isinstance(prompts, str) else [str(word) for word in prompts]
+        try:
+            words = shlex.split(prompts) if isinstance(prompts, str) else [str(word) for word in prompts]
+        except (ValueError, TypeError) as error:
+            raise ManifestError(f"{where}: prompts are '{prompts}' ({error}); give them as --box 1,2,30,40") from error
         source = str(row["source"])
-        output = str(row.get("output") or Path(source).stem)
+        output = os.path.normpath(str(row.get("output") or Path(source).stem))
         if output in outputs:
             raise ManifestError(f"{where} has the output '{output}' of another line; give each its own")
         outputs.add(output)

@@ -28,10 +28,11 @@ from tracker.media.webm import VideoWriter
 from tracker.tracking.tracker import Result
 
 VIDEO, MASKS, MP4, SUMMARY = "overlay.webm", "masks", "overlay.mp4", "summary.json"
+TASK = "dmb_task.json"  # of one of many videos: of what its results were made
 KINDS = ("video", "masks", "boxes", "page", "mp4", "coco", "mots", "cvat")
 WHOLE = (MP4, COCO, MOTS, CVAT)  # appear when they are complete, and are hidden drafts until then
 DRAFT = rf"\.({'|'.join(map(re.escape, WHOLE))})\.\w{{8}}"  # what a killed process leaves
-NAMES = (VIDEO, BOXES, RECORDS, PAGE, TEMPORARY, SUMMARY, *WHOLE)
+NAMES = (VIDEO, BOXES, RECORDS, PAGE, TEMPORARY, SUMMARY, TASK, *WHOLE)
 OURS = re.compile("|".join((*map(re.escape, NAMES), r"polygons_\d+\.txt", DRAFT)))
 OUR_MASK = re.compile(r"\d{5,}\.png")
 
