@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.robustness.pictures import RED, SHAPE, background, frame, target_mask
 from tests.robustness.tiny import CONFIG, tiny_engine
 from tracker import DMB, GOT10kTracker
 from tracker.cli import track
-from tracker.data.images import ImageError, Levels, check_image, decode, pictures, read
+from tracker.data.images import ImageError, Levels, check_image, count, decode, pictures, read
 from tracker.media.frames import Frame, SourceError
 from tracker.media.sources import open_source
 
@@ -366,3 +367,51 @@ def test_what_is_no_picture_is_refused() -> None:
     for content in (b"", b"II*\0" + b"\0" * 40, b"no picture"):
         with pytest.raises(ImageError, match=rf"^is damaged or not an image \({len(content)} bytes\)"):
             decode(content)
+
+
+def tiff(picture: NDArray[np.generic], order: str = "<", *, big: bool = False, pages: int = 1) -> bytes:
+    """An uncompressed TIFF or BigTIFF of floats, H x W or H x W x 3."""
+    word, room = ("Q", 8) if big else ("I", 4)
+    height, width = picture.shape[:2]
+    samples, bits = picture.size // (height * width), picture.itemsize * 8
+    data = picture.astype(picture.dtype.newbyteorder(order)).tobytes()
+    mark = b"II" if order == "<" else b"MM"
+    made = mark + struct.pack(order + ("HHHQ" if big else "HI"), *((43, 8, 0, 16) if big else (42, 8)))
+    for page in range(pages):
+        tags = [(256, [width]), (257, [height]), (258, [bits] * samples), (259, [1]), (262, [2 if samples == 3 else 1]),
+                (273, [0]), (277, [samples]), (278, [height]), (279, [len(data)]), (339, [3] * samples)]  # fmt: skip
+        start = len(made)
+        end = start + (8 if big else 2) + len(tags) * (4 + 2 * room) + room  # of the directory
+        later, entries = b"", b""
+        for tag, values in tags:
+            short = tag in (258, 339)
+            number = "H" if short else "I"
+            packed = struct.pack(f"{order}{len(values)}{number}", *values)
+            if tag == 273:
+                packed = struct.pack(order + "I", end + 64)
+            if len(packed) > room:
+                later, packed = later + packed, struct.pack(order + word, end + len(later))
+            entries += struct.pack(f"{order}HH{word}", tag, 3 if short else 4, len(values)) + packed.ljust(room, b"\0")
+        after = end + 64 + len(data)
+        made += struct.pack(order + ("Q" if big else "H"), len(tags)) + entries
+        made += struct.pack(order + word, after if page + 1 < pages else 0) + later.ljust(64, b"\0") + data
+    return made
+
+
+@pytest.mark.parametrize("big", [False, True], ids=["TIFF", "BigTIFF"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("color", [False, True], ids=["gray", "color"])
+def test_half_floats_are_named_and_floats_are_read(color: bool, order: str, big: bool) -> None:
+    values = thermal(0).astype(np.float32)
+    values = np.stack([values, values / 2, values / 4], axis=2) if color else values
+    expected = values if color else np.repeat(values[:, :, None], 3, axis=2)
+    assert np.array_equal(decode(tiff(values, order, big=big)), expected), "the file as such is sound"
+    for pages in (1, 2):
+        content = tiff(values.astype(np.float16), order, big=big, pages=pages)
+        assert count(content) == pages
+        with pytest.raises(ImageError, match=r"^is a float16 TIFF, which is not supported; store float32$"):
+            list(pictures(content))
+        with pytest.raises(ImageError, match="float16 TIFF"):
+            decode(content)
+    with pytest.raises(ImageError, match="damaged"):
+        decode(tiff(values, order, big=big)[:-2000])

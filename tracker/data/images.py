@@ -38,6 +38,9 @@ DAMAGED = (  # what Pillow raises for damaged files
     Image.DecompressionBombError,
 )  # fmt: skip
 SMALLER_COPY = 254, 1  # tag of TIFF, and its bit, of pages that show another page once more
+BITS, KIND = 258, 339  # tags of TIFF, of a sample: how many bits, and what they are ...
+FLOAT = 3  # ... for instance this
+TIFF_NUMBERS = {3: "H", 4: "I", 16: "Q"}  # how those are stored
 
 
 class ImageError(UserError):
@@ -191,6 +194,8 @@ def decode(content: bytes, *, upright: bool = True) -> Pixels:
             if pixels is not None:
                 break
     if pixels is None:
+        if content.startswith(TIFF):
+            _refuse_half(_tiff_pages(content)[0])
         raise ImageError(f"is damaged or not an image ({len(content)} bytes)")
     return _rgb(pixels)
 
@@ -205,9 +210,9 @@ def pictures(content: bytes) -> Iterator[tuple[Pixels, float]]:
     """
     if content.startswith(TIFF):
         pages = _tiff_pages(content)
-        for index, smaller in enumerate(pages):
-            if not smaller:
-                yield (decode(content) if len(pages) == 1 else _page(content, index)), 0.0
+        for index, page in enumerate(pages):
+            if not _is_smaller_copy(page):
+                yield (decode(content) if len(pages) == 1 else _page(content, index, page)), 0.0
         return
     total = count(content)
     if total < 2:
@@ -226,7 +231,7 @@ def pictures(content: bytes) -> Iterator[tuple[Pixels, float]]:
 def count(content: bytes) -> int:
     """How many pictures a file holds; 1 where it cannot be told."""
     if content.startswith(TIFF):
-        return _tiff_pages(content).count(False)
+        return sum(not _is_smaller_copy(page) for page in _tiff_pages(content))
     if not content.startswith(ANIMATED):
         return 1
     try:
@@ -236,36 +241,52 @@ def count(content: bytes) -> int:
         return 1
 
 
-def _tiff_pages(content: bytes) -> list[bool]:
-    """For every page of a TIFF file, by its directories, whether it is a smaller copy of another one.
+def _tiff_pages(content: bytes) -> list[dict[int, int]]:
+    """For every page of a TIFF file the first numbers of those tags of its directory that matter here.
 
     A file that is cut short has one page more than can be found, which will not decode.
     """
     order, big = "<" if content.startswith(b"II") else ">", content[2:4] in (b"+\0", b"\0+")
     word, size, counter = ("Q", 20, 8) if big else ("I", 12, 2)
-    found: list[bool] = []
+    found: list[dict[int, int]] = []
     seen: set[int] = set()
     place = 8 if big else 4  # of the next directory's address
     while True:
         try:
             (start,) = struct.unpack_from(order + word, content, place)
             if not start or start in seen:
-                return found or [False]
+                return found or [{}]
             seen.add(start)
             (entries,) = struct.unpack_from(order + ("Q" if big else "H"), content, start)
             first = start + counter
-            smaller = False
+            page: dict[int, int] = {}
             for entry in range(first, first + min(entries, 4096) * size, size):
-                (tag,) = struct.unpack_from(order + "H", content, entry)
-                (value,) = struct.unpack_from(order + "I", content, entry + size - (8 if big else 4))
-                smaller = smaller or (tag == SMALLER_COPY[0] and bool(value & SMALLER_COPY[1]))
+                tag, kind, values = struct.unpack_from(f"{order}HH{word}", content, entry)
+                number = TIFF_NUMBERS.get(kind)
+                if tag not in (SMALLER_COPY[0], BITS, KIND) or number is None:
+                    continue
+                room = struct.calcsize(order + word)
+                value = entry + 4 + room
+                if values * struct.calcsize(order + number) > room:  # several are elsewhere
+                    (value,) = struct.unpack_from(order + word, content, value)
+                (page[tag],) = struct.unpack_from(order + number, content, value)
             place = first + entries * size
         except struct.error:
-            return [*found, False]
-        found.append(smaller)
+            return [*found, {}]
+        found.append(page)
 
 
-def _page(content: bytes, index: int) -> Pixels:
+def _is_smaller_copy(page: dict[int, int]) -> bool:
+    return bool(page.get(SMALLER_COPY[0], 0) & SMALLER_COPY[1])
+
+
+def _refuse_half(page: dict[int, int]) -> None:
+    """Say what is wrong with a page that OpenCV cannot decode though it is not damaged."""
+    if page.get(BITS) == 16 and page.get(KIND) == FLOAT:
+        raise ImageError("is a float16 TIFF, which is not supported; store float32")
+
+
+def _page(content: bytes, index: int, page: dict[int, int]) -> Pixels:
     """Page `index` of a TIFF file."""
     data = np.frombuffer(content, np.uint8)
     for flags in (cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR, cv2.IMREAD_UNCHANGED):
@@ -276,6 +297,7 @@ def _page(content: bytes, index: int) -> Pixels:
             continue
         if good and len(pages) == 1:
             return _rgb(pages[0])
+    _refuse_half(page)
     raise ImageError(f"is damaged at its picture {index}")
 
 
