@@ -20,7 +20,7 @@ import yaml
 
 from tracker.cluster.engine import run_tasks
 from tracker.cluster.progress import Count, duration
-from tracker.cluster.tasks import Done, Input, Place, Task, content_key, file_digest, fingerprint
+from tracker.cluster.tasks import Done, Input, Place, Task, content_key, fingerprint, weights_input
 from tracker.errors import UserError
 from tracker.files import replace_file
 from vot_workspace.layout import (
@@ -267,8 +267,7 @@ class _Tasks:
         )  # fmt: skip
         inputs = []
         if self.place.cluster is not None:
-            inputs = [Input(sequence, fingerprint(sequence))]
-            inputs += [] if weights is None else [Input(weights, file_digest(weights), sent=True)]
+            inputs = [Input(sequence, fingerprint(sequence)), *weights_input(weights)]
         seen = sequence.name, [path.read_bytes().hex() for path in sorted(sequence.glob("groundtruth*.txt"))]
         settings = {name: text for name, text in self.environment.items() if name.startswith(("DMB_", "VOT_"))}
         present = sorted(f"{folder}/{name}" for folder, files in part.present.items() for name in files)

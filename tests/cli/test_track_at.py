@@ -14,19 +14,8 @@ from tests.media.clips import SIZE, scene, square
 from tracker.metrics.masks import overlap
 
 LATER = (
-    "--box",
-    "10,14,20,20",
-    "--at",
-    "2",
-    "--box",
-    "40,4,16,16",
-    "--at",
-    "3",
-    "--object",
-    "1",
-    "--box",
-    "13,14,20,20",
-)
+    "--box", "10,14,20,20", "--at", "2", "--box", "40,4,16,16", "--at", "3", "--object", "1", "--box", "13,14,20,20",
+)  # fmt: skip
 
 
 def test_objects_start_later_and_are_corrected(command: Command, clip: Path, tmp_path: Path) -> None:

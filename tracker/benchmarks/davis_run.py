@@ -21,15 +21,14 @@ from tracker.api.loading import load_trackers
 from tracker.benchmarks.validation import write_document
 from tracker.cluster.engine import run_tasks
 from tracker.cluster.tasks import (
-    KEPT,
     Context,
-    Input,
     Place,
     Task,
     TaskCancelledError,
     content_key,
-    file_digest,
+    kept_tracker,
     release,
+    weights_input,
 )
 from tracker.data.davis import DavisSequence, Source, open_davis
 from tracker.data.davis_masks import DavisError
@@ -173,10 +172,7 @@ def track_sequence(argument: tuple[Run, str], context: Context) -> dict[str, byt
         TaskCancelledError: the result is wanted no more.
     """
     run, name = argument
-    settings = run.settings
-    if settings.weights is not None:
-        settings = replace(settings, weights=str(context.local(Path(settings.weights))))
-    create = KEPT.get((run.load, settings), lambda: run.load(settings))
+    create = kept_tracker(run.load, run.settings, context)
 
     def on_frame() -> None:
         context.tell(1)
@@ -206,8 +202,7 @@ def track_all(
         ClusterError: the cluster cannot be used.
         OSError: a mask cannot be written.
     """
-    weights = () if run.settings.weights is None else (Path(run.settings.weights),)
-    inputs = tuple(Input(path, file_digest(path), sent=True) for path in weights)
+    inputs = weights_input(run.settings.weights)
     identity = [release(), run.source, run.init, {**asdict(run.settings), "weights": [each.digest for each in inputs]}]
     tasks = []
     for sequence in sequences:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -40,7 +40,7 @@ class Row:
         return {**{name: self.scores.get(name) for name in ("EAO", "accuracy", ROBUSTNESS)}, **own}
 
 
-def rows(layout: Layout, table: Table, folders: Mapping[str, str], memory: Mapping[str, float | None]) -> list[Row]:
+def rows(layout: Layout, table: Table, folders: Mapping[str, str], memory: Mapping[str, float]) -> list[Row]:
     """The rows of an experiment, best EAO first.
 
     Args:
@@ -82,11 +82,6 @@ def _cell(name: str, value: float | None) -> str:
     if name in ("failures", "memory, MB"):
         return f"{value:.0f}"
     return f"{value:.1f}" if name == "ms a frame" else f"{value:.3f}"
-
-
-def document(found: Sequence[Row]) -> list[dict[str, object]]:
-    """Rows for JSON."""
-    return [asdict(row) for row in found]
 
 
 def plot(found: Sequence[Row], path: Path) -> bool:

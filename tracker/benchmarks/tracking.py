@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,16 +22,16 @@ from numpy.typing import NDArray
 from tracker.cluster.engine import run_tasks
 from tracker.cluster.progress import Count
 from tracker.cluster.tasks import (
-    KEPT,
     Context,
     Input,
     Place,
     Task,
     TaskCancelledError,
     content_key,
-    file_digest,
     fingerprint,
+    kept_tracker,
     release,
+    weights_input,
 )
 from tracker.errors import UserError
 from tracker.files import replace_file
@@ -247,10 +247,7 @@ def track_item(item: Item, context: Context) -> dict[str, Any]:
         TrackingDataError: the sequence cannot be used.
         TaskCancelledError: the result is wanted no more.
     """
-    settings = item.settings
-    if settings.weights is not None:
-        settings = replace(settings, weights=str(context.local(Path(settings.weights))))
-    tracker = KEPT.get((item.make, settings), lambda: item.make(settings))
+    tracker = kept_tracker(item.make, item.settings, context)
 
     def observe(*frame: Any) -> None:
         if context.cancelled():
@@ -292,8 +289,7 @@ def run_all(
     """
     sequences = {name: read_sequence(root / name) for name in names}
     seen = {name: fingerprint(root / name) for name in names}
-    weights = () if settings.weights is None else (Path(settings.weights),)
-    files = tuple(Input(path, file_digest(path), sent=True) for path in weights)
+    files = weights_input(settings.weights)
     identity: list[Any] = [release(), make.__module__, make.__qualname__, [file.digest for file in files]]
     identity.append({**asdict(settings), "weights": None})
     waiting, documents = list[Task](), _documents(kept)

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ) -
     folders = results_folders(layout, options.trackers or list(known_trackers(places)), places, print)
     options.output = output = options.output or layout.directory / STEM
     output.mkdir(parents=True, exist_ok=True)
-    memory: dict[str, float | None] = {**_memory_before(output / f"{STEM}.json")}
+    memory = _memory_before(output / f"{STEM}.json")
     finished = []
     for tracker in folders:
         ended, megabytes = _evaluate(options, layout, tracker, environ)
@@ -134,13 +134,14 @@ def _compare(
     options: argparse.Namespace,
     layout: Layout,
     folders: Mapping[str, str],
-    memory: Mapping[str, float | None],
+    memory: Mapping[str, float],
     environ: Mapping[str, str],
 ) -> None:
     """Analyze the results, then print and write the comparison."""
+    from dataclasses import asdict
     from datetime import UTC, datetime
 
-    from tracker.benchmarks.peers import document, markdown, plot, rows
+    from tracker.benchmarks.peers import markdown, plot, rows
     from tracker.benchmarks.record import record
     from tracker.benchmarks.validation import processor_name
     from tracker.cluster.tasks import cores
@@ -162,7 +163,7 @@ def _compare(
             text += ["", f"![EAO against time]({picture.name})"]
         else:
             picture.unlink()
-        written["experiments"][table.experiment] = document(found)
+        written["experiments"][table.experiment] = [asdict(row) for row in found]
         data = f"{layout.directory.name}, {table.experiment}"
         written["records"] += [record(facts, data, row.numbers(), row.tracker) for row in found]
     replace_file(output / f"{STEM}.md", "\n".join(text) + "\n")

@@ -22,7 +22,7 @@ from tracker.media.manifest import ManifestError, Row
 
 if TYPE_CHECKING:
     from tracker.cli.track import Load
-    from tracker.cluster.tasks import Context, Done, Input, Task
+    from tracker.cluster.tasks import Context, Done, Task
     from tracker.settings import Settings
 
 SUMMARY = "summary.csv"
@@ -145,18 +145,17 @@ def track_item(item: Item, context: Context) -> Tracked:
         TaskCancelledError: the result is wanted no more.
     """
     from tracker.cli.track import Run
-    from tracker.cluster.tasks import KEPT
+    from tracker.cluster.tasks import kept_tracker
     from tracker.media.realtime import Clock, Pace
 
-    options, settings, folder = copy.copy(item.options), item.settings, context.scratch / "results"
-    settings = replace(settings, weights=settings.weights and str(context.local(Path(settings.weights))))
-    given = [(one, one.value) for one in options.given]
-    options.given = [replace(one, value=context.local(value)) if isinstance(value, Path) else one
-                     for one, value in given]  # fmt: skip
+    options, folder = copy.copy(item.options), context.scratch / "results"
+    options.given = [
+        replace(one, value=context.local(one.value)) if isinstance(one.value, Path) else one for one in options.given
+    ]
     if Path(options.source).exists() or Path(options.source).is_absolute():
         options.source = str(context.local(Path(options.source)))
     options.output, reports = folder, _Reports(context)
-    run = Run(options, settings, lambda settings: KEPT.get((item.load, settings), lambda: item.load(settings)),
+    run = Run(options, item.settings, lambda settings: kept_tracker(item.load, settings, context),
               reports, _Uninterrupted(), Pace(Clock(), live=options.realtime))  # type: ignore[arg-type]  # fmt: skip
     try:
         run.track()
@@ -215,23 +214,19 @@ def _finished(folder: Path, key: str, *, overwrite: bool) -> int | None:
     return None
 
 
-def _inputs(source: str, options: argparse.Namespace, weights: Path | None) -> list[Input]:
-    from tracker.cluster.tasks import Input, file_digest, fingerprint
-
-    masks = [one.value for one in options.given if isinstance(one.value, Path)]
-    paths = [path for path in (Path(source), *masks) if path.exists()]  # the others are told when they are read
-    found = [Input(path, fingerprint(path) if path.is_dir() else file_digest(path)) for path in paths]
-    return found + ([] if weights is None else [Input(weights, file_digest(weights), sent=True)])
+def _masks(options: argparse.Namespace) -> list[Path]:
+    return [one.value for one in options.given if isinstance(one.value, Path)]
 
 
 def _task(item: Item, row: Row) -> Task:
     """The task of a video; raises UserError where an input cannot be read."""
     from tracker import __version__
-    from tracker.cluster.tasks import Task, content_key
+    from tracker.cluster.tasks import Input, Task, content_key, file_digest, fingerprint, weights_input
 
-    weights = None if item.settings.weights is None else Path(item.settings.weights)
     options = item.options
-    inputs = _inputs(options.source, options, weights)
+    paths = [path for path in (Path(options.source), *_masks(options)) if path.exists()]  # others: when they are read
+    inputs = [Input(path, fingerprint(path) if path.is_dir() else file_digest(path)) for path in paths]
+    inputs += weights_input(item.settings.weights)
     plain = {**asdict(item.settings), "weights": None, "threads": None}
     regions = [(one.kind, str(one.value), one.frame, one.object_id) for one in options.given]
     names = ("kinds", "start", "stop", "step", "fps", "stream", "backwards", "realtime")
@@ -289,8 +284,7 @@ def track_many(
             task = _task(item, row)
             frames = _finished(folder, task.key, overwrite=options.overwrite)
             if frames is None:
-                masks = [one.value for one in own.given if isinstance(one.value, Path)]
-                check_folder(folder, overwrite=True, source=own.source, masks=masks)
+                check_folder(folder, overwrite=True, source=own.source, masks=_masks(own))
         except (UserError, OSError) as error:
             table[row.output]["result"] = str(error)
             continue

@@ -37,7 +37,6 @@ CONFIGURATION = {
     "distributed.scheduler.allowed-failures": TRIES - 1,
     "distributed.comm.timeouts.connect": f"{CONNECT:.0f}s",
     "distributed.admin.log-length": 100,
-    "distributed.scheduler.work-stealing": True,
 }
 QUIET = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C reaches workers, too
 

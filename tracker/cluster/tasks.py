@@ -7,14 +7,18 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tracker import __version__
 from tracker.errors import UserError, explained
 
+if TYPE_CHECKING:
+    from tracker.settings import Settings
+
+Made = TypeVar("Made")
 PACKAGES = Path(__file__).resolve().parent.parent.parent  # the folder that holds `tracker` and `vot_workspace`
 ENDS = 1 << 20  # bytes of a large file's beginning and end that its fingerprint reads
 
@@ -141,6 +145,19 @@ class Kept(threading.local):
 
 
 KEPT = Kept()
+
+
+def kept_tracker(load: Callable[[Settings], Made], settings: Settings, context: Context) -> Made:
+    """What `load` makes of settings, with the weights where they lie on this machine."""
+    if settings.weights is not None:
+        settings = replace(settings, weights=str(context.local(Path(settings.weights))))
+    made: Made = KEPT.get((load, settings), lambda: load(settings))
+    return made
+
+
+def weights_input(weights: str | Path | None) -> tuple[Input, ...]:
+    """A weights file, if there is one: it is sent to workers that lack it. Raises OSError."""
+    return () if weights is None else (Input(Path(weights), file_digest(Path(weights)), sent=True),)
 
 
 def cores() -> int:
