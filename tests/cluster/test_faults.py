@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -212,6 +214,23 @@ def test_tasks_for_a_gpu_go_where_one_is_announced(tmp_path: Path) -> None:
     assert len(found) == 4 and {one.folder.name for one in noted(notes)} == {"gpu"}
     begins, ends = noted(notes), noted(notes, "ended")
     assert all(end.time <= begin.time for begin, end in zip(begins[1:], ends, strict=False)), "one GPU, one task"
+
+
+@pytest.mark.parametrize("kind", ["a dashboard", "no bokeh", "switched off"])
+def test_a_dashboard_is_named_where_there_is_one(tmp_path: Path, kind: str) -> None:
+    words = ["--no-dashboard"] if kind == "switched off" else ["--dashboard", "--dashboard-address", "127.0.0.1:0"]
+    if kind == "no bokeh" and importlib.util.find_spec("bokeh") is not None:
+        pytest.skip("bokeh is installed")
+    routes = "tests.cluster.dashboard" if kind == "a dashboard" else "distributed.http.scheduler.info"
+    variables = {"DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": f"['{routes}']"}
+    lines: list[str] = []
+    with Machines(tmp_path / "machines", *words, **variables) as machines:
+        machines.worker("one")
+        found = run(machines, [task(Work(3, tmp_path / "notes"))], say=lines.append)
+        assert found[3].value == 9
+    named = [line for line in lines if line.startswith("dashboard: ")]
+    assert len(named) == (kind == "a dashboard")
+    assert all(re.fullmatch(r"dashboard: http://127\.0\.0\.1:\d+/status", line) for line in named)
 
 
 def test_nothing_is_left_behind(pair: Machines, tmp_path: Path) -> None:

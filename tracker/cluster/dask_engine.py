@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 import queue
@@ -12,8 +13,11 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
+from urllib.request import ProxyHandler, build_opener
 
 import dask
 from distributed import Client, Future, LocalCluster
@@ -30,6 +34,8 @@ REFRESH = 1.0  # seconds between looks at which workers there are
 GRACE = 8.0  # seconds that tasks may take to tell what they have finished, and to end, after an interruption
 CONNECT = 15.0  # seconds
 CLOSE = 2.0  # seconds to take leave in
+LOOK = 2.0  # seconds for a dashboard to answer
+PLOTS = "individual-plots.json"  # of a dashboard
 GPU = "GPU"  # what workers with one announce: dask worker --resources GPU=1
 CONFIGURATION = {
     # a task says itself how many threads it uses
@@ -103,6 +109,21 @@ def _connected(address: Any) -> Client:
         ) from error
 
 
+def _dashboard(client: Client) -> str | None:
+    """Where the scheduler's dashboard is; None if it has none, or it cannot be reached from here.
+
+    A scheduler without one has a page at that address too, but then its list of plots is empty.
+    """
+    if "dashboard" not in client.scheduler_info().get("services", {}):
+        return None
+    direct = build_opener(ProxyHandler({}))
+    try:
+        with direct.open(urljoin(client.dashboard_link, PLOTS), timeout=LOOK) as answer:
+            return str(client.dashboard_link) if json.load(answer) else None
+    except (OSError, ValueError, KeyError, HTTPException):
+        return None
+
+
 class _Run:
     """Tasks on their way."""
 
@@ -131,8 +152,9 @@ class _Run:
         self.known: dict[str, dict[str, Any]] = {}
         self.asked = 0.0
         client.subscribe_topic(self.topic, self.inbox.put)
-        if place.cluster is not None and "dashboard" in client.scheduler_info().get("services", {}):
-            say(f"dashboard: {client.dashboard_link}")
+        link = None if place.cluster is None else _dashboard(client)
+        if link is not None:
+            say(f"dashboard: {link}")
 
     def results(self, interrupted: Callable[[], int | None]) -> Generator[Done, None, None]:
         """Yield tasks as they end."""
