@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -79,6 +80,28 @@ def test_all_runs_come_back_in_order_whoever_made_them(tmp_path: Path, workers: 
     assert len(lines) == 8 and "8 of 8" in lines[-1]
     assert [run.failures for run in read_runs(path)] == [run.failures for run in found]
     assert all(isinstance(run, Run) for run in read_runs(path))
+
+
+def test_a_file_of_runs_goes_on_and_is_not_overwritten_by_others(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(tmp_path, name, moving(12, 0.0))
+    path, lines = tmp_path / "runs.json", list[str]()
+
+    def run(names: list[str], settings: Settings) -> list[Run]:
+        return run_all(
+            tmp_path, names, settings, make, strides=[1], starts=1, place=Place(), kept=path, say=lines.append
+        )
+
+    assert len(run(["one"], Settings())) == 1
+    assert len(run(["one", "two"], Settings())) == 2 and "1 runs are in" in lines[1]
+    before = path.read_bytes()
+    for names, settings in ((["two"], Settings()), (["one", "two"], Settings(threads=7))):
+        with pytest.raises(TrackingDataError, match=r"runs\.json' holds runs of other sequences, .* name another file"):
+            run(names, settings)
+    path.write_text(json.dumps([{k: v for k, v in row.items() if k != "key"} for row in json.loads(before)]))
+    with pytest.raises(TrackingDataError, match="another version of DMB"):
+        run(["one", "two"], Settings())
+    assert len(read_runs(path)) == 2
 
 
 def test_the_center_error_is_in_sizes_of_the_truth() -> None:

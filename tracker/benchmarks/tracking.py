@@ -216,11 +216,11 @@ def read_runs(path: Path) -> list[Run]:
 
 
 def _documents(kept: Path | None) -> dict[str, dict[str, Any]]:
-    """What a file of runs holds, by key; what has none, of an earlier version, does not count."""
+    """What a file of runs holds, by key; what has none is of an earlier version."""
     if kept is None or not kept.exists():
         return {}
     read_runs(kept)
-    return {row.pop("key"): row for row in json.loads(kept.read_text()) if "key" in row}
+    return {row.pop("key", ""): row for row in json.loads(kept.read_text())}
 
 
 def _write_documents(path: Path, documents: Mapping[str, Mapping[str, Any]]) -> None:
@@ -284,7 +284,7 @@ def run_all(
         say: is called with a line for each run.
 
     Raises:
-        TrackingDataError: a sequence cannot be used.
+        TrackingDataError: a sequence cannot be used, or the file holds other runs.
         ClusterError: the cluster cannot be used.
     """
     sequences = {name: read_sequence(root / name) for name in names}
@@ -304,6 +304,11 @@ def run_all(
         item, gpu = Item(folder, stride, first, settings, make), settings.device != "cpu"
         label, inputs = f"{name} /{stride} from {first}", (Input(folder, seen[name]), *files)
         waiting.append(Task(label, key, track_item, item, cost, inputs, gpu))
+    if documents.keys() - found.keys():
+        raise TrackingDataError(
+            f"'{kept}' holds runs of other sequences, strides, settings or weights, or of another version of DMB, "
+            "which would be lost; name another file with --runs, or remove this one"
+        )
     if found:
         say(f"{len(found)} runs are in '{kept}' already")
     failures = sum(len(Run.read(document).failures) for document in found.values())
