@@ -43,7 +43,7 @@ def test_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_projects_own_registry(tmp_path: Path) -> None:
     found = list(registry.registry(Surroundings({}, tmp_path)))
-    assert len(found) == 4 and {one.status for one in found} == {"ok"}
+    assert len(found) == 6 and {one.status for one in found} == {"ok"}
 
 
 @pytest.mark.parametrize(

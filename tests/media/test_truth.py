@@ -52,7 +52,7 @@ def test_what_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "00000.png").write_bytes(b"damaged")
     Image.fromarray(np.zeros((4, 6), np.uint8)).save(tmp_path / "00001.png")
     truth = Truth(tmp_path)
-    with pytest.raises(SourceError, match=r"00000\.png' is damaged or not an image .*; restore it"):
+    with pytest.raises(SourceError, match=r"00000\.png' is damaged or not an image; give a PNG file"):
         truth.overlaps(0, {1: answer(square(3))})
     with pytest.raises(SourceError, match=r"00001\.png' has 6 x 4 pixels, the frame 64 x 48; give masks"):
         truth.overlaps(1, {1: answer(square(3))})

@@ -108,7 +108,6 @@ NO_IMAGES: dict[str, tuple[Any, str]] = {
     "a Path": (Path("frame.jpg"), "Path; give a numpy array"),
     "bytes": (b"\x00" * 30, "bytes; give a numpy array"),
     "a list": ([[[1, 2, 3]]], "list; give a numpy array"),
-    "signed": (frame().astype(np.int8), "int8; give"),
     "bool": (frame() > 100, "bool; give"),
     "objects": (frame().astype(object), "object; give"),
     "complex": (frame().astype(complex), "complex128; give"),

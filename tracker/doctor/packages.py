@@ -52,6 +52,7 @@ PACKAGES = (
     Package("tqdm", "tqdm", "4.66"),
     Package("av", "av", "18", use="`dmb track` needs it for videos"),
     Package("matplotlib", "matplotlib", "3.8", use="the plot of `dmb ablate` needs it"),
+    Package("distributed", "distributed", "2025.1", use="`--workers` and `--cluster` need it"),
     Package("attributee", "attributee", "0.1.9", "newer ones break the toolkit on Python 3.11 and later", VOT),
     Package("trax", "vot-trax", "4.0.2", "that release belongs to the toolkit 0.7.4", VOT),
     Package("vot", "vot-toolkit", "0.7.4", "other releases do not run TraX trackers in all experiments", VOT),
