@@ -249,7 +249,8 @@ def track_options(
 
     options.rows = rows_of(options.source[0])
     if options.rows is None and not (options.workers is options.cluster is None):
-        parser.error("--workers and --cluster are for several videos; SOURCE is a single one")
+        what = f"'{options.source[0]}' is a single one, or does not exist"
+        parser.error(f"--workers and --cluster are for several videos; {what}")
     if options.rows is not None and options.truth is not None:
         parser.error("--truth is for a single video")
     if not options.given and options.rows is None:
