@@ -89,6 +89,18 @@ def test_it_runs_where_everything_else_is_broken(tmp_path: Path) -> None:
     assert not any("the check itself failed" in one.text for one in found)
 
 
+@pytest.mark.parametrize("name", ["numpy", "queue"])
+def test_a_file_that_hides_a_module_is_named_and_crashes_nothing(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.py").write_text("x = 1\n")
+    environ = clean_environment(PYTHONPATH=os.pathsep.join([str(tmp_path), str(CHECKOUT)]))
+    command = [sys.executable, "-m", "tracker.cli.main", "doctor", "--fast"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ, cwd=tmp_path)
+    assert done.returncode == 1 and "see above" in done.stdout
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"'{tmp_path / name}.py' was imported in place of the module '{name}'"), done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_all_checks_are_made_in_the_order_of_the_report() -> None:
     assert list(CHECKS)[-1] == "self test" and set(doctor.SLOW) <= set(CHECKS)
     assert len(CHECKS) == 7

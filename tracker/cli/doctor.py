@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from tracker.cli.parsing import Parser
 from tracker.doctor import files, machine, packages, registry
 from tracker.doctor.finding import Finding, Surroundings, told
 from tracker.doctor.self_test import self_test
+from tracker.errors import hidden
 
 DESCRIPTION = """\
 Checks the installation: Python and the packages with their versions, PyTorch and the device, the weights, and
@@ -99,4 +101,9 @@ def main(
         print(json.dumps(document, indent=2))
     else:
         print("nothing is broken" if not problems else f"{problems} problem{'s' if problems > 1 else ''}, see above")
+    if problems and (sentence := hidden()):
+        if not options.json:
+            print(sentence, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(FAILURE)  # libraries that were imported by half crash as Python ends
     return FAILURE if problems else 0
