@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from tracker.api.got10k import GOT10kTracker
     from tracker.api.videos import track_videos
     from tracker.checkpoints.weights import load_weights
+    from tracker.tracking.result import Result
     from tracker.tracking.state import StateFileError
-    from tracker.tracking.tracker import DMB, Result
+    from tracker.tracking.tracker import DMB
 
 __version__ = "0.2.0"
 __all__ = ["DMB", "GOT10kTracker", "Result", "StateFileError", "__version__", "load_weights", "track_videos"]
@@ -19,7 +20,7 @@ __all__ = ["DMB", "GOT10kTracker", "Result", "StateFileError", "__version__", "l
 HOMES = {
     "DMB": "tracker.tracking.tracker",
     "GOT10kTracker": "tracker.api.got10k",
-    "Result": "tracker.tracking.tracker",
+    "Result": "tracker.tracking.result",
     "StateFileError": "tracker.tracking.state",
     "load_weights": "tracker.checkpoints.weights",
     "track_videos": "tracker.api.videos",

@@ -14,7 +14,7 @@ from tracker.benchmarks.failures import Stretch, Watched, stretches, strip, tabl
 from tracker.data.sequences import SequenceError, open_sequences
 from tracker.geometry.region import box_from_mask, parse_region, polygon_from_box
 from tracker.memory.quality import Decision
-from tracker.tracking.tracker import Result
+from tracker.tracking.result import Result
 
 SHAPE = (40, 60)
 

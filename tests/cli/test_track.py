@@ -30,7 +30,7 @@ from tracker.media.progress import Progress
 from tracker.metrics.masks import overlap
 from tracker.network import DMBNet
 from tracker.settings import Settings
-from tracker.tracking.tracker import Result
+from tracker.tracking.result import Result
 
 
 @pytest.mark.integration

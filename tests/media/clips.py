@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.geometry.region import box_from_mask, parse_region, polygon_from_box
-from tracker.tracking.tracker import Result
+from tracker.tracking.result import Result
 
 SIZE = (64, 48)  # width and height of the pictures
 RED, BLUE, GREY = (220, 30, 30), (30, 60, 210), (120, 120, 120)

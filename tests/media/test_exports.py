@@ -26,7 +26,7 @@ from tracker.media.outlines import outline
 from tracker.media.outputs import Outputs, remove_old
 from tracker.media.run_lengths import compressed, run_lengths
 from tracker.media.webm import VideoError
-from tracker.tracking.tracker import Result
+from tracker.tracking.result import Result
 
 Mask = NDArray[np.bool_]
 MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=9))

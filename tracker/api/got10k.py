@@ -22,7 +22,8 @@ from tracker.data.images import ImageError, check_image, read
 from tracker.engine.engine import Engine
 from tracker.media.targets import has_display
 from tracker.network import DMBNet
-from tracker.tracking.tracker import DMB, Result
+from tracker.tracking.result import Result
+from tracker.tracking.tracker import DMB
 
 
 class GOT10kTracker:

@@ -13,7 +13,8 @@ from tracker.config import TrackerConfig
 from tracker.engine.engine import Engine
 from tracker.network import DMBNet
 from tracker.settings import from_environment
-from tracker.tracking.tracker import DMB, Result
+from tracker.tracking.result import Result
+from tracker.tracking.tracker import DMB
 
 Video = str | os.PathLike[str] | Iterable[Any]
 MISSING = object()  # where one of two sequences has ended before the other

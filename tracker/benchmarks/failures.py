@@ -18,7 +18,8 @@ from tracker.geometry.region import box_from_mask
 from tracker.metrics.masks import overlap
 
 if TYPE_CHECKING:
-    from tracker.tracking.tracker import DMB, Result
+    from tracker.tracking.result import Result
+    from tracker.tracking.tracker import DMB
 
 TRUTH = (0, 255, 255)  # color of the label's outline, RGB
 WIDTH = 400  # of one picture, pixels

@@ -17,7 +17,8 @@ from tracker.benchmarks.tracking import TrackingSequence, evaluate
 from tracker.geometry.region import polygon_from_box
 
 if TYPE_CHECKING:
-    from tracker.tracking.tracker import DMB, Result
+    from tracker.tracking.result import Result
+    from tracker.tracking.tracker import DMB
 
 # the classes, in the order in which they are tried
 LEFT, FAST, HIDDEN, PEAK, SIZE, STALE, MASK = (

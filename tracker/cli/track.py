@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from tracker.media.truth import Truth
     from tracker.settings import Settings
     from tracker.signals import Interruption
-    from tracker.tracking.tracker import DMB, Result
+    from tracker.tracking.result import Result
+    from tracker.tracking.tracker import DMB
 
     Load = Callable[[Settings], Callable[[], DMB]]
 

@@ -24,7 +24,8 @@ from tracker.media.frames import Frame
 from tracker.media.schedule import Plan, begin
 
 if TYPE_CHECKING:
-    from tracker.tracking.tracker import DMB, Result
+    from tracker.tracking.result import Result
+    from tracker.tracking.tracker import DMB
 
 
 class Spool:

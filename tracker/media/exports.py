@@ -18,7 +18,7 @@ from tracker.geometry.region import box_from_mask
 from tracker.media.masks import index_masks
 from tracker.media.outlines import outline
 from tracker.media.run_lengths import compressed
-from tracker.tracking.tracker import Result
+from tracker.tracking.result import Result
 
 COCO, MOTS, CVAT = "coco.json", "mots.txt", "cvat.xml"
 LABEL = "object"  # the only category, as the tracker does not know what it follows

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tracker.data.masks import Ids, write_ids
-from tracker.tracking.tracker import Result
+from tracker.tracking.result import Result
 
 
 def drawing_order(answers: Mapping[int, Result]) -> list[int]:

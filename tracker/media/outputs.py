@@ -25,7 +25,7 @@ from tracker.media.report import PAGE, TEMPORARY, PageRecording
 from tracker.media.tables import BOXES, RECORDS, Tables, polygons_name
 from tracker.media.truth import Truth
 from tracker.media.webm import VideoWriter
-from tracker.tracking.tracker import Result
+from tracker.tracking.result import Result
 
 VIDEO, MASKS, MP4, SUMMARY = "overlay.webm", "masks", "overlay.mp4", "summary.json"
 TASK = "dmb_task.json"  # of one of many videos: of what its results were made

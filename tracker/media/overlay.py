@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.media.masks import drawing_order
-from tracker.tracking.tracker import Result
+from tracker.tracking.result import Result
 
 Color = tuple[int, int, int]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.tracking.tracker import Result
+from tracker.tracking.result import Result
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tracker.media.frames import Frame
 from tracker.media.overlay import tint
 from tracker.media.recording import Moment
 from tracker.media.webm import VideoWriter
-from tracker.tracking.tracker import Result
+from tracker.tracking.result import Result
 
 PAGE = "page.html"
 TEMPORARY = ".page.webm"

@@ -14,7 +14,8 @@ from tracker.media.frames import Frame, Selection, SourceError
 from tracker.media.targets import Given, Target
 
 if TYPE_CHECKING:
-    from tracker.tracking.tracker import DMB, Result
+    from tracker.tracking.result import Result
+    from tracker.tracking.tracker import DMB
 
 Plan = dict[int, dict[int, Target]]  # by frame of the source, then by object id
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tracker.data.masks import VOID, Ids, MaskError, MaskReader, Note, values_of
 from tracker.media.frames import Frame, Selection, SourceError
-from tracker.tracking.tracker import Result
+from tracker.tracking.result import Result
 
 
 class Truth:

@@ -6,8 +6,8 @@ import copy
 import math
 import os
 import warnings
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,19 +44,13 @@ from tracker.tracking.box2seg import pseudo_mask
 from tracker.tracking.clicks import mask_of_clicks
 from tracker.tracking.framing import Framing, compare
 from tracker.tracking.localization import Localizer, Point, SearchResult
+from tracker.tracking.result import Result, read_only
 from tracker.tracking.shape import Shape, given_shape
 from tracker.tracking.spatial_map import SpatialMaps
 from tracker.tracking.steadiness import SteadyBox, between, center_of
 from tracker.tracking.view import View
 
 FAILED_CONFIDENCE = 0.2  # upper bound of the confidence where the answer is only the last shape, moved
-
-
-def _read_only(array: NDArray[Any]) -> Any:
-    """A view that cannot be written to: the next answers are made from the array."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def _warn(sentence: str) -> None:
@@ -74,34 +68,6 @@ def _prompt(shape: tuple[int, int], region: object, points: object, labels: obje
 
 class StateError(UserError):
     """`track` or `correct` was called before `initialize`."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """The answer to one frame. Its arrays are read-only, since the next answers come from them: draw on a `copy()`.
-
-    Attributes:
-        mask: H x W bool, the target; never empty.
-        polygon: 4 x 2, the rotated box around it, framed likewise: x, y of pixel centers, clockwise from top-left.
-        box: x, y, w, h of the axis-aligned box of the mask; after a first box or polygon framed as that was, and
-            where only boxes are wanted, steadied (`tracker.tracking.steadiness`).
-        confidence: 0 (lost) to 1 (certain).
-        frame_index: 0 for the first frame.
-        segmented: the mask was segmented in this frame and believed; otherwise it is the last one, moved and scaled.
-        decision: what the quality gate decided; None in the first frame.
-        center: x, y where the target was expected: the filter's peak.
-        remembered: this frame went into the appearance memory.
-    """
-
-    mask: NDArray[np.bool_]
-    polygon: NDArray[np.float64]
-    box: tuple[float, float, float, float]
-    confidence: float
-    frame_index: int
-    segmented: bool
-    decision: Decision | None
-    center: Point
-    remembered: bool
 
 
 class DMB:
@@ -184,7 +150,8 @@ class DMB:
         parsed = self._region(image, prompt)
         self.levels = levels
         if parsed.kind == "mask" and parsed.mask is not None and covers_edges(parsed.mask):
-            _warn("the mask covers the image's edges; is the target marked, and not the background?")
+            sentence = "the mask covers the image's edges; is the target marked, and not the background?"
+            warnings.warn(sentence, stacklevel=2)
         return self._start(image, parsed, masks=masks)
 
     def correct(self, image: object, region: object = None, *, points: object = None, labels: object = None) -> Result:
@@ -498,8 +465,8 @@ class DMB:
         shape = self.shape
         polygon, box = self._boxes(peak)
         return Result(
-            mask=_read_only(shape.mask),
-            polygon=_read_only(polygon),
+            mask=read_only(shape.mask),
+            polygon=read_only(polygon),
             box=box,
             confidence=confidence,
             frame_index=self.frame_index,
