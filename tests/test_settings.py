@@ -92,7 +92,8 @@ def test_all_values_are_read() -> None:
     )
     config = settings.tracker_config()
     assert config.position == PositionConfig("concat", "response")
-    assert not (config.appearance.last_frame or config.filter.enabled or config.trust.correct_center)
+    assert not (config.appearance.last_frame or config.filter.enabled)
+    assert not (config.trust.correct_center or config.trust_mask.correct_center)
     assert config.box_fit.upright
 
 
@@ -203,7 +204,9 @@ def test_the_registrys_commented_settings_can_be_uncommented() -> None:
     assert len(given) == len(OF_DMB)
     settings = from_environment(given)
     as_trained = PositionConfig("add", "distance")  # what the project's weights want, by its name
-    expected = replace(TrackerConfig(), position=as_trained)
+    usual = TrackerConfig()
+    on = replace(usual.trust, correct_center=True)  # a switch that is off for boxes and on for masks shows one of both
+    expected = replace(usual, position=as_trained, trust=on)
     assert settings.tracker_config() == expected, "what the file shows is not the default"
 
 

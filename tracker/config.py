@@ -7,6 +7,7 @@ values stand here where the paper prints none.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -95,21 +96,34 @@ class GateConfig:
 
 @dataclass(frozen=True)
 class TrustConfig:
-    """When a mask is believed beside the filter's peak, and what it may change then."""
+    """When a mask is believed beside the filter's peak, and what it may change then.
+
+    The defaults are for boxes: there the filter keeps its own place, and no mask can carry it away.
+    """
 
     max_offset: float = 0.5  # a mask whose center is further from the peak than this, in sqrt(w*h), is another thing's
     min_overlap: float = 0.4  # so much its rotated box overlaps the last trusted one, moved to the peak and scaled
     max_area_change: float = 2.5  # its area differs by no larger factor from what the target's size lets expect
-    look_back: float = 0.35  # after a jump further than this, where no mask is believed there, the place before is seen
-    correct_center: bool = True  # a mask that is believed corrects the filter's position (Section III-E) ...
-    correction: float = 0.5  # ... by this share of the way to its center
+    look_back: float = math.inf  # after a jump further than this, where no mask is believed there, the place before is
+    # seen; in sqrt(w*h)
+    correct_center: bool = False  # a mask that is believed corrects the filter's position (Section III-E); without a
+    # filter it always does
     frame_above: float = 0.7  # where Box2Seg's box overlaps the given one so much, answers are framed as that was ...
     blind_below: float = 0.5  # ... and where less than this, Box2Seg failed and no mask of this target is believed
     size_gain: float = 0.15  # how fast the target's size follows such masks: share of the way per frame, in its log
+    search_gain: float = 0.5  # and the search region that size, with two crops: by this power of its growth
 
 
 # where masks are wanted, what the target looks like matters more than where exactly it is, however it deforms
-MASK_TRUST = TrustConfig(max_offset=1.0, min_overlap=0.1, max_area_change=6.0, correction=1.0, size_gain=1.0)
+MASK_TRUST = TrustConfig(
+    max_offset=1.0,
+    min_overlap=0.1,
+    max_area_change=6.0,
+    look_back=0.35,
+    correct_center=True,
+    size_gain=1.0,
+    search_gain=1.0,
+)
 
 
 @dataclass(frozen=True)

@@ -220,11 +220,12 @@ class Settings:
         "localize by the filter; off: by the appearance memory alone, ungated",
         parameter="filter.enabled",
     )
-    correct_center: bool | None = setting(
+    correct_center: bool | None = setting(  # for boxes and masks, see `Settings.tracker_config`
         "DMB_CORRECT_CENTER",
         SWITCH,
         "the mask's center corrects the filter's position",
-        parameter="trust.correct_center",
+        unset="on where masks are wanted, off where only boxes are",
+        example="on",
     )
     upright: bool | None = setting(
         "DMB_UPRIGHT",
@@ -280,6 +281,11 @@ class Settings:
             crop = config.crop
             size, box_size = (min(self.crop_size, side) for side in (crop.size, crop.box_size))
             config = replace(config, crop=replace(crop, size=size, box_size=box_size))
+        if self.correct_center is not None:
+            trust, trust_mask = (
+                replace(part, correct_center=self.correct_center) for part in (config.trust, config.trust_mask)
+            )
+            config = replace(config, trust=trust, trust_mask=trust_mask)
         return config
 
 

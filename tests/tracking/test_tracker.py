@@ -6,6 +6,7 @@ the gate and all geometry are the real ones.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,13 +24,13 @@ from tracker.config import (
     BoxFitConfig,
     GateConfig,
     PositionConfig,
-    TrustConfig,
 )
 from tracker.data.images import ImageError
 from tracker.geometry.region import RegionError, polygon_area, polygon_from_box
 from tracker.memory.quality import QualityGate
 from tracker.metrics.masks import overlap
 from tracker.network import DMBNet, QueryFeatures
+from tracker.settings import Settings
 from tracker.tracking import localization
 from tracker.tracking.shape import Shape
 from tracker.tracking.tracker import StateError
@@ -262,11 +263,30 @@ def test_the_masks_center_corrects_the_position_only_if_it_may(
     image, _ = scene(*PATH[0])
     x, y = PATH[0][:2]
     monkeypatch.setattr(localization, "from_cells", lambda crop, cell: (x + 6.0, y))
-    for corrects, masks, away in ((True, False, 3.0), (True, True, 0.0), (False, False, 6.0), (False, True, 6.0)):
-        dmb = DMB(engine, replace(CONFIG, trust=TrustConfig(correct_center=corrects)))
+    for chosen, masks, away in (
+        (None, False, 6.0),
+        (None, True, 0.0),
+        (True, False, 0.0),
+        (True, True, 0.0),
+        (False, False, 6.0),
+        (False, True, 6.0),
+    ):
+        dmb = DMB(engine, Settings(correct_center=chosen).tracker_config(CONFIG))
         dmb.initialize(image, POLYGON, masks=masks)
         assert dmb.track(image).segmented
         assert dmb.center[0] == pytest.approx(x + away, abs=1.0)
+
+
+def test_for_boxes_the_search_region_grows_less_than_the_target(engine: ColorEngine) -> None:
+    """With a region of its own; one that is segmented itself keeps the target's size in it."""
+    image, _ = scene(*PATH[0])
+    for masks, recenter, expected in ((True, True, 1.5), (False, True, math.sqrt(1.5)), (False, False, 1.5)):
+        dmb = DMB(engine, replace(CONFIG, crop=replace(CONFIG.crop, recenter=recenter)))
+        dmb.initialize(image, POLYGON, masks=masks)
+        first = dmb.localizer.region(dmb.center, dmb.size).side
+        dmb.size = (1.5 * dmb.size[0], 1.5 * dmb.size[1])
+        searched = dmb.localizer.locate(image, dmb.center, dmb._search_size()).crop
+        assert searched.side == pytest.approx(expected * first, rel=1e-6), (masks, recenter)
 
 
 @pytest.mark.parametrize("masks", [True, False])

@@ -70,7 +70,7 @@ ROWS: tuple[Row, ...] = (
         paper=_paper(0.620, 0.227, 0.402, 63.6)),
     Row("position_none", "no positional encoding", {"DMB_POSITION": "none"}),
     Row("response", "filter's response as spatial map", {"DMB_SPATIAL_MAP": "response"}, weights="response"),
-    Row("correct_center_off", "mask does not correct the filter's center", {"DMB_CORRECT_CENTER": "off"}),
+    Row("correct_center_on", "mask corrects the filter's center", {"DMB_CORRECT_CENTER": "on"}),
     Row("filter_off", "no filter and no gate: appearance memory alone", {"DMB_FILTER": "off"}),
     Row("segment_off", "the filter alone, no masks", {"DMB_SEGMENT": "off"}),
     Row("interval_0", "interval 0: first frame only", _interval(0), table=False, interval=0),

@@ -241,13 +241,13 @@ class DMB:
         image = self.levels(check_image(image))
         self.engine.begin(image)
         self.frame_index += 1
-        located = self.localizer.locate(image, self.center, self.size, around=self.masks)
+        searched_size = self._search_size()
+        located = self.localizer.locate(image, self.center, searched_size, around=self.masks)
         decision = self.gate.judge(located.score)
         expected = self._clamp(located.peak, image.shape[:2])
         looks = self.config.mask.enabled and not self.blind
         view = self._segment_where_believed(image, located, expected) if looks else None
         believed = view is not None and self._believes(view)
-        searched_size = self.size
 
         self.center = expected = view.expected if view is not None and believed else expected
         if view is not None and view.shape is not None and believed:
@@ -265,6 +265,16 @@ class DMB:
         self.view = view if believed else None
         self.localizer.learn(located, self.center, searched_size, self.frame_index, found=decision.found)
         return self._result(self._confidence(decision, self.view), segmented=believed, decision=decision, peak=expected)
+
+    def _search_size(self) -> Point:
+        """Width and height of the target by which the search region is cut.
+
+        Where only boxes are wanted they follow its size in part: a mask that is too large or too small would otherwise
+        take the filter's region along. A region that is segmented itself follows it fully.
+        """
+        power = self.trust.search_gain if self.config.crop.recenter else 1.0
+        scale = math.sqrt(math.prod(self.size) / math.prod(self.initial_size)) ** (power - 1.0)
+        return self.size[0] * scale, self.size[1] * scale
 
     def _segment_where_believed(self, image: NDArray[np.uint8], located: SearchResult, expected: Point) -> View:
         """Segment the target at the peak; where that is far off and shows something else, also where it was before.
@@ -295,11 +305,9 @@ class DMB:
         return believes(shape, view.expected, self.trusted_shape, self.size, ratio, self.trust)
 
     def _follow(self, shape: Shape, decision: Decision, image_shape: tuple[int, ...], *, may_grow: bool) -> None:
-        """Let a mask that is believed correct the center, and the size where the filter has found the target."""
-        if self.config.trust.correct_center:
-            share = self.trust.correction if self.config.filter.enabled else 1.0
-            (x, y), (seen_x, seen_y) = self.center, shape.center
-            self.center = self._clamp((x + share * (seen_x - x), y + share * (seen_y - y)), image_shape)
+        """Let a mask that is believed correct the center, where it may; and the size, where the filter is not lost."""
+        if self.trust.correct_center or not self.config.filter.enabled:
+            self.center = self._clamp(shape.center, image_shape)
         if decision.found:
             self._follow_size(shape, may_grow=may_grow)
 
