@@ -7,7 +7,6 @@ values stand here where the paper prints none.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -21,18 +20,24 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class CropConfig:
-    """The search region."""
+    """The search region, and the crop that is segmented.
+
+    Where masks are wanted both are one crop at the target's last place, encoded once; only where the filter finds the
+    target far from its middle is another one cut. Where only boxes are wanted a wider region is searched, and a
+    closer, smaller crop is segmented at the filter's peak.
+    """
 
     factor: float = 4.5  # side of the square search region, in units of sqrt(w*h) of the target (release, filter crop)
-    segment_factor: float = 3.4  # side of the second crop, which is segmented (release: 4.0)
     size: int = 256  # side of the resampled search region, pixels; a multiple of 16 (release)
-    segment_size: int = 384  # side of the resampled second crop, likewise (paper, release; see docs/LAB_BOOK.md)
-    box_factor: float = 3.0  # side of the second crop where only boxes are wanted: fine borders are not needed ...
+    segment_factor: float = 3.4  # side of the crop for masks (release: 4.0, and a search region beside it)
+    segment_size: int = 384  # side of the resampled crop for masks, likewise (paper, release; see docs/LAB_BOOK.md)
+    box_factor: float = 3.0  # side of the segmented crop where only boxes are wanted: fine borders are not needed ...
     box_size: int = 256  # ... and fewer pixels are faster
-    recenter: bool = True  # segment a second, closer crop at the filter's peak (release); else the search region
+    recenter: bool = True  # another crop is segmented at the filter's peak (release); else what was searched, always
+    recenter_beyond: float = 0.35  # for masks: where the peak is further than this from its middle, in sqrt(w*h)
     search_around_after: int = 3  # lost frames after which, where masks are wanted, the regions around are searched,
-    # with recenter; 0: never. That is how the search grows: a region of three times the side at the same resolution,
-    # in up to nine pieces. Boxes lose more targets by it than they find again (docs/LAB_BOOK.md)
+    # with recenter; 0: never. That is how the search grows: a region of two to three times the side at the same
+    # resolution, in up to nine pieces. Boxes lose more targets by it than they find again (docs/LAB_BOOK.md)
     search_around_step: float = 0.6  # how far those are from the search region, in its sides
     max_size_change: float = 1.05  # the size may grow by this factor per frame, or shrink by its inverse (release)
     max_size_change_mask: float = 1.1  # the same when initialized from a mask (release)
@@ -104,8 +109,8 @@ class TrustConfig:
     max_offset: float = 0.5  # a mask whose center is further from the peak than this, in sqrt(w*h), is another thing's
     min_overlap: float = 0.4  # so much its rotated box overlaps the last trusted one, moved to the peak and scaled
     max_area_change: float = 2.5  # its area differs by no larger factor from what the target's size lets expect
-    look_back: float = math.inf  # after a jump further than this, where no mask is believed there, the place before is
-    # seen; in sqrt(w*h)
+    look_back: float = 0.0  # after a jump further than this, in sqrt(w*h), where no mask is believed there, the place
+    # before is seen; 0: never
     correct_center: bool = False  # a mask that is believed corrects the filter's position (Section III-E); without a
     # filter it always does
     frame_above: float = 0.7  # where Box2Seg's box overlaps the given one so much, answers are framed as that was ...

@@ -170,7 +170,7 @@ class Settings:
     recenter: bool | None = setting(
         "DMB_RECENTER",
         SWITCH,
-        "segment a closer crop at the filter's peak; off is faster",
+        "segment another crop where the filter finds the target far off, and for boxes always; off is faster",
         parameter="crop.recenter",
     )
     sampling_interval: int | None = setting(

@@ -36,7 +36,7 @@ def test_a_mask_beside_the_peak_is_not_believed(engine: ColorEngine, monkeypatch
     for away, believed in ((8.0, True), (24.0, False)):
         dmb = DMB(engine, CONFIG)
         dmb.initialize(image, cv2.boxPoints(((100, 90), (40, 24), 20)), masks=False)
-        monkeypatch.setattr(localization, "from_cells", lambda crop, cell, away=away: (100.0 + away, 90.0))
+        monkeypatch.setattr(localization, "from_cells", lambda crop, cell, stride, away=away: (100.0 + away, 90.0))
         result = dmb.track(image)
         assert result.segmented == believed, away
         assert dmb.center[0] == pytest.approx(100 + away, abs=0.1), "the filter keeps its own place"
@@ -50,7 +50,7 @@ def test_a_target_that_crept_out_of_sight_comes_back_whole(
     image = scene(*PATH[0])[0]
     engine.sees = False
     peaks = iter([(80.4, 70.0), (80.8, 70.0), (81.2, 70.0), (2.0, 70.0), (80.0, 70.0)])
-    monkeypatch.setattr(localization, "from_cells", lambda crop, cell: next(peaks))
+    monkeypatch.setattr(localization, "from_cells", lambda crop, cell, stride: next(peaks))
     results = [dmb.track(image) for _ in range(5)]
     assert not any(result.segmented for result in results)
     assert abs(np.flatnonzero(results[2].mask.any(0)).mean() - results[2].polygon[:, 0].mean()) < 1.5
@@ -70,7 +70,7 @@ def test_a_peak_that_jumps_to_something_else_does_not_take_the_mask_along(
     image[other_mask] = other[other_mask]
     dmb = DMB(engine, CONFIG)
     dmb.initialize(image, cv2.boxPoints(((60, 90), (40, 24), 20)), masks=masks)
-    monkeypatch.setattr(localization, "from_cells", lambda crop, cell: (130.0, 90.0))
+    monkeypatch.setattr(localization, "from_cells", lambda crop, cell, stride: (130.0, 90.0))
     result = dmb.track(image)
     assert result.segmented == (stays or width == 40)
     assert not result.segmented or overlap(result.mask, mask if stays else other_mask) > 0.8

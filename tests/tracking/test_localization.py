@@ -28,7 +28,7 @@ def located(column: int, row: int, upsampling: int = 16) -> SearchResult:
     position = (column / upsampling - offset, row / upsampling - offset)
     where = FilterResponse(position, 1.0, scores, 0.0, None, False, upsampling, offset)
     nothing = torch.empty(0)
-    return SearchResult(SEARCH, nothing, None, nothing, where, from_cells(SEARCH, position))
+    return SearchResult(SEARCH, nothing, None, torch.empty(1, 0, 16, 16), where, from_cells(SEARCH, position))
 
 
 def test_cells_and_pixels_are_inverse() -> None:
@@ -96,12 +96,15 @@ class Red:
 
     def filter_features(self, pixels: torch.Tensor) -> torch.Tensor:
         quarter = pixels.shape[1] // 4
-        return (pixels[:, quarter:-quarter, quarter:-quarter, 0] > 200).float().mean((1, 2))
+        share = (pixels[:, quarter:-quarter, quarter:-quarter, 0] > 200).float().mean((1, 2))
+        return share.reshape(1, 1, 1, 1).expand(1, 1, 16, 16)
 
     def localize(self, features: torch.Tensor) -> FilterResponse:
         self.searched += 1
         middle = (7.5, 7.5)
-        return FilterResponse(middle, min(1.0, 8.0 * float(features)), torch.zeros(1, 1), 0.0, None, False, 16, 0.5)
+        return FilterResponse(
+            middle, min(1.0, 8.0 * float(features.mean())), torch.zeros(1, 1), 0.0, None, False, 16, 0.5
+        )
 
 
 @pytest.mark.parametrize(("patience", "around", "found"), [(3, True, True), (0, True, False), (3, False, False)])

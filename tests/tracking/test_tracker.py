@@ -120,7 +120,7 @@ def test_a_second_crop_puts_the_target_in_the_middle(engine: ColorEngine) -> Non
     distances = []
     for recenter in (False, True):
         seen.clear()
-        crop = replace(CONFIG.crop, recenter=recenter, segment_factor=CONFIG.crop.factor)
+        crop = replace(CONFIG.crop, recenter=recenter, recenter_beyond=0.0)
         for place, result in zip(PATH, follow(DMB(engine, replace(CONFIG, crop=crop))), strict=True):
             assert overlap(result.mask, scene(*place)[1]) > 0.8
         distances.append(np.mean([distance for distance, _ in seen]))
@@ -129,11 +129,11 @@ def test_a_second_crop_puts_the_target_in_the_middle(engine: ColorEngine) -> Non
         assert set(np.unravel_index(spatial_map.argmin(), spatial_map.shape)) <= {3, 4}
 
 
-def test_the_second_crop_is_closer_and_its_map_keeps_the_unit(engine: ColorEngine) -> None:
+def test_for_boxes_the_second_crop_is_closer_and_its_map_keeps_the_unit(engine: ColorEngine) -> None:
     dmb = DMB(engine, CONFIG)
-    dmb.initialize(*scene(*PATH[0]))
+    dmb.initialize(scene(*PATH[0])[0], POLYGON, masks=False)
     search, closer = dmb.localizer.region(dmb.center, dmb.size), dmb._segment_crop(dmb.center)
-    assert search.side / closer.side == pytest.approx(CONFIG.crop.factor / CONFIG.crop.segment_factor)
+    assert search.side / closer.side == pytest.approx(CONFIG.crop.factor / CONFIG.crop.box_factor)
     target = np.sqrt(np.prod(dmb.size))
     for crop in (search, closer):
         spatial_map = dmb.maps.make(crop, dmb.center, dmb.size)
@@ -262,7 +262,7 @@ def test_the_masks_center_corrects_the_position_only_if_it_may(
 ) -> None:
     image, _ = scene(*PATH[0])
     x, y = PATH[0][:2]
-    monkeypatch.setattr(localization, "from_cells", lambda crop, cell: (x + 6.0, y))
+    monkeypatch.setattr(localization, "from_cells", lambda crop, cell, stride: (x + 6.0, y))
     for chosen, masks, away in (
         (None, False, 6.0),
         (None, True, 0.0),

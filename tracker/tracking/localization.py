@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from tracker.config import TrackerConfig
 from tracker.engine.engine import Engine
@@ -19,21 +21,21 @@ from tracker.tracking.augmentation import augment_initial
 Point = tuple[float, float]
 
 
-def from_cells(crop: Crop, cell: Point) -> Point:
-    """Image pixel x, y of a cell of the crop's grid."""
-    x, y = crop.to_image(np.array([[(cell[0] + 0.5) * STRIDE - 0.5, (cell[1] + 0.5) * STRIDE - 0.5]]))[0]
+def from_cells(crop: Crop, cell: Point, stride: float = STRIDE) -> Point:
+    """Image pixel x, y of a cell of the crop's grid, whose cells have a side of `stride` crop pixels."""
+    x, y = crop.to_image(np.array([[(cell[0] + 0.5) * stride - 0.5, (cell[1] + 0.5) * stride - 0.5]]))[0]
     return float(x), float(y)
 
 
-def to_cells(crop: Crop, point: Point) -> Point:
+def to_cells(crop: Crop, point: Point, stride: float = STRIDE) -> Point:
     """Cell x, y of the crop's grid at an image pixel."""
-    x, y = (crop.to_crop(np.array([point]))[0] + 0.5) / STRIDE - 0.5
+    x, y = (crop.to_crop(np.array([point]))[0] + 0.5) / stride - 0.5
     return float(x), float(y)
 
 
-def in_cells(crop: Crop, size: Point) -> Point:
+def in_cells(crop: Crop, size: Point, stride: float = STRIDE) -> Point:
     """Width and height in cells of the crop's grid."""
-    return size[0] * crop.scale / STRIDE, size[1] * crop.scale / STRIDE
+    return size[0] * crop.scale / stride, size[1] * crop.scale / stride
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class SearchResult:
     Attributes:
         crop: the search region.
         pixels: its pixels, normalized, 1 x 3 x S x S.
-        query: its query features, where the region itself is segmented; otherwise None.
-        features: what the filter saw, 1 x 1024 x S/16 x S/16; None without a filter.
+        query: its query features, where the region itself may be segmented; otherwise None.
+        features: what the filter saw, 1 x 1024 x g x g; None without a filter.
         where: what the filter answered; None without a filter.
         peak: x, y where the filter expects the target, image pixels; without a filter where the target was.
     """
@@ -67,10 +69,11 @@ class SearchResult:
         Raises:
             ValueError: there was no filter.
         """
-        if self.where is None:
+        if self.features is None or self.where is None:
             raise ValueError("there is no response without a filter")
-        cells = np.arange(crop.size // STRIDE)
-        corner, step = to_cells(self.crop, from_cells(crop, (0.0, 0.0))), self.crop.scale / crop.scale
+        cells, stride = np.arange(crop.size // STRIDE), self.crop.size / self.features.shape[-1]
+        corner = to_cells(self.crop, from_cells(crop, (0.0, 0.0)), stride)
+        step = self.crop.scale / crop.scale * STRIDE / stride
         return self.where.sample(corner[0] + step * cells, corner[1] + step * cells)
 
 
@@ -86,51 +89,71 @@ class Localizer:
         self.engine, self.config = engine, config
         self.memory = SpatialMemory(config.filter)
         self.lost_frames = 0  # in a row
+        self.shared = False  # the search region is the crop that is segmented
 
     def region(self, center: Point, size: Point) -> Crop:
         """The search region around a target of `size` (width, height) at `center`, image pixels."""
-        return search_crop(center, size, self.config.crop.factor, self.config.crop.size)
+        config = self.config.crop
+        if self.shared:
+            return search_crop(center, size, config.segment_factor, config.segment_size)
+        return search_crop(center, size, config.factor, config.size)
 
-    def start(self, image: NDArray[np.uint8], center: Point, size: Point) -> None:
+    def start(self, image: NDArray[np.uint8], center: Point, size: Point, *, shared: bool = False) -> None:
         """Forget everything and learn a filter from the first frame.
 
         Args:
             image: H x W x 3.
             center: x, y of the target.
             size: its width and height.
+            shared: the search region is the crop that is segmented for masks, so that it is encoded only once.
         """
-        self.lost_frames = 0
+        self.lost_frames, self.shared = 0, shared
         if not self.config.filter.enabled:
             return
         crop = self.region(center, size)
         crops, centers = augment_initial(image, crop)
-        features = self.engine.filter_features(self.engine.normalize(crops))
-        self.memory.initialize(features, (np.asarray(centers) + 0.5) / STRIDE - 0.5, in_cells(crop, size))
+        parts = self.engine.normalize(crops).split(4)  # on the grid one after the other, which takes less memory
+        features = torch.cat([self._on_grid(self.engine.filter_features(part)) for part in parts])
+        stride = crop.size / features.shape[-1]
+        self.memory.initialize(features, (np.asarray(centers) + 0.5) / stride - 0.5, in_cells(crop, size, stride))
+
+    def _on_grid(self, features: Tensor) -> Tensor:
+        """Features N x C x h x h on the filter's grid N x C x g x g: as many cells a side for every search region.
+
+        So kernel and label keep their size on the target, more or less, whatever resolution the mask needs.
+        """
+        cells = self.config.crop.size // STRIDE
+        if features.shape[-1] == cells:
+            return features
+        return functional.interpolate(features, size=(cells, cells), mode="bilinear", antialias=True)
 
     def locate(self, image: NDArray[np.uint8], center: Point, size: Point, *, around: bool = True) -> SearchResult:
         """Find the target of `size` that was last at `center`; the gate judges what is found.
 
-        After some lost frames the regions `around` are searched too, where a second crop is segmented (`recenter`): a
-        target that was hidden, or outside the picture, comes back elsewhere.
+        After some lost frames the regions `around` are searched too, where another crop may be segmented (`recenter`):
+        a target that was hidden, or outside the picture, comes back elsewhere.
         """
         crop = self.region(center, size)
         pixels = self.engine.pixels(image, crop)
-        query = None if self.config.crop.recenter else self.engine.encode_query(pixels)
+        recenter = self.config.crop.recenter
+        query = None if recenter and not self.shared else self.engine.encode_query(pixels)
         if not self.config.filter.enabled:
             return SearchResult(crop, pixels, query, None, None, center)
-        features = self.engine.filter_features(pixels) if query is None else query.stride16.float()
+        seen = self.engine.filter_features(pixels) if query is None else query.stride16.float()
+        features = self._on_grid(seen)
         where = self.memory.localize(features)
         patience = self.config.crop.search_around_after if around else 0
-        if query is None and patience and self.lost_frames >= patience and self._lost(where):
+        if recenter and patience and self.lost_frames >= patience and self._lost(where):
             for other in self._regions_around(crop, size, image.shape[:2]):
                 other_pixels = self.engine.pixels(image, other)
-                other_features = self.engine.filter_features(other_pixels)
+                other_features = self._on_grid(self.engine.filter_features(other_pixels))
                 found = self.memory.localize(other_features)
                 if found.peak > where.peak and not self._lost(found):
-                    crop, pixels, features, where = other, other_pixels, other_features, found
+                    crop, pixels, query, features, where = other, other_pixels, None, other_features, found
         self.lost_frames = self.lost_frames + 1 if self._lost(where) else 0
         # a peak that is none says nothing of the place
-        peak = from_cells(crop, where.position) if where.peak > 0.0 else center
+        stride = crop.size / features.shape[-1]
+        peak = from_cells(crop, where.position, stride) if where.peak > 0.0 else center
         return SearchResult(crop, pixels, query, features, where, peak)
 
     def _lost(self, where: FilterResponse) -> bool:
@@ -159,6 +182,7 @@ class Localizer:
             return
         hard_negative = located.where.hard_negative
         if found:
-            cells = to_cells(located.crop, center)
-            self.memory.remember(located.features, cells, in_cells(located.crop, size), hard_negative=hard_negative)
+            crop, stride = located.crop, located.crop.size / located.features.shape[-1]
+            cells, cell_size = to_cells(crop, center, stride), in_cells(crop, size, stride)
+            self.memory.remember(located.features, cells, cell_size, hard_negative=hard_negative)
         self.memory.maybe_update(frame_index, hard_negative)

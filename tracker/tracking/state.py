@@ -131,7 +131,8 @@ def _target(dmb: DMB) -> Snapshot:
     """What the tracker itself knows, beside its memories."""
     facts: dict[str, Any] = {name: getattr(dmb, name) for name in NUMBERS}
     facts |= {name: list(getattr(dmb, name)) for name in POINTS}
-    facts |= {"lost_frames": dmb.localizer.lost_frames, "framing": asdict(dmb.framing), "view": None}
+    facts |= {"lost_frames": dmb.localizer.lost_frames, "shared": dmb.localizer.shared}
+    facts |= {"framing": asdict(dmb.framing), "view": None}
     facts |= {"value_range": dmb.levels.limits, "masks_asked": dmb.masks_asked}
     tensors: dict[str, Tensor] = {}
     if dmb.steady is not None:
@@ -159,7 +160,7 @@ def _restore(dmb: DMB, content: _Content) -> None:
     dmb.spatial.restore(Snapshot(on_device, samples.facts))
     dmb.gate.restore(content.part("gate"))
     target = content.part("target")
-    dmb.localizer.lost_frames = target.facts["lost_frames"]
+    dmb.localizer.lost_frames, dmb.localizer.shared = target.facts["lost_frames"], target.facts["shared"]
     limits = target.facts.get("value_range")
     dmb.levels = Levels(None if limits is None else _point(limits))
     for name in NUMBERS:

@@ -216,7 +216,8 @@ class DMB:
         if self.from_mask:  # what the filter learns to find is what later masks will be compared with
             self.max_gap = max(self.max_gap, largest_gap(self.shape.mask) / math.sqrt(math.prod(self.size)))
             self.center = self._clamp(self.shape.center, image.shape[:2])
-        self.localizer.start(image, self.center, self.size)
+        shared = self.masks and self.config.mask.enabled
+        self.localizer.start(image, self.center, self.size, shared=shared)
         if self.config.mask.enabled:
             crop = self._segment_crop(self.center)
             probability = self._remember_first(image, crop, parsed)
@@ -283,14 +284,16 @@ class DMB:
         """
         view = self._look(image, located, expected)
         jump = math.dist(expected, self.center) / math.sqrt(math.prod(self.size))
-        if jump > self.trust.look_back and located.query is None and not self._believes(view):
+        if 0.0 < self.trust.look_back < jump and self.config.crop.recenter and not self._believes(view):
             before = self._look(image, located, self.center)
             return before if self._believes(before) else view
         return view
 
     def _look(self, image: NDArray[np.uint8], located: SearchResult, expected: Point) -> View:
-        """Segment the target where it is expected: a closer crop there, or the search region itself."""
-        if located.query is not None:
+        """Segment the target where it is expected: the search region itself if it may be, or another crop there."""
+        away = math.dist(expected, located.crop.center) / math.sqrt(math.prod(self.size))
+        recenter = self.config.crop.recenter and away > self.config.crop.recenter_beyond
+        if located.query is not None and not recenter:
             return self._segment(image, located.crop, located.pixels, located.query, expected, located)
         crop = self._segment_crop(expected)
         pixels = self._pixels(image, crop)
@@ -349,12 +352,10 @@ class DMB:
         return None if self.view is None else self.view.crop.mask_to_image(self.view.probability, (shape[0], shape[1]))
 
     def _segment_crop(self, center: Point) -> Crop:
-        """What the decoder and the appearance memory see; with one crop a frame, the search region itself."""
+        """What the decoder and the appearance memory see at a place."""
         config = self.config.crop
-        if not config.recenter:
+        if self.masks or not config.recenter:
             return self.localizer.region(center, self.size)
-        if self.masks:
-            return search_crop(center, self.size, config.segment_factor, config.segment_size)
         return search_crop(center, self.size, config.box_factor, config.box_size)
 
     def _pixels(self, image: NDArray[np.uint8], crop: Crop) -> Tensor:
