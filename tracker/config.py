@@ -210,11 +210,12 @@ class TrackerConfig:
         return cls(**MODEL_CONFIGS[model])  # type: ignore[arg-type]
 
 
-# what each model has otherwise than the defaults above: a smaller crop for masks and a shorter memory, for CPUs
+# what each model has otherwise than the defaults above: a smaller crop for masks and a shorter memory, which takes in
+# every fifth frame alone, for CPUs (docs/LAB_BOOK.md)
 MODEL_CONFIGS: dict[ModelName, dict[str, object]] = {
     "full": {},
     "compact": {
-        "crop": CropConfig(segment_factor=3.2, segment_size=288),
-        "appearance": AppearanceConfig(max_frames=6),
+        "crop": CropConfig(segment_factor=2.9, segment_size=256),
+        "appearance": AppearanceConfig(max_frames=6, last_frame=False),
     },
 }

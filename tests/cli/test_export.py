@@ -35,7 +35,7 @@ def test_a_missing_package_is_one_sentence(
     assert "pip install onnx onnxruntime" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("model", "side"), [("full", 384), ("compact", 288)])
+@pytest.mark.parametrize(("model", "side"), [("full", 384), ("compact", 256)])
 def test_the_crop_is_as_large_as_the_weights_want_it(
     model: ModelName, side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -54,4 +54,4 @@ def test_the_crop_is_as_large_as_the_weights_want_it(
     assert sizes == [side, 128]
     with pytest.raises(SystemExit):
         main(["onnx", "--help"])
-    assert "default: 384; compact model: 288" in " ".join(capsys.readouterr().out.split())
+    assert "default: 384; compact model: 256" in " ".join(capsys.readouterr().out.split())
