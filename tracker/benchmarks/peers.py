@@ -99,8 +99,9 @@ def plot(found: Sequence[Row], path: Path) -> bool:
     for time, score, name in known:
         axes.plot(time, score, "o", color="tab:red" if name.startswith("DMB") else "tab:blue")
         axes.annotate(name, (time, score), xytext=(6, 4), textcoords="offset points")
-    axes.set(xlabel="milliseconds per frame", ylabel="EAO", xscale="log", ylim=(0, None))
-    axes.margins(x=0.25)
+    highest = max(score for _, score, _ in known)
+    axes.set(xlabel="milliseconds per frame", ylabel="EAO", xscale="log", ylim=(0, 1.15 * max(highest, 0.1)))
+    axes.margins(x=0.4)  # names stand to the right of their points
     axes.grid(alpha=0.3, which="both")
     figure.savefig(path, dpi=120, format="png")
     return True
