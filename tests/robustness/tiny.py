@@ -24,8 +24,9 @@ CHANNELS = 16  # of the features at stride 16
 SIDE = 64  # crop pixels
 FINE = 4  # stride of queries, keys and values, pixels
 SHARPNESS = 12.0  # of the attention: colors that differ do not answer for each other
+# with four cells a side a region closer than the usual one would hold too little around the target
 CONFIG = TrackerConfig(
-    crop=CropConfig(size=SIDE, segment_size=SIDE, box_size=SIDE),
+    crop=CropConfig(size=SIDE, segment_factor=CropConfig.factor, segment_size=SIDE, box_size=SIDE),
     appearance=AppearanceConfig(max_frames=4),
     filter=FilterConfig(
         projection_channels=4, initial_gn_iterations=2, initial_cg_iterations=4, sample_capacity=40, upsampling=4
