@@ -355,8 +355,8 @@ def test_features_that_are_not_finite_are_one_sentence(
     class Overflowing(ColorEngine):
         """As float16 on a CPU."""
 
-        def filter_features(self, images: torch.Tensor, *, batch: int = 4) -> torch.Tensor:
-            return super().filter_features(images, batch=batch) * torch.inf
+        def filter_features(self, images: torch.Tensor) -> torch.Tensor:
+            return super().filter_features(images) * torch.inf
 
     monkeypatch.chdir(tmp_path)
     engine = Overflowing(DMBNet().eval(), precision="float32")

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.tracking.scenes import CONFIG, ColorEngine, scene
+from tracker import DMB
 from tracker.config import FilterConfig, PositionConfig, TrackerConfig
 from tracker.engine.engine import Engine
 from tracker.geometry.crop import Crop, search_crop
@@ -141,3 +143,30 @@ def test_a_target_that_is_seen_is_sought_nowhere_else() -> None:
         red.searched = 0
         localizer.locate(image, (100.0, 100.0), (30.0, 30.0))
         assert red.searched == 1 and localizer.lost_frames == 0
+
+
+@pytest.mark.parametrize("side", [128, 192])
+def test_a_region_of_any_resolution_finds_the_target_where_it_is(side: int) -> None:
+    """The region for masks may have more pixels than the filter's grid is made for: 12 x 12 cells become 8 x 8."""
+    torch.manual_seed(0)
+    crop = replace(TrackerConfig().crop, size=128, segment_size=side, segment_factor=4.5)
+    localizer = Localizer(Engine(DMBNet().eval(), precision="float32"), replace(TrackerConfig(), crop=crop))
+    image, _ = scene(100, 90)
+    localizer.start(image, (100.0, 90.0), (40.0, 24.0), shared=True)
+    for x, y in ((100, 90), (108, 84)):
+        located = localizer.locate(scene(x, y)[0], (100.0, 90.0), (40.0, 24.0), around=False)
+        assert located.crop.size == side and located.query is not None
+        assert located.features is not None and located.features.shape[-2:] == (8, 8)
+        assert located.peak == pytest.approx((x, y), abs=4.0)  # random weights go most of the way
+
+
+def test_for_masks_a_frame_is_encoded_once_unless_the_target_is_far_from_the_middle(engine: ColorEngine) -> None:
+    dmb = DMB(engine, CONFIG)
+    dmb.initialize(*scene(100, 90))
+    encode, filtered, sizes = engine.encode_query, engine.filter_features, list[int]()
+    engine.encode_query = lambda pixels: sizes.append(pixels.shape[-1]) or encode(pixels)  # type: ignore
+    engine.filter_features = lambda pixels: sizes.append(0) or filtered(pixels)  # type: ignore
+    for x, passes in ((103, 1), (128, 2)):
+        sizes.clear()
+        assert dmb.track(scene(x, 90)[0]).segmented
+        assert sizes == [CONFIG.crop.segment_size] * passes

@@ -165,7 +165,7 @@ def test_all_attributes_of_a_tracker_are_known(model: DMBNet) -> None:
     made = {"config", "engine", "maps"}
     dmb = started(model)
     assert set(vars(dmb)) == saved | made, "a new attribute: save it in tracker/tracking/state.py, or name it here"
-    assert set(vars(dmb.localizer)) == {"engine", "config", "memory", "lost_frames", "shared"}
+    assert set(vars(dmb.localizer)) == {"engine", "config", "cells", "memory", "lost_frames", "shared"}
     assert set(vars(dmb.gate)) == {"config", "_queue", "_judged"}
     assert set(vars(dmb.appearance)) == {"config", "_keys", "_values", "_frames", "_kept"}
 

@@ -272,15 +272,15 @@ class Engine:
             return QueryFeatures(*self._call("encode_query", network.encode_query, inputs))
 
     @torch.inference_mode()
-    def filter_features(self, images: Tensor, *, batch: int = 4) -> Tensor:
-        """Stride-16 features N x 1024 x S/16 x S/16, float32, of many crops."""
+    def filter_features(self, images: Tensor) -> Tensor:
+        """Stride-16 features N x 1024 x S/16 x S/16, float32, of N crops in one pass."""
 
         def encode(part: Tensor) -> tuple[Tensor, ...]:
             return (self.network.query_encoder(part)[2].float(),)
 
         with self._memory():
-            parts = [part.to(self.device, self.dtype) for part in images.split(batch)]
-            return torch.cat([self._call("filter_features", encode, part)[0] for part in parts])
+            (features,) = self._call("filter_features", encode, images.to(self.device, self.dtype))
+            return features
 
     @torch.inference_mode()
     def encode_memory(self, image: Tensor, mask: NDArray[np.float32]) -> tuple[Tensor, Tensor]:

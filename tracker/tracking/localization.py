@@ -20,6 +20,8 @@ from tracker.tracking.augmentation import augment_initial
 
 Point = tuple[float, float]
 
+BATCH = 4  # crops encoded at once in the first frame: more take more memory, and no less time
+
 
 def from_cells(crop: Crop, cell: Point, stride: float = STRIDE) -> Point:
     """Image pixel x, y of a cell of the crop's grid, whose cells have a side of `stride` crop pixels."""
@@ -87,6 +89,7 @@ class Localizer:
 
     def __init__(self, engine: Engine, config: TrackerConfig) -> None:
         self.engine, self.config = engine, config
+        self.cells = config.crop.size // STRIDE  # of the filter's grid, a side
         self.memory = SpatialMemory(config.filter)
         self.lost_frames = 0  # in a row
         self.shared = False  # the search region is the crop that is segmented
@@ -112,9 +115,9 @@ class Localizer:
             return
         crop = self.region(center, size)
         crops, centers = augment_initial(image, crop)
-        parts = self.engine.normalize(crops).split(4)  # on the grid one after the other, which takes less memory
+        parts = self.engine.normalize(crops).split(BATCH)
         features = torch.cat([self._on_grid(self.engine.filter_features(part)) for part in parts])
-        stride = crop.size / features.shape[-1]
+        stride = self._stride(crop)
         self.memory.initialize(features, (np.asarray(centers) + 0.5) / stride - 0.5, in_cells(crop, size, stride))
 
     def _on_grid(self, features: Tensor) -> Tensor:
@@ -122,10 +125,13 @@ class Localizer:
 
         So kernel and label keep their size on the target, more or less, whatever resolution the mask needs.
         """
-        cells = self.config.crop.size // STRIDE
-        if features.shape[-1] == cells:
+        if features.shape[-1] == self.cells:
             return features
-        return functional.interpolate(features, size=(cells, cells), mode="bilinear", antialias=True)
+        return functional.interpolate(features, size=(self.cells, self.cells), mode="bilinear", antialias=True)
+
+    def _stride(self, crop: Crop) -> float:
+        """Crop pixels from one cell of the filter's grid to the next."""
+        return crop.size / self.cells
 
     def locate(self, image: NDArray[np.uint8], center: Point, size: Point, *, around: bool = True) -> SearchResult:
         """Find the target of `size` that was last at `center`; the gate judges what is found.
@@ -152,8 +158,7 @@ class Localizer:
                     crop, pixels, query, features, where = other, other_pixels, None, other_features, found
         self.lost_frames = self.lost_frames + 1 if self._lost(where) else 0
         # a peak that is none says nothing of the place
-        stride = crop.size / features.shape[-1]
-        peak = from_cells(crop, where.position, stride) if where.peak > 0.0 else center
+        peak = from_cells(crop, where.position, self._stride(crop)) if where.peak > 0.0 else center
         return SearchResult(crop, pixels, query, features, where, peak)
 
     def _lost(self, where: FilterResponse) -> bool:
@@ -182,7 +187,7 @@ class Localizer:
             return
         hard_negative = located.where.hard_negative
         if found:
-            crop, stride = located.crop, located.crop.size / located.features.shape[-1]
+            crop, stride = located.crop, self._stride(located.crop)
             cells, cell_size = to_cells(crop, center, stride), in_cells(crop, size, stride)
             self.memory.remember(located.features, cells, cell_size, hard_negative=hard_negative)
         self.memory.maybe_update(frame_index, hard_negative)
