@@ -116,7 +116,7 @@ class TrustConfig:
     frame_above: float = 0.7  # where Box2Seg's box overlaps the given one so much, answers are framed as that was ...
     blind_below: float = 0.5  # ... and where less than this, Box2Seg failed and no mask of this target is believed
     size_gain: float = 0.15  # how fast the target's size follows such masks: share of the way per frame, in its log
-    search_gain: float = 0.5  # and the search region that size, with two crops: by this power of its growth
+    search_gain: float = 0.5  # how the search region follows that size: by this power of its growth
 
 
 # where masks are wanted, what the target looks like matters more than where exactly it is, however it deforms
